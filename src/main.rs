@@ -1,0 +1,2 @@
+//! The `mayfly` program: turns the command line into an exit code.
+fn main() {}

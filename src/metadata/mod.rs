@@ -1,0 +1,228 @@
+//! What is known about the stored bytes: links, leases, blobs, accounts, keys.
+//!
+//! [`Metadata`] is written in domain words and is narrow enough for another engine: every method is
+//! one atomic step, nothing above it relies on being the only process.
+
+use crate::model::{
+    Account, AccountId, Allowance, ApiKey, Blob, BlobId, Expiry, Lease, LeaseId, Link, Lookup,
+    PasswordParams, Timestamp,
+};
+use std::fmt;
+
+/// The database, in domain words. Every method is one transaction; a method that changes something
+/// returns when the change is durable.
+///
+/// # Errors
+/// Every method: [`MetadataError`].
+#[allow(
+    clippy::missing_errors_doc,
+    reason = "one error type for all, described on the trait"
+)]
+pub trait Metadata: Send + Sync {
+    /// The link of that hash, dead or alive.
+    fn link(&self, lookup: &Lookup) -> Result<Option<Link>, MetadataError>;
+    /// What a hotlink id opens: the link and the content key wrapped under the hotlink's key.
+    fn hotlink(&self, hotlink: &Lookup) -> Result<Option<Hotlink>, MetadataError>;
+    /// Up to `limit` links of `owner`, oldest first, after `after`.
+    fn links_of(
+        &self,
+        owner: AccountId,
+        after: Option<&LinkCursor>,
+        limit: usize,
+    ) -> Result<Vec<Link>, MetadataError>;
+    /// Makes a link visible, with its blob, its hotlink and its place in the dedup index.
+    fn publish(&self, new: NewLink) -> Result<Published, MetadataError>;
+    /// Changes a link. `None` when there is no such link; otherwise the link after the change.
+    fn edit(&self, lookup: &Lookup, edit: LinkEdit) -> Result<Option<Link>, MetadataError>;
+    /// Removes a link. `None` when there was none; otherwise the blob to unlink, if that was its
+    /// last reference. A freed blob is in [`Metadata::garbage`] until [`Metadata::collected`].
+    fn remove(&self, lookup: &Lookup) -> Result<Option<Freed>, MetadataError>;
+
+    /// Up to `limit` links whose [`Link::due`] is at or before `now`, earliest first.
+    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Lookup>, MetadataError>;
+    /// Removes those of `links` that are still over at `now` ([`Link::is_over`]). One transaction.
+    fn remove_over(&self, links: &[Lookup], now: Timestamp) -> Result<Vec<Freed>, MetadataError>;
+
+    /// Takes one download from a link: checks that it is visible at `lease.taken` and that one is
+    /// left, moves it from `remaining` to `leased`, and records the lease.
+    fn take_lease(&self, lease: &Lease) -> Result<Taken, MetadataError>;
+    /// Records that the completing bytes are about to go out. False when the lease is no more.
+    fn close_lease(&self, lease: &LeaseId) -> Result<bool, MetadataError>;
+    /// The download is complete: counts it, drops the lease, and removes the link when that was its
+    /// last download. Nothing happens when lease or link are no more.
+    fn settle_lease(&self, lease: &LeaseId) -> Result<Freed, MetadataError>;
+    /// The download did not happen: gives it back to the link and drops the lease.
+    fn return_lease(&self, lease: &LeaseId) -> Result<(), MetadataError>;
+    /// Every open lease: what a start finds.
+    fn leases(&self) -> Result<Vec<Lease>, MetadataError>;
+    /// Adds complete downloads to links without a limit. Links that are no more are passed over.
+    fn add_downloads(&self, counts: &[(Lookup, u64)]) -> Result<(), MetadataError>;
+
+    /// The blob of that name.
+    fn blob(&self, id: &BlobId) -> Result<Option<Blob>, MetadataError>;
+    /// Which of `ids` have no row: files in the store that nothing refers to.
+    fn unknown_blobs(&self, ids: &[BlobId]) -> Result<Vec<BlobId>, MetadataError>;
+    /// The blob with that dedup tag and its content key, wrapped under the hash of the plaintext.
+    fn duplicate(&self, tag: &[u8; 32]) -> Result<Option<Duplicate>, MetadataError>;
+    /// Up to `limit` blobs that were freed and whose bytes may still be there.
+    fn garbage(&self, limit: usize) -> Result<Vec<BlobId>, MetadataError>;
+    /// The bytes of these are gone.
+    fn collected(&self, ids: &[BlobId]) -> Result<(), MetadataError>;
+
+    /// The account of that number.
+    fn account(&self, id: AccountId) -> Result<Option<Account>, MetadataError>;
+    /// The account of that name, without regard to ASCII case.
+    fn account_named(&self, name: &str) -> Result<Option<Account>, MetadataError>;
+    /// Adds an account with its first API key. The number in both is assigned here and returned.
+    /// `None` when the name is taken.
+    fn add_account(
+        &self,
+        account: Account,
+        key: ApiKey,
+    ) -> Result<Option<AccountId>, MetadataError>;
+    /// The API key of that hash.
+    fn api_key(&self, lookup: &Lookup) -> Result<Option<ApiKey>, MetadataError>;
+    /// Adds an API key.
+    fn add_api_key(&self, key: ApiKey) -> Result<(), MetadataError>;
+
+    /// How many links there are. Constant time.
+    fn link_count(&self) -> Result<u64, MetadataError>;
+}
+
+/// What a hotlink opens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hotlink {
+    /// The link it belongs to.
+    pub link: Lookup,
+    /// The link's content key, wrapped under the hotlink's key.
+    pub by_hotlink: Vec<u8>,
+}
+
+/// A place in the listing of one owner.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LinkCursor {
+    /// [`Link::created`] of the last link seen.
+    pub created: Timestamp,
+    /// [`Link::lookup`] of the last link seen.
+    pub lookup: Lookup,
+}
+
+/// A link to publish.
+#[derive(Debug)]
+pub struct NewLink {
+    /// The row.
+    pub link: Link,
+    /// Where its bytes are.
+    pub source: BlobSource,
+    /// The content key under the hotlink's key; present exactly when `link.hotlink` is.
+    pub by_hotlink: Option<Vec<u8>>,
+}
+
+/// Where the bytes of a new link are.
+#[derive(Debug)]
+pub enum BlobSource {
+    /// In a blob that was just stored. `references` is set here; the tag enters the index with
+    /// `by_plaintext`, unless another blob has it by now.
+    New {
+        /// The row.
+        blob: Blob,
+        /// The content key, wrapped under the hash of the plaintext; present exactly when
+        /// `blob.tag` is.
+        by_plaintext: Option<Vec<u8>>,
+    },
+    /// In a blob that other links use.
+    Shared(BlobId),
+}
+
+/// What became of a publish.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Published {
+    /// The link is there, durably.
+    Done,
+    /// The blob to share is no more; nothing was changed.
+    SharedBlobGone,
+}
+
+/// A blob of the dedup index.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Duplicate {
+    /// Its name.
+    pub blob: Blob,
+    /// Its content key, wrapped under the hash of the plaintext.
+    pub by_plaintext: Vec<u8>,
+}
+
+/// What a change of a link sets; `None` keeps.
+#[derive(Clone, Default, Debug)]
+pub struct LinkEdit {
+    /// The end by time.
+    pub expiry: Option<Expiry>,
+    /// The end by downloads: `remaining` and `unlimited` are taken, the rest keeps.
+    pub allowance: Option<Allowance>,
+    /// Hidden and due, or restored.
+    pub pending_delete: Option<Option<Timestamp>>,
+    /// Another password, or none: with the content key wrapped anew.
+    pub password: Option<(Option<PasswordParams>, Vec<u8>)>,
+}
+
+/// What a removal freed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Freed {
+    /// The link is gone (now, not earlier).
+    pub link: Option<Lookup>,
+    /// Its blob has no more references: unlink its bytes.
+    pub blob: Option<BlobId>,
+}
+
+/// What became of the wish for a download.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    /// The lease stands.
+    Leased,
+    /// Leases hold all that is left: one may come back.
+    Busy,
+    /// There is no such link, or it is over.
+    Gone,
+}
+
+/// What can go wrong with the database.
+#[derive(Debug)]
+pub enum MetadataError {
+    /// A commit failed: it may have happened or not. The process must stop and start again.
+    OutcomeUnknown(String),
+    /// A record or the file does not check out. Carries what and where.
+    Corrupt(String),
+    /// The file was written by a newer Mayfly.
+    TooNew {
+        /// Schema of the file.
+        found: u32,
+        /// Newest schema that this program knows.
+        known: u32,
+    },
+    /// Another process has the file.
+    InUse,
+    /// Opening or reading failed.
+    Unavailable(String),
+}
+
+impl fmt::Display for MetadataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutcomeUnknown(what) => {
+                write!(f, "a commit failed and its outcome is unknown: {what}")
+            }
+            Self::Corrupt(what) => write!(f, "the database is damaged: {what}"),
+            Self::TooNew { found, known } => write!(
+                f,
+                "the database has schema {found}, this program knows up to {known}: install the newer Mayfly that wrote it"
+            ),
+            Self::InUse => write!(
+                f,
+                "the database is in use: another Mayfly runs on this data directory"
+            ),
+            Self::Unavailable(what) => write!(f, "the database does not answer: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for MetadataError {}

@@ -1,0 +1,15 @@
+//! Domain types: links, leases, accounts, time. No input or output, no clock, no other module.
+
+mod account;
+mod id;
+mod lease;
+mod link;
+mod secret;
+mod time;
+
+pub use account::{Account, AccountKeyWraps, ApiKey, Permissions};
+pub use id::{AccountId, BlobId, LeaseId, Lookup, Token};
+pub use lease::Lease;
+pub use link::{Allowance, Blob, BlobFormat, Expiry, Link, PasswordParams};
+pub use secret::Secret;
+pub use time::{Clock, SystemClock, Timestamp};

@@ -1,0 +1,1 @@
+//! Limits on failures: token buckets for each address, link and account.

@@ -1,0 +1,87 @@
+//! The only unsafe code of Mayfly: two C calls that no safe crate wraps.
+//!
+//! Each takes and returns plain integers; the proof of each stands beside it. Why they are
+//! needed is recorded in `docs/decisions/0001-unsafe-sys-crate.md`.
+
+#![deny(missing_docs)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// Bounds what the allocator keeps for itself, in bytes and arenas, for the whole process.
+///
+/// `arenas` caps the number of malloc arenas; allocations of `mmap_threshold` bytes or more get
+/// their own mapping and go back to the system when freed; free memory at the top of the heap
+/// beyond the same figure goes back too. Setting the threshold switches off glibc's habit of
+/// raising it after each large free (mallopt(3), "`M_MMAP_THRESHOLD`"). Does nothing where the C
+/// library is not glibc.
+pub fn bound_allocator(arenas: i32, mmap_threshold: i32) {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt takes two integers, reads no memory of ours, and is thread-safe
+    // (mallopt(3), "ATTRIBUTES": MT-Unsafe only with respect to the first initialisation of
+    // malloc, which Rust's runtime has long done before any code of ours can run).
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, arenas);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, mmap_threshold);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, mmap_threshold);
+    }
+    #[cfg(not(target_env = "gnu"))]
+    let _ = (arenas, mmap_threshold);
+}
+
+/// Bytes of a connected TCP socket that its peer has not acknowledged yet, sent or not
+/// (`SIOCOUTQ`, tcp(7)).
+///
+/// # Errors
+/// What `ioctl` reports: `ENOTSOCK`, `EINVAL` for a listening socket, and so on.
+pub fn unacknowledged(socket: &impl AsFd) -> io::Result<u64> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the descriptor is open for the whole call, because it is borrowed; SIOCOUTQ
+    // (= TIOCOUTQ) writes exactly one c_int to the pointer, which is valid and aligned.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn the_queue_of_a_tcp_socket_fills_and_drains() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        assert_eq!(unacknowledged(&server).unwrap(), 0);
+        server.set_nonblocking(true).unwrap();
+        let chunk = vec![7u8; 65536];
+        let mut sent = 0;
+        while let Ok(n) = server.write(&chunk) {
+            sent += n;
+        }
+        assert!(
+            unacknowledged(&server).unwrap() > 0,
+            "a full pipe holds unacknowledged bytes"
+        );
+        let mut buffer = vec![0u8; sent];
+        client.read_exact(&mut buffer).unwrap();
+        // Acknowledgements for data that was already read need no further event of ours.
+        for _ in 0..10_000_000 {
+            if unacknowledged(&server).unwrap() == 0 {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("the queue did not drain");
+    }
+
+    #[test]
+    fn a_file_has_no_send_queue() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(unacknowledged(&file).is_err());
+    }
+}
