@@ -1,8 +1,10 @@
 //! The form parser: what it accepts, what it refuses, and that the way the bytes arrive changes
 //! nothing.
 
+mod refusals;
+mod splits;
+
 use super::*;
-use proptest::prelude::*;
 use std::collections::VecDeque;
 
 const TYPE: &str = "multipart/form-data; boundary=b0";
@@ -280,97 +282,6 @@ fn other_header_fields_are_read_or_passed_over() {
 }
 
 #[test]
-fn malformed_parts_are_refused() {
-    let good = "Content-Disposition: form-data; name=a";
-    for header in [
-        "X: 1",
-        "Content-Disposition: form-data",
-        "Content-Disposition: form-data; filename=a",
-        "Content-Disposition: attachment; name=a",
-        "Content-Disposition: form-data; name=\"a",
-        "Content-Disposition: form-data; name=a; name=b",
-        &format!("{good}\r\n{good}"),
-        &format!("{good}\r\nContent-Type: a/b\r\nContent-Type: a/b"),
-        &format!("{good}\r\nContent-Transfer-Encoding: base64"),
-        &format!("{good}\r\nno colon"),
-        &format!("{good}\r\n: no name"),
-        &format!("{good}\r\nX y: 1"),
-        &format!("{good}\r\nX: a\nb"),
-        &format!("{good}\r\nX: a\rb"),
-        &format!("{good}\r\nX: a\0b"),
-        &format!(" {good}"),
-    ] {
-        let refused = part(header).unwrap_err();
-        assert!(
-            refused.starts_with("malformed form: "),
-            "{header}: {refused}"
-        );
-    }
-    let header = "Content-Disposition: form-data; name=a\r\n\r\n";
-    for body in [
-        format!("--b0 x\r\n{header}\r\n--b0--"),
-        format!("--b0x\r\n{header}\r\n--b0--"),
-        format!("--b0\r\n{header}\r\n--b0--x"),
-        format!("--b0\r\n{header}\r\n--b0--\n"),
-        format!("--b0\r\n{header}\r\n--b0---"),
-    ] {
-        let refused = parse(body.as_bytes()).unwrap_err();
-        assert!(refused.starts_with("malformed form: "), "{body}: {refused}");
-    }
-}
-
-#[test]
-fn an_error_of_the_form_is_not_forgotten() {
-    let mut body = b"--b0\r\nX\r\n\r\n\r\n--b0--".as_slice();
-    let mut form = Multipart::new(TYPE, &mut body).unwrap();
-    assert!(form.next_part().is_err());
-    assert!(form.next_part().is_err());
-}
-
-#[test]
-fn every_cut_is_an_error() {
-    let body = b"--b0\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n\
-        --b0\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\ndata\r\n--b0--";
-    assert_eq!(parse(body).unwrap().len(), 2);
-    for length in 0..body.len() {
-        for room in [1, 8192] {
-            let cut = &body[..length];
-            let error = read_all(TYPE, &mut &*cut, room).unwrap_err();
-            let unfinished = match &error {
-                MultipartError::Unfinished => true,
-                MultipartError::Input(e) => e.kind() == io::ErrorKind::InvalidData,
-                _ => false,
-            };
-            assert!(unfinished, "{length}: {error:?}");
-        }
-    }
-}
-
-#[test]
-fn errors_of_the_input_come_through_unchanged_wherever_they_happen() {
-    let body = b"--b0\r\nContent-Disposition: form-data; name=a\r\n\r\ndata\r\n--b0--\r\n";
-    for length in 0..=body.len() {
-        for room in [1, 8192] {
-            let mut input = Pieces::new(&body[..length], &[]);
-            input.end = Some(io::ErrorKind::TimedOut);
-            match read_all(TYPE, &mut input, room) {
-                Err(MultipartError::Input(e)) => assert_eq!(e.kind(), io::ErrorKind::TimedOut),
-                other => panic!("{length}: {other:?}"),
-            }
-        }
-    }
-}
-
-#[test]
-fn an_input_that_fails_after_the_last_boundary_never_becomes_a_whole_form() {
-    let mut input = Pieces::new(b"--b0--", &[]);
-    input.end = Some(io::ErrorKind::UnexpectedEof);
-    let mut form = Multipart::new(TYPE, &mut input).unwrap();
-    assert!(matches!(form.next_part(), Err(MultipartError::Input(_))));
-    assert!(form.next_part().is_err());
-}
-
-#[test]
 fn unread_parts_are_skipped() {
     let mut body = b"junk".to_vec();
     for size in [0, 1, 5_000, 300_000] {
@@ -413,63 +324,6 @@ fn small_fields_are_read_up_to_their_limit() {
     ));
 }
 
-/// What a body is refused for, when it is for a limit.
-fn limit(body: &[u8]) -> Option<(&'static str, u64)> {
-    match read_all(TYPE, &mut Pieces::new(body, &[]), 8192) {
-        Err(MultipartError::TooLarge { what, limit }) => Some((what, limit)),
-        Err(e) => panic!("{e}"),
-        Ok(_) => None,
-    }
-}
-
-#[test]
-fn headers_have_limits() {
-    let header = |size: usize| {
-        let start = "\r\nContent-Disposition: form-data; name=a\r\nX: ";
-        let fill = "x".repeat(size - start.len());
-        format!("--b0{start}{fill}\r\n\r\n\r\n--b0--")
-    };
-    assert_eq!(limit(header(HEAD_LIMIT).as_bytes()), None);
-    let refused = Some(("bytes of header in a part", 8_192));
-    assert_eq!(limit(header(HEAD_LIMIT + 1).as_bytes()), refused);
-    assert_eq!(limit(header(1_000_000).as_bytes()), refused);
-    let endless = format!("--b0{}", " ".repeat(1_000_000));
-    assert_eq!(limit(endless.as_bytes()), refused);
-
-    let fields = |n: usize| {
-        let more = "X: 1\r\n".repeat(n - 1);
-        format!("--b0\r\nContent-Disposition: form-data; name=a\r\n{more}\r\n\r\n--b0--")
-    };
-    assert_eq!(limit(fields(32).as_bytes()), None);
-    assert_eq!(
-        limit(fields(33).as_bytes()),
-        Some(("header fields in a part", 32))
-    );
-}
-
-#[test]
-fn a_form_has_at_most_sixty_four_parts() {
-    let parts =
-        |n| "--b0\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n".repeat(n) + "--b0--";
-    assert_eq!(limit(parts(64).as_bytes()), None);
-    assert_eq!(limit(parts(65).as_bytes()), Some(("parts", 64)));
-}
-
-#[test]
-fn junk_around_the_form_has_limits() {
-    let junk = |before: usize, after: usize| {
-        let (before, after) = ("x".repeat(before), "x".repeat(after));
-        format!("{before}\r\n--b0--\r\n{after}")
-    };
-    assert_eq!(limit(junk(60_000, 60_000).as_bytes()), None);
-    let before = Some(("bytes before the first boundary", 65_536));
-    assert_eq!(limit(junk(70_000, 0).as_bytes()), before);
-    let after = Some(("bytes after the last boundary", 65_536));
-    assert_eq!(limit(junk(0, 70_000).as_bytes()), after);
-    let padding = format!("--b0--{}", " ".repeat(70_000));
-    assert_eq!(limit(padding.as_bytes()), after);
-}
-
 #[test]
 fn a_large_file_goes_through_in_large_reads_with_one_copy_at_most() {
     let data: Vec<u8> = (0..5_000_000_u32)
@@ -496,71 +350,4 @@ fn a_large_file_goes_through_in_large_reads_with_one_copy_at_most() {
     assert!(got == data);
     assert!(form.next_part().unwrap().is_none());
     assert!(reads <= data.len() / BUFFER + 3, "{reads} reads");
-}
-
-/// Data that is made of what the parser looks for.
-fn tricky() -> impl Strategy<Value = Vec<u8>> {
-    let fragment = prop::sample::select(vec![
-        b"\r".as_slice(),
-        b"\n",
-        b"\r\n",
-        b"\r\n-",
-        b"\r\n--",
-        b"\r\n--b",
-        b"--b0",
-        b"-",
-        b"b0",
-        b"\r\r\n--b",
-        b"text",
-        b"\0\xff",
-    ]);
-    prop::collection::vec(fragment, 0..30)
-        .prop_map(|f| f.concat())
-        .prop_filter("holds the delimiter", |d| {
-            let line = [b"\r\n".as_slice(), d, b"\r\n--"].concat();
-            memmem::find(&line, b"\r\n--b0").is_none()
-        })
-}
-
-proptest! {
-    #[test]
-    fn any_split_into_reads_gives_what_was_sent(
-        datas in prop::collection::vec(prop_oneof![tricky(), prop::collection::vec(any::<u8>(), 0..9_000)], 0..4),
-        sizes in prop::collection::vec(prop_oneof![Just(0_usize), 1..8_usize, 1..200_usize, 4_000..9_000_usize], 0..20),
-        room in prop_oneof![1..100_usize, 4_000..5_000_usize],
-        name in "[a-z\u{e0}-\u{ff} ;=]{0,20}",
-    ) {
-        prop_assume!(datas.iter().all(|d| memmem::find(d, b"\r\n--b0").is_none() && !d.starts_with(b"--b0")));
-        let mut body = Vec::new();
-        for data in &datas {
-            body.extend_from_slice(
-                format!("--b0\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n").as_bytes(),
-            );
-            body.extend_from_slice(data);
-            body.extend_from_slice(b"\r\n");
-        }
-        body.extend_from_slice(b"--b0--\r\n");
-        let got = read_all(TYPE, &mut Pieces::new(&body, &sizes), room).unwrap();
-        prop_assert!(got.iter().all(|w| w.name == name));
-        let got: Vec<_> = got.into_iter().map(|w| w.data).collect();
-        prop_assert_eq!(got, datas);
-    }
-
-    #[test]
-    fn any_split_gives_the_same_answer_for_any_bytes(
-        body in prop::collection::vec(prop::sample::select(vec![
-            b"--b0".as_slice(), b"\r\n", b"--b0\r\n", b"\r\n--b0--", b"\r\n--b0\r\n", b"x", b" ", b":",
-            b"Content-Disposition: form-data; name=a\r\n\r\n", b"--", b"\r", b"\0",
-        ]), 0..14).prop_map(|f| f.concat()),
-        sizes in prop::collection::vec(1..12_usize, 1..6),
-        room in 1..20_usize,
-    ) {
-        let answer = |sizes: &[usize], room| {
-            read_all(TYPE, &mut Pieces::new(&body, sizes), room).map_err(|e| match e {
-                MultipartError::Input(e) => e.to_string(),
-                e => e.to_string(),
-            })
-        };
-        prop_assert_eq!(answer(&sizes, room), answer(&[], 8192));
-    }
 }

@@ -1,4 +1,8 @@
 //! Byte ranges against tables and against a naive reading of the standard.
+#![allow(
+    clippy::single_range_in_vec_init,
+    reason = "lists of ranges are what is tested"
+)]
 
 use super::*;
 use proptest::prelude::*;
