@@ -266,6 +266,28 @@ mod tests {
     }
 
     #[test]
+    fn after_a_sync_that_failed_nothing_is_removed_and_a_full_medium_is_cleaned_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::store::DiskStore::open(dir.path(), 0).unwrap();
+        let left = || {
+            std::fs::read_dir(dir.path().join("incoming"))
+                .unwrap()
+                .count()
+        };
+        for (error, full, remaining) in [
+            (Errno::NOSPC, true, 0),
+            (Errno::DQUOT, true, 0),
+            (Errno::IO, false, 1),
+        ] {
+            let mut stage = DiskStage::new(&store.place, "name".into(), None).unwrap();
+            let error = stage.fail(error);
+            assert_eq!(matches!(error, StoreError::Full { .. }), full);
+            drop(stage);
+            assert_eq!(left(), remaining);
+        }
+    }
+
+    #[test]
     fn what_no_file_can_hold_does_not_fit() {
         let file = tempfile::tempfile().unwrap();
         assert_eq!(set_aside(&file, 1 << 62), Err(Errno::NOSPC));
