@@ -25,9 +25,9 @@ use std::sync::Arc;
 ///
 /// Dropping it ends the writing thread and closes the file.
 pub struct RedbMetadata {
-    // Before the database: its thread holds it, too.
-    writer: Writer,
     database: Arc<Database>,
+    // Dropped last: its thread closes the database, where a panic of the engine does no harm.
+    writer: Writer,
 }
 
 impl RedbMetadata {
@@ -93,7 +93,7 @@ impl RedbMetadata {
     fn with_database(database: Database, on_fatal: OnFatal) -> Result<Self, MetadataError> {
         let database = Arc::new(database);
         let writer = Writer::start(Arc::clone(&database), on_fatal)?;
-        Ok(Self { writer, database })
+        Ok(Self { database, writer })
     }
 
     fn read<T>(

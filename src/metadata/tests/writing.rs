@@ -136,6 +136,7 @@ fn a_failed_commit_is_unknown_to_every_member_of_its_batch() {
             answer
         })
         .collect();
+    drop(queue);
     disk.fails.store(true, Ordering::SeqCst);
     let calls = Arc::new(AtomicU64::new(0));
     let heard = calls.clone();
