@@ -4,6 +4,15 @@
 //! once, make durable, move to the final name without replacing, make the directory durable, then
 //! one metadata transaction. Deletion runs the other way round.
 
+pub mod contract;
+mod disk;
+mod fault;
+mod memory;
+
+pub use disk::DiskStore;
+pub use fault::{Fault, FaultStore, Faults, Operation};
+pub use memory::MemoryStore;
+
 use crate::model::BlobId;
 use std::fmt;
 use std::fs::File;
@@ -58,7 +67,9 @@ pub trait Stage: Send {
     /// Makes the bytes durable under their final name. When it returns, they survive a power cut.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] when the name is taken; any other error leaves the outcome unknown.
+    /// [`StoreError::Exists`] when the name is taken, [`StoreError::Full`] when the medium turned
+    /// out to be: nothing is stored then. Any other error leaves the outcome unknown: the blob may
+    /// be there, now or after a restart, and trying again cannot tell.
     fn commit(self: Box<Self>, id: &BlobId) -> Result<(), StoreError>;
 }
 

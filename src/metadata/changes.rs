@@ -1,0 +1,329 @@
+//! What each change does to the tables.
+//!
+//! Every function reads all it needs before it writes anything, so that a refusal, or a damaged
+//! record, leaves nothing half done.
+
+use super::codec;
+use super::leases::{drop_lease, leases_of, set_allowance};
+use super::records::{Mark, Number, Tagged};
+use super::schema::{
+    ACCOUNTS, BLOBS, Change, DUE, GARBAGE, HOTLINKS, KEYS, LAST_ACCOUNT, LINKS, NAMES, OWNERS,
+    STATE, Snapshot, TAGS, account_key, due_key, owner_key,
+};
+use super::{BlobSource, Freed, Hotlink, LinkCursor, LinkEdit, MetadataError, NewLink, Published};
+use crate::model::{
+    Account, AccountId, Allowance, ApiKey, Blob, BlobId, Lease, Link, Lookup, Timestamp,
+};
+
+type Result<T> = std::result::Result<T, MetadataError>;
+
+/// A request that no correct caller makes. Nothing was changed.
+pub(super) fn refused(what: &str) -> MetadataError {
+    MetadataError::Unavailable(format!("refused: {what}"))
+}
+
+/// When the sweeper has to look at a link. One without downloads is due at once: it can come to
+/// that without a settled lease, by an edit.
+pub(super) fn due(link: &Link) -> Option<Timestamp> {
+    if is_spent(link) {
+        return Some(Timestamp(i64::MIN));
+    }
+    link.due()
+}
+
+pub(super) fn is_spent(link: &Link) -> bool {
+    let Allowance {
+        remaining,
+        leased,
+        unlimited,
+        ..
+    } = link.allowance;
+    !unlimited && remaining == 0 && leased == 0
+}
+
+pub(super) fn cursor(link: &Link) -> LinkCursor {
+    LinkCursor {
+        created: link.created,
+        lookup: link.lookup,
+    }
+}
+
+/// Writes the changed row of a link, and moves its place in the due index.
+pub(super) fn put_link(to: &Change<'_>, old: &Link, new: &Link) -> Result<()> {
+    let (was, is) = (due(old), due(new));
+    if was != is {
+        if let Some(at) = was {
+            DUE.delete(to, &due_key(at, &new.lookup))?;
+        }
+        if let Some(at) = is {
+            DUE.put(to, &due_key(at, &new.lookup), &Mark)?;
+        }
+    }
+    LINKS.put(to, &new.lookup.0, new)
+}
+
+pub(super) fn publish(to: &Change<'_>, new: NewLink) -> Result<Published> {
+    let NewLink {
+        mut link,
+        source,
+        by_hotlink,
+    } = new;
+    if LINKS.has(to, &link.lookup.0)? {
+        return Err(refused("a link of that hash is there"));
+    }
+    let hotlink = match (link.hotlink, by_hotlink) {
+        (Some(lookup), Some(by_hotlink)) => Some((lookup, by_hotlink)),
+        (None, None) => None,
+        _ => return Err(refused("a hotlink without its key")),
+    };
+    if let Some((lookup, _)) = &hotlink
+        && HOTLINKS.has(to, &lookup.0)?
+    {
+        return Err(refused("a hotlink of that hash is there"));
+    }
+    let (blob, tagged) = match source {
+        BlobSource::New {
+            mut blob,
+            by_plaintext,
+        } => {
+            if BLOBS.has(to, &blob.id.0)? {
+                return Err(refused("a blob of that name is there"));
+            }
+            blob.references = 1;
+            let tagged = match (blob.tag, by_plaintext) {
+                (Some(tag), Some(by_plaintext)) => Some((tag, by_plaintext)),
+                (None, None) => None,
+                _ => return Err(refused("a tag without its key")),
+            };
+            match tagged {
+                // Another blob has the tag by now: this one stays outside the index, and must not
+                // take the other's entry with it when it goes.
+                Some((tag, _)) if TAGS.has(to, &tag)? => {
+                    blob.tag = None;
+                    (blob, None)
+                }
+                tagged => (blob, tagged),
+            }
+        }
+        BlobSource::Shared(id) => {
+            let Some(mut blob) = BLOBS.get(to, &id.0)? else {
+                return Ok(Published::SharedBlobGone);
+            };
+            blob.references = blob
+                .references
+                .checked_add(1)
+                .ok_or_else(|| refused("too many links share one blob"))?;
+            (blob, None)
+        }
+    };
+    if link.blob != blob.id {
+        return Err(refused("a link with another blob than its own"));
+    }
+    link.allowance.leased = 0;
+
+    BLOBS.put(to, &blob.id.0, &blob)?;
+    if let Some((tag, by_plaintext)) = tagged {
+        let entry = Tagged {
+            blob: blob.id,
+            by_plaintext,
+        };
+        TAGS.put(to, &tag, &entry)?;
+    }
+    if let Some((lookup, by_hotlink)) = hotlink {
+        let entry = Hotlink {
+            link: link.lookup,
+            by_hotlink,
+        };
+        HOTLINKS.put(to, &lookup.0, &entry)?;
+    }
+    OWNERS.put(to, &owner_key(link.owner, &cursor(&link)), &Mark)?;
+    if let Some(at) = due(&link) {
+        DUE.put(to, &due_key(at, &link.lookup), &Mark)?;
+    }
+    LINKS.put(to, &link.lookup.0, &link)?;
+    Ok(Published::Done)
+}
+
+pub(super) fn edit(to: &Change<'_>, lookup: &Lookup, edit: LinkEdit) -> Result<Option<Link>> {
+    let Some(old) = LINKS.get(to, &lookup.0)? else {
+        return Ok(None);
+    };
+    let mut new = old.clone();
+    let mut revoked = Vec::new();
+    if let Some(expiry) = edit.expiry {
+        new.expiry = expiry;
+    }
+    if let Some(allowance) = edit.allowance {
+        let leases = leases_of(to, lookup)?;
+        revoked = set_allowance(&mut new, allowance, leases);
+    }
+    if let Some(pending_delete) = edit.pending_delete {
+        new.pending_delete = pending_delete;
+    }
+    if let Some((password, by_link)) = edit.password {
+        new.password = password;
+        new.by_link = by_link;
+    }
+    if new != old {
+        for lease in &revoked {
+            drop_lease(to, lease)?;
+        }
+        put_link(to, &old, &new)?;
+    }
+    Ok(Some(new))
+}
+
+/// All that goes with a link.
+pub(super) struct Removal {
+    link: Link,
+    leases: Vec<Lease>,
+    blob: Blob,
+}
+
+impl Removal {
+    /// Reads all that goes.
+    pub(super) fn plan(from: &impl Snapshot, link: Link) -> Result<Self> {
+        Ok(Self {
+            leases: leases_of(from, &link.lookup)?,
+            blob: BLOBS.need(from, &link.blob.0)?,
+            link,
+        })
+    }
+
+    /// Removes it.
+    pub(super) fn run(self, to: &Change<'_>) -> Result<Freed> {
+        let Self {
+            link,
+            leases,
+            mut blob,
+        } = self;
+        for lease in &leases {
+            drop_lease(to, lease)?;
+        }
+        if let Some(hotlink) = &link.hotlink {
+            HOTLINKS.delete(to, &hotlink.0)?;
+        }
+        OWNERS.delete(to, &owner_key(link.owner, &cursor(&link)))?;
+        if let Some(at) = due(&link) {
+            DUE.delete(to, &due_key(at, &link.lookup))?;
+        }
+        LINKS.delete(to, &link.lookup.0)?;
+
+        blob.references = blob.references.saturating_sub(1);
+        let freed = blob.references == 0;
+        if freed {
+            if let Some(tag) = &blob.tag {
+                TAGS.delete(to, tag)?;
+            }
+            BLOBS.delete(to, &blob.id.0)?;
+            GARBAGE.put(to, &blob.id.0, &Mark)?;
+        } else {
+            BLOBS.put(to, &blob.id.0, &blob)?;
+        }
+        Ok(Freed {
+            link: Some(link.lookup),
+            blob: freed.then_some(blob.id),
+        })
+    }
+}
+
+pub(super) fn remove(to: &Change<'_>, lookup: &Lookup) -> Result<Option<Freed>> {
+    let Some(link) = LINKS.get(to, &lookup.0)? else {
+        return Ok(None);
+    };
+    Removal::plan(to, link)?.run(to).map(Some)
+}
+
+/// One damaged link must not keep the others from ending: it is passed over and logged, and the
+/// error comes only when nothing else was removed, so that a loop over the due links ends.
+pub(super) fn remove_over(to: &Change<'_>, links: &[Lookup], now: Timestamp) -> Result<Vec<Freed>> {
+    let mut freed = Vec::new();
+    let mut damage = None;
+    for lookup in links {
+        let removal = LINKS.get(to, &lookup.0).and_then(|link| {
+            link.filter(|link| link.is_over(now))
+                .map(|link| Removal::plan(to, link))
+                .transpose()
+        });
+        match removal {
+            Ok(None) => {}
+            Ok(Some(removal)) => freed.push(removal.run(to)?),
+            Err(MetadataError::Corrupt(what)) => {
+                log::error!("link {lookup} cannot be removed, the database is damaged: {what}");
+                damage = Some(MetadataError::Corrupt(what));
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    match damage {
+        Some(damage) if freed.is_empty() => Err(damage),
+        _ => Ok(freed),
+    }
+}
+
+/// A damaged row is passed over and logged: the other counts are worth keeping.
+pub(super) fn add_downloads(to: &Change<'_>, counts: &[(Lookup, u64)]) -> Result<()> {
+    for (lookup, downloads) in counts {
+        match LINKS.get(to, &lookup.0) {
+            Ok(Some(mut link)) if *downloads > 0 => {
+                link.allowance.count = link.allowance.count.saturating_add(*downloads);
+                LINKS.put(to, &lookup.0, &link)?;
+            }
+            Ok(_) => {}
+            Err(MetadataError::Corrupt(what)) => {
+                log::error!("downloads of link {lookup} are not counted: {what}");
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn collected(to: &Change<'_>, ids: &[BlobId]) -> Result<()> {
+    for id in ids {
+        if GARBAGE.has(to, &id.0)? {
+            GARBAGE.delete(to, &id.0)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn add_account(
+    to: &Change<'_>,
+    mut account: Account,
+    mut key: ApiKey,
+) -> Result<Option<AccountId>> {
+    let name = account.name.to_ascii_lowercase();
+    if NAMES.has(to, name.as_bytes())? {
+        return Ok(None);
+    }
+    if KEYS.has(to, &key.lookup.0)? {
+        return Err(refused("an API key of that hash is there"));
+    }
+    let last = STATE.get(to, LAST_ACCOUNT)?.map_or(0, |Number(last)| last);
+    let number = last
+        .checked_add(1)
+        .ok_or_else(|| refused("no account number is left"))?;
+    let id = AccountId(number);
+    // The counter is behind the table only when it was damaged.
+    if ACCOUNTS.has(to, &account_key(id))? {
+        return Err(codec::damaged(STATE.name, LAST_ACCOUNT));
+    }
+    account.id = id;
+    key.account = id;
+    STATE.put(to, LAST_ACCOUNT, &Number(number))?;
+    ACCOUNTS.put(to, &account_key(id), &account)?;
+    NAMES.put(to, name.as_bytes(), &Number(number))?;
+    KEYS.put(to, &key.lookup.0, &key)?;
+    Ok(Some(id))
+}
+
+pub(super) fn add_api_key(to: &Change<'_>, key: &ApiKey) -> Result<()> {
+    if KEYS.has(to, &key.lookup.0)? {
+        return Err(refused("an API key of that hash is there"));
+    }
+    if !ACCOUNTS.has(to, &account_key(key.account))? {
+        return Err(refused("an API key of no account"));
+    }
+    KEYS.put(to, &key.lookup.0, key)
+}

@@ -1,0 +1,326 @@
+//! [`Metadata`] in one redb file: reads see the last commit and wait for nobody, changes go through
+//! the writer.
+
+use super::codec;
+use super::records::{Mark, Number};
+use super::schema::{
+    ACCOUNTS, BLOBS, DUE, GARBAGE, HOTLINKS, KEYS, LEASES, LINKS, NAMES, OWNERS, SCHEMA, STATE,
+    TAGS, View, account_key, after_prefix, due_key, owner_key, storage_error, tail,
+};
+use super::writer::Writer;
+use super::{
+    Duplicate, Freed, Hotlink, LinkCursor, LinkEdit, Metadata, MetadataError, NewLink, OnFatal,
+    Published, Taken, changes, file, leases, verify,
+};
+use crate::model::{
+    Account, AccountId, ApiKey, Blob, BlobId, Lease, LeaseId, Link, Lookup, Timestamp,
+};
+use redb::backends::InMemoryBackend;
+use redb::{Database, ReadableDatabase, StorageBackend};
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The database file.
+///
+/// Dropping it ends the writing thread and closes the file.
+pub struct RedbMetadata {
+    database: Arc<Database>,
+    on_fatal: OnFatal,
+    // Dropped last: its thread closes the database, where a panic of the engine does no harm.
+    writer: Writer,
+}
+
+impl RedbMetadata {
+    /// Whether there is a file at `path`, of whatever kind.
+    ///
+    /// # Errors
+    /// [`MetadataError::Unavailable`] when that cannot be told.
+    pub fn exists(path: &Path) -> Result<bool, MetadataError> {
+        file::exists(path)
+    }
+
+    /// Makes an empty database at `path`, where nothing may be, readable by this user only.
+    ///
+    /// It is made under another name, synced and then renamed: a crash leaves no database, or a
+    /// whole one. Whether an empty database is right here is for the caller to know.
+    /// `on_fatal` is called at most once, from whichever thread finds out.
+    ///
+    /// # Errors
+    /// [`MetadataError::InUse`] when another process makes the same file,
+    /// [`MetadataError::Unavailable`] when `path` exists or cannot be written.
+    pub fn create(path: &Path, on_fatal: OnFatal) -> Result<Self, MetadataError> {
+        Self::with_database(file::create(path)?, on_fatal)
+    }
+
+    /// Opens the database at `path`, which must exist, and brings it to the newest schema.
+    /// `on_fatal` is called at most once, from whichever thread finds out.
+    ///
+    /// # Errors
+    /// [`MetadataError::InUse`], [`MetadataError::TooNew`], [`MetadataError::Corrupt`] when the
+    /// file is empty, cut or is no database, [`MetadataError::Unavailable`] when it is not there.
+    pub fn open(path: &Path, on_fatal: OnFatal) -> Result<Self, MetadataError> {
+        Self::with_database(file::open(path)?, on_fatal)
+    }
+
+    /// A database on a storage backend of redb: an empty one is initialised, another is opened.
+    ///
+    /// # Errors
+    /// As [`RedbMetadata::open`].
+    pub fn with_backend(
+        backend: impl StorageBackend,
+        on_fatal: OnFatal,
+    ) -> Result<Self, MetadataError> {
+        Self::with_database(file::on_backend(backend)?, on_fatal)
+    }
+
+    /// An empty database in memory, gone when it is dropped: for tests.
+    ///
+    /// # Errors
+    /// [`MetadataError::Unavailable`] when there is no thread for it.
+    pub fn in_memory() -> Result<Self, MetadataError> {
+        Self::with_backend(InMemoryBackend::new(), Arc::new(|_| {}))
+    }
+
+    /// Checks every record, and that links, indexes, blobs, leases and accounts agree. Takes time
+    /// with the number of links; changes go on meanwhile.
+    ///
+    /// # Errors
+    /// [`MetadataError::Corrupt`] with the first thing that does not fit.
+    pub fn verify(&self) -> Result<(), MetadataError> {
+        self.read(verify::verify)
+    }
+
+    fn with_database(database: Database, on_fatal: OnFatal) -> Result<Self, MetadataError> {
+        let called = AtomicBool::new(false);
+        let once: OnFatal = Arc::new(move |reason| {
+            if !called.swap(true, Ordering::SeqCst) {
+                log::error!("the database cannot be used any more: {reason}");
+                on_fatal(reason);
+            }
+        });
+        let database = Arc::new(database);
+        let writer = Writer::start(Arc::clone(&database), Arc::clone(&once))?;
+        Ok(Self {
+            database,
+            on_fatal: once,
+            writer,
+        })
+    }
+
+    /// After an I/O error the engine refuses everything, reads as well: that is fatal. A damaged
+    /// page is not, unless the engine gave up on it in a way that it does not come back from.
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&View) -> Result<T, MetadataError>,
+    ) -> Result<T, MetadataError> {
+        let result = self.try_read(read);
+        let fatal = match &result {
+            Err(MetadataError::Unavailable(what)) => Some(what),
+            Err(MetadataError::Corrupt(what)) => self
+                .try_read(|view| STATE.has(view, SCHEMA))
+                .is_err()
+                .then_some(what),
+            _ => None,
+        };
+        if let Some(what) = fatal {
+            (self.on_fatal)(what);
+        }
+        result
+    }
+
+    fn try_read<T>(
+        &self,
+        read: impl FnOnce(&View) -> Result<T, MetadataError>,
+    ) -> Result<T, MetadataError> {
+        file::guarded(|| {
+            let transaction = self.database.begin_read().map_err(|e| match e {
+                redb::TransactionError::Storage(e) => storage_error(&e),
+                other => MetadataError::Unavailable(other.to_string()),
+            })?;
+            read(&View(transaction))
+        })
+    }
+}
+
+impl std::fmt::Debug for RedbMetadata {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedbMetadata").finish_non_exhaustive()
+    }
+}
+
+impl Metadata for RedbMetadata {
+    fn link(&self, lookup: &Lookup) -> Result<Option<Link>, MetadataError> {
+        self.read(|view| LINKS.get(view, &lookup.0))
+    }
+
+    fn hotlink(&self, hotlink: &Lookup) -> Result<Option<Hotlink>, MetadataError> {
+        self.read(|view| HOTLINKS.get(view, &hotlink.0))
+    }
+
+    fn links_of(
+        &self,
+        owner: AccountId,
+        after: Option<&LinkCursor>,
+        limit: usize,
+    ) -> Result<Vec<Link>, MetadataError> {
+        let prefix = account_key(owner);
+        let after = after.map(|at| owner_key(owner, at));
+        let start = match &after {
+            Some(key) => Bound::Excluded(&key[..]),
+            None => Bound::Included(&prefix[..]),
+        };
+        let end = after_prefix(&prefix);
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        self.read(|view| {
+            OWNERS
+                .range(view, (start, end), limit)?
+                .iter()
+                .map(|(key, Mark)| LINKS.need(view, &tail::<32>(OWNERS.name, key)?))
+                .collect()
+        })
+    }
+
+    fn publish(&self, new: NewLink) -> Result<Published, MetadataError> {
+        self.writer.run(|to| changes::publish(to, new))
+    }
+
+    fn edit(&self, lookup: &Lookup, edit: LinkEdit) -> Result<Option<Link>, MetadataError> {
+        let lookup = *lookup;
+        self.writer.run(move |to| changes::edit(to, &lookup, edit))
+    }
+
+    fn remove(&self, lookup: &Lookup) -> Result<Option<Freed>, MetadataError> {
+        let lookup = *lookup;
+        self.writer.run(move |to| changes::remove(to, &lookup))
+    }
+
+    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Lookup>, MetadataError> {
+        let last = due_key(now, &Lookup([u8::MAX; 32]));
+        self.read(|view| {
+            DUE.range(view, (Bound::Unbounded, Bound::Included(&last)), limit)?
+                .iter()
+                .map(|(key, Mark)| tail(DUE.name, key).map(Lookup))
+                .collect()
+        })
+    }
+
+    fn remove_over(&self, links: &[Lookup], now: Timestamp) -> Result<Vec<Freed>, MetadataError> {
+        let links = links.to_vec();
+        self.writer
+            .run(move |to| changes::remove_over(to, &links, now))
+    }
+
+    fn take_lease(&self, lease: &Lease) -> Result<Taken, MetadataError> {
+        let lease = lease.clone();
+        self.writer.run(move |to| leases::take_lease(to, &lease))
+    }
+
+    fn close_lease(&self, lease: &LeaseId) -> Result<bool, MetadataError> {
+        let lease = *lease;
+        self.writer.run(move |to| leases::close_lease(to, &lease))
+    }
+
+    fn settle_lease(&self, lease: &LeaseId) -> Result<Freed, MetadataError> {
+        let lease = *lease;
+        self.writer.run(move |to| leases::settle_lease(to, &lease))
+    }
+
+    fn return_lease(&self, lease: &LeaseId) -> Result<(), MetadataError> {
+        let lease = *lease;
+        self.writer.run(move |to| leases::return_lease(to, &lease))
+    }
+
+    fn leases(&self) -> Result<Vec<Lease>, MetadataError> {
+        self.read(|view| {
+            let rows = LEASES.range(view, (Bound::Unbounded, Bound::Unbounded), usize::MAX)?;
+            Ok(rows.into_iter().map(|(_, lease)| lease).collect())
+        })
+    }
+
+    fn add_downloads(&self, counts: &[(Lookup, u64)]) -> Result<(), MetadataError> {
+        let counts = counts.to_vec();
+        self.writer
+            .run(move |to| changes::add_downloads(to, &counts))
+    }
+
+    fn blob(&self, id: &BlobId) -> Result<Option<Blob>, MetadataError> {
+        self.read(|view| BLOBS.get(view, &id.0))
+    }
+
+    fn unknown_blobs(&self, ids: &[BlobId]) -> Result<Vec<BlobId>, MetadataError> {
+        self.read(|view| {
+            let mut unknown = Vec::new();
+            for id in ids {
+                if !BLOBS.has(view, &id.0)? {
+                    unknown.push(*id);
+                }
+            }
+            Ok(unknown)
+        })
+    }
+
+    fn duplicate(&self, tag: &[u8; 32]) -> Result<Option<Duplicate>, MetadataError> {
+        self.read(|view| {
+            let Some(tagged) = TAGS.get(view, tag)? else {
+                return Ok(None);
+            };
+            let blob = BLOBS.need(view, &tagged.blob.0)?;
+            if blob.tag != Some(*tag) {
+                return Err(codec::damaged(TAGS.name, tag));
+            }
+            Ok(Some(Duplicate {
+                blob,
+                by_plaintext: tagged.by_plaintext,
+            }))
+        })
+    }
+
+    fn garbage(&self, limit: usize) -> Result<Vec<BlobId>, MetadataError> {
+        self.read(|view| {
+            GARBAGE
+                .range(view, (Bound::Unbounded, Bound::Unbounded), limit)?
+                .iter()
+                .map(|(key, Mark)| tail(GARBAGE.name, key).map(BlobId))
+                .collect()
+        })
+    }
+
+    fn collected(&self, ids: &[BlobId]) -> Result<(), MetadataError> {
+        let ids = ids.to_vec();
+        self.writer.run(move |to| changes::collected(to, &ids))
+    }
+
+    fn account(&self, id: AccountId) -> Result<Option<Account>, MetadataError> {
+        self.read(|view| ACCOUNTS.get(view, &account_key(id)))
+    }
+
+    fn account_named(&self, name: &str) -> Result<Option<Account>, MetadataError> {
+        let name = name.to_ascii_lowercase();
+        self.read(|view| match NAMES.get(view, name.as_bytes())? {
+            None => Ok(None),
+            Some(Number(id)) => ACCOUNTS.need(view, &account_key(AccountId(id))).map(Some),
+        })
+    }
+
+    fn add_account(
+        &self,
+        account: Account,
+        key: ApiKey,
+    ) -> Result<Option<AccountId>, MetadataError> {
+        self.writer.run(|to| changes::add_account(to, account, key))
+    }
+
+    fn api_key(&self, lookup: &Lookup) -> Result<Option<ApiKey>, MetadataError> {
+        self.read(|view| KEYS.get(view, &lookup.0))
+    }
+
+    fn add_api_key(&self, key: ApiKey) -> Result<(), MetadataError> {
+        self.writer.run(move |to| changes::add_api_key(to, &key))
+    }
+
+    fn link_count(&self) -> Result<u64, MetadataError> {
+        self.read(|view| LINKS.count(view))
+    }
+}
