@@ -57,6 +57,8 @@ pub(super) async fn serve(service: Rc<Service>, listed: Listed, peer: IpAddr) {
             return;
         }
         if carry.is_empty() {
+            // An empty buffer still holds its memory.
+            carry = Vec::new();
             let limit = service.limits.idle;
             if !matches!(
                 entry.within(limit, entry.client.readable()).await,
@@ -222,7 +224,7 @@ async fn send(service: &Service, entry: &Entry, bytes: &[u8]) -> bool {
     let Some(_share) = Share::of(&service.pending, left.len()) else {
         return false;
     };
-    let write = async { (&**(&entry.client)).write_all(left).await };
+    let write = async { (&*entry.client).write_all(left).await };
     matches!(
         entry.within(service.limits.write_stall, write).await,
         Some(Ok(()))
