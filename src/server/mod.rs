@@ -146,7 +146,7 @@ impl Backend {
             .spawn(move || {
                 while !stopping.load(Ordering::Relaxed) {
                     match http.recv() {
-                        Ok(request) => adapter.serve(request),
+                        Ok(request) => workers::barrier(|| adapter.serve(request)),
                         // Its listener is gone; the connections that it has go on.
                         Err(error) if !stopping.load(Ordering::Relaxed) => {
                             log::error!("the backend accepts no more connections: {error}");
