@@ -22,6 +22,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// Connections that are accepted before the others get a turn.
+const BATCH: u32 = 64;
 /// The pause after an accept that failed for want of resources.
 const WANT: Duration = Duration::from_millis(50);
 /// Failures of accept, one after another, that no passing want explains.
@@ -115,6 +119,9 @@ async fn run(
 ) -> usize {
     let opened = async {
         let relay = Relay::open(&setup.backend, setup.backends).await?;
+        // The standard library asks for a queue of 128, which a burst overflows; each client that
+        // does not fit waits a second for its next try.
+        rustix::net::listen(&setup.listener, BACKLOG)?;
         Ok((relay, Async::new(setup.listener)?))
     };
     let (relay, listener) = match opened.await {
@@ -213,7 +220,13 @@ async fn accept_all<'a>(
     let turned_away = Rc::new(Cell::new(0));
     let mut failures = 0u32;
     let mut complained: Option<Instant> = None;
+    let mut batch = 0;
     loop {
+        batch += 1;
+        if batch == BATCH {
+            batch = 0;
+            smol::future::yield_now().await;
+        }
         match listener.accept().await {
             Ok((stream, address)) => {
                 failures = 0;

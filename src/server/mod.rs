@@ -112,7 +112,6 @@ impl Server {
 
     /// Stops accepting at once, lets running requests end for up to `patience`, then cuts the rest.
     /// Returns how many were cut.
-    #[must_use]
     pub fn drain(mut self, patience: Duration) -> usize {
         self.stop(patience)
     }
