@@ -12,13 +12,12 @@ mod lease_book;
 mod limiter;
 mod link_keys;
 mod links;
+mod new_link;
 mod passwords;
 mod ranges;
 mod sweep;
 mod upload;
 
-#[cfg(test)]
-mod tests;
 
 pub use accounts::{NewAccount, NewApiKey, Session};
 pub use download::{Download, DownloadWish, LEASE_SECONDS_DEFAULT, Part};
