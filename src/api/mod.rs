@@ -113,3 +113,5 @@ impl Handler for Api {
     }
 }
 
+#[cfg(test)]
+mod tests;

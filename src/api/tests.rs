@@ -250,7 +250,8 @@ struct Client {
 impl Sink for Client {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let room = self.takes - self.taken.len();
-        self.taken.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.taken
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
         if bytes.len() > room {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
