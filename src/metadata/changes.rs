@@ -25,7 +25,7 @@ fn refused(what: &str) -> MetadataError {
 
 /// When the sweeper has to look at a link. One without downloads is due at once: it can come to
 /// that without a settled lease, by an edit.
-fn due(link: &Link) -> Option<Timestamp> {
+pub(super) fn due(link: &Link) -> Option<Timestamp> {
     if is_spent(link) {
         return Some(Timestamp(i64::MIN));
     }
@@ -42,7 +42,7 @@ fn is_spent(link: &Link) -> bool {
     !unlimited && remaining == 0 && leased == 0
 }
 
-fn cursor(link: &Link) -> LinkCursor {
+pub(super) fn cursor(link: &Link) -> LinkCursor {
     LinkCursor {
         created: link.created,
         lookup: link.lookup,

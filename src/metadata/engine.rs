@@ -13,7 +13,7 @@ use super::schema::{
 use super::writer::{self, Writer};
 use super::{
     Duplicate, Freed, Hotlink, LinkCursor, LinkEdit, Metadata, MetadataError, NewLink, OnFatal,
-    Published, Taken, changes,
+    Published, Taken, changes, verify,
 };
 use crate::model::{
     Account, AccountId, ApiKey, Blob, BlobId, Lease, LeaseId, Link, Lookup, Timestamp,
@@ -157,6 +157,15 @@ impl RedbMetadata {
     /// [`MetadataError::Unavailable`] when there is no thread for it.
     pub fn in_memory() -> Result<Self, MetadataError> {
         Self::with_backend(InMemoryBackend::new(), Arc::new(|_| {}))
+    }
+
+    /// Checks every record, and that links, indexes, blobs, leases and accounts agree. Takes time
+    /// with the number of links; changes go on meanwhile.
+    ///
+    /// # Errors
+    /// [`MetadataError::Corrupt`] with the first thing that does not fit.
+    pub fn verify(&self) -> Result<(), MetadataError> {
+        self.read(verify::verify)
     }
 
     fn with_database(database: Database, on_fatal: OnFatal) -> Result<Self, MetadataError> {

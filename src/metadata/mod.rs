@@ -11,6 +11,7 @@ mod records;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 pub use engine::RedbMetadata;

@@ -20,17 +20,18 @@ const BATCH: usize = 256;
 const STACK: usize = 512 * 1024;
 
 /// Tells one caller how it ended: `None` when its change is durable (or there was none to make).
-type Answer = Box<dyn FnOnce(Option<&str>) + Send>;
+pub(super) type Answer = Box<dyn FnOnce(Option<&str>) + Send>;
 
 /// What one change did within the transaction.
-enum Ran {
+pub(super) enum Ran {
     /// It is done, or refused without a trace.
     Whole(Answer),
     /// The transaction must not be committed.
     Broken(Answer, String),
 }
 
-type Job = Box<dyn FnOnce(&Change<'_>) -> Ran + Send>;
+/// One change that waits.
+pub(super) type Job = Box<dyn FnOnce(&Change<'_>) -> Ran + Send>;
 
 /// The sending end. Dropping it ends the thread.
 pub(super) struct Writer {
@@ -60,27 +61,7 @@ impl Writer {
         &self,
         change: impl FnOnce(&Change<'_>) -> Result<T, MetadataError> + Send + 'static,
     ) -> Result<T, MetadataError> {
-        let (sender, receiver) = sync_channel(1);
-        let job: Job = Box::new(move |to| {
-            let before = to.writes();
-            let result = change(to);
-            let broken = match &result {
-                Err(MetadataError::OutcomeUnknown(what)) => Some(what.clone()),
-                Err(other) if to.writes() != before => Some(other.to_string()),
-                _ => None,
-            };
-            let answer: Answer = Box::new(move |failure| {
-                // A caller that no longer waits has no use for the answer.
-                let _ = sender.send(match failure {
-                    None => result,
-                    Some(what) => Err(MetadataError::OutcomeUnknown(what.to_owned())),
-                });
-            });
-            match broken {
-                None => Ran::Whole(answer),
-                Some(what) => Ran::Broken(answer, what),
-            }
-        });
+        let (job, answer) = job(change);
         let stopped = || {
             MetadataError::Unavailable(
                 "nothing is written any more after a failed commit".to_owned(),
@@ -92,8 +73,36 @@ impl Writer {
             .send(job)
             .map_err(|_| stopped())?;
         // The thread drops what it has not begun when it stops.
-        receiver.recv().unwrap_or_else(|_| Err(stopped()))
+        answer.recv().unwrap_or_else(|_| Err(stopped()))
     }
+}
+
+/// A change for the queue, and where its answer comes out.
+pub(super) fn job<T: Send + 'static>(
+    change: impl FnOnce(&Change<'_>) -> Result<T, MetadataError> + Send + 'static,
+) -> (Job, Receiver<Result<T, MetadataError>>) {
+    let (sender, receiver) = sync_channel(1);
+    let job: Job = Box::new(move |to| {
+        let before = to.writes();
+        let result = change(to);
+        let broken = match &result {
+            Err(MetadataError::OutcomeUnknown(what)) => Some(what.clone()),
+            Err(other) if to.writes() != before => Some(other.to_string()),
+            _ => None,
+        };
+        let answer: Answer = Box::new(move |failure| {
+            // A caller that no longer waits has no use for the answer.
+            let _ = sender.send(match failure {
+                None => result,
+                Some(what) => Err(MetadataError::OutcomeUnknown(what.to_owned())),
+            });
+        });
+        match broken {
+            None => Ran::Whole(answer),
+            Some(what) => Ran::Broken(answer, what),
+        }
+    });
+    (job, receiver)
 }
 
 impl Drop for Writer {
@@ -108,7 +117,7 @@ impl Drop for Writer {
 }
 
 /// Commits batches until every sender is gone or a commit fails.
-fn serve(database: &Database, jobs: &Receiver<Job>, on_fatal: &OnFatal) {
+pub(super) fn serve(database: &Database, jobs: &Receiver<Job>, on_fatal: &OnFatal) {
     while let Ok(first) = jobs.recv() {
         let mut answers = Vec::new();
         let batch = std::iter::once(first).chain(jobs.try_iter()).take(BATCH);
@@ -136,15 +145,7 @@ fn commit(
     batch: impl Iterator<Item = Job>,
     answers: &mut Vec<Answer>,
 ) -> Result<(), String> {
-    let transaction = begin(database);
-    let transaction = match transaction {
-        Ok(transaction) => transaction,
-        Err(what) => {
-            // Nothing was begun, yet the members wait for an answer.
-            drop(batch);
-            return Err(what);
-        }
-    };
+    let transaction = begin(database)?;
     let change = Change::new(&transaction);
     let mut broken = None;
     for job in batch {

@@ -18,7 +18,6 @@ mod ranges;
 mod sweep;
 mod upload;
 
-
 pub use accounts::{NewAccount, NewApiKey, Session};
 pub use download::{Download, DownloadWish, LEASE_SECONDS_DEFAULT, Part};
 pub use error::Error;

@@ -53,7 +53,7 @@ fn its_upload_is_answered_as_it_says() {
     let answer = world.keyed(form(
         "report.pdf",
         "application/pdf",
-        &[b'x'; 2_516_58],
+        &[b'x'; 251_658],
         &[
             ("allowedDownloads", "5"),
             ("expiryDays", "7"),
