@@ -17,6 +17,8 @@ mod ranges;
 mod sweep;
 mod upload;
 
+#[cfg(test)]
+mod tests;
 
 pub use accounts::{NewAccount, NewApiKey, Session};
 pub use download::{Download, DownloadWish, LEASE_SECONDS_DEFAULT, Part};
