@@ -18,6 +18,9 @@ mod ranges;
 mod sweep;
 mod upload;
 
+#[cfg(test)]
+mod tests;
+
 pub use accounts::{NewAccount, NewApiKey, Session};
 pub use download::{Download, DownloadWish, LEASE_SECONDS_DEFAULT, Part};
 pub use error::Error;
