@@ -6,11 +6,14 @@
 mod changes;
 mod codec;
 mod engine;
+mod file;
+mod leases;
 mod migrate;
 mod records;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 pub use engine::RedbMetadata;

@@ -20,17 +20,18 @@ const BATCH: usize = 256;
 const STACK: usize = 512 * 1024;
 
 /// Tells one caller how it ended: `None` when its change is durable (or there was none to make).
-type Answer = Box<dyn FnOnce(Option<&str>) + Send>;
+pub(super) type Answer = Box<dyn FnOnce(Option<&str>) + Send>;
 
 /// What one change did within the transaction.
-enum Ran {
+pub(super) enum Ran {
     /// It is done, or refused without a trace.
     Whole(Answer),
     /// The transaction must not be committed.
     Broken(Answer, String),
 }
 
-type Job = Box<dyn FnOnce(&Change<'_>) -> Ran + Send>;
+/// One change that waits.
+pub(super) type Job = Box<dyn FnOnce(&Change<'_>) -> Ran + Send>;
 
 /// The sending end. Dropping it ends the thread.
 pub(super) struct Writer {
@@ -45,7 +46,11 @@ impl Writer {
         let thread = Builder::new()
             .name("metadata".to_owned())
             .stack_size(STACK)
-            .spawn(move || serve(&database, &jobs, &on_fatal))
+            .spawn(move || {
+                serve(&database, &jobs, &on_fatal);
+                // The last one that has it: closing commits, and may fail like a commit.
+                drop(database);
+            })
             .map_err(|e| MetadataError::Unavailable(format!("no thread to write with: {e}")))?;
         Ok(Self {
             queue: Some(queue),
@@ -60,27 +65,7 @@ impl Writer {
         &self,
         change: impl FnOnce(&Change<'_>) -> Result<T, MetadataError> + Send + 'static,
     ) -> Result<T, MetadataError> {
-        let (sender, receiver) = sync_channel(1);
-        let job: Job = Box::new(move |to| {
-            let before = to.writes();
-            let result = change(to);
-            let broken = match &result {
-                Err(MetadataError::OutcomeUnknown(what)) => Some(what.clone()),
-                Err(other) if to.writes() != before => Some(other.to_string()),
-                _ => None,
-            };
-            let answer: Answer = Box::new(move |failure| {
-                // A caller that no longer waits has no use for the answer.
-                let _ = sender.send(match failure {
-                    None => result,
-                    Some(what) => Err(MetadataError::OutcomeUnknown(what.to_owned())),
-                });
-            });
-            match broken {
-                None => Ran::Whole(answer),
-                Some(what) => Ran::Broken(answer, what),
-            }
-        });
+        let (job, answer) = job(change);
         let stopped = || {
             MetadataError::Unavailable(
                 "nothing is written any more after a failed commit".to_owned(),
@@ -91,9 +76,36 @@ impl Writer {
             .ok_or_else(stopped)?
             .send(job)
             .map_err(|_| stopped())?;
-        // The thread drops what it has not begun when it stops.
-        receiver.recv().unwrap_or_else(|_| Err(stopped()))
+        answer.recv().unwrap_or_else(|_| Err(stopped()))
     }
+}
+
+/// A change for the queue, and where its answer comes out.
+pub(super) fn job<T: Send + 'static>(
+    change: impl FnOnce(&Change<'_>) -> Result<T, MetadataError> + Send + 'static,
+) -> (Job, Receiver<Result<T, MetadataError>>) {
+    let (sender, receiver) = sync_channel(1);
+    let job: Job = Box::new(move |to| {
+        let before = to.writes();
+        let result = change(to);
+        let broken = match &result {
+            Err(MetadataError::OutcomeUnknown(what)) => Some(what.clone()),
+            Err(other) if to.writes() != before => Some(other.to_string()),
+            _ => None,
+        };
+        let answer: Answer = Box::new(move |failure| {
+            // A caller that no longer waits has no use for the answer.
+            let _ = sender.send(match failure {
+                None => result,
+                Some(what) => Err(MetadataError::OutcomeUnknown(what.to_owned())),
+            });
+        });
+        match broken {
+            None => Ran::Whole(answer),
+            Some(what) => Ran::Broken(answer, what),
+        }
+    });
+    (job, receiver)
 }
 
 impl Drop for Writer {
@@ -102,13 +114,13 @@ impl Drop for Writer {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            log::error!("the thread that writes the database panicked");
+            log::error!("the database was not closed in an orderly way");
         }
     }
 }
 
-/// Commits batches until every sender is gone or a commit fails.
-fn serve(database: &Database, jobs: &Receiver<Job>, on_fatal: &OnFatal) {
+/// Commits batches until every sender is gone; after a commit that failed, refuses them.
+pub(super) fn serve(database: &Database, jobs: &Receiver<Job>, on_fatal: &OnFatal) {
     while let Ok(first) = jobs.recv() {
         let mut answers = Vec::new();
         let batch = std::iter::once(first).chain(jobs.try_iter()).take(BATCH);
@@ -124,7 +136,8 @@ fn serve(database: &Database, jobs: &Receiver<Job>, on_fatal: &OnFatal) {
             answer(failure.as_deref());
         }
         if failure.is_some() {
-            return;
+            // Dropped unheard: their callers learn that nothing was done.
+            jobs.iter().for_each(drop);
         }
     }
 }
@@ -136,15 +149,7 @@ fn commit(
     batch: impl Iterator<Item = Job>,
     answers: &mut Vec<Answer>,
 ) -> Result<(), String> {
-    let transaction = begin(database);
-    let transaction = match transaction {
-        Ok(transaction) => transaction,
-        Err(what) => {
-            // Nothing was begun, yet the members wait for an answer.
-            drop(batch);
-            return Err(what);
-        }
-    };
+    let transaction = begin(database)?;
     let change = Change::new(&transaction);
     let mut broken = None;
     for job in batch {
