@@ -180,13 +180,11 @@ impl Transfer {
     /// Makes durable that the last byte leaves now.
     fn before_last(&mut self) -> io::Result<()> {
         if self.service.book().needs_closing(&self.claim) {
-            // False means that the link was removed meanwhile, and its leases with it: nothing is
-            // left to count, and whoever has begun may finish.
-            self.service
-                .parts
-                .metadata
-                .close_lease(&self.claim.id)
-                .map_err(|error| io::Error::other(self.service.failed(error)))?;
+            let closing = self.service.parts.metadata.close_lease(&self.claim.id);
+            let closing = closing.map_err(|error| io::Error::other(self.service.failed(error)))?;
+            if !closing && self.service.book().is_doubted(&self.claim) {
+                return Err(io::Error::other("the owner has taken this download back"));
+            }
             self.service.book().closed(&self.claim);
         }
         self.last_left = true;

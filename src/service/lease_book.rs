@@ -96,6 +96,8 @@ struct Account {
     closing: bool,
     /// Taken over from an earlier process: `delivered` tells less than was delivered.
     restored: bool,
+    /// The owner of the link may have taken it back.
+    doubted: bool,
     /// When it was taken and when something last happened, by a clock that never jumps.
     taken: Duration,
     active: Duration,
@@ -211,6 +213,25 @@ impl LeaseBook {
         if let Some(account) = self.leases.get_mut(claim) {
             account.closing = true;
         }
+    }
+
+    /// The owner of `link` changes the number of its downloads: the leases that are open now may
+    /// be taken back.
+    pub(super) fn doubt(&mut self, link: &Lookup) {
+        let name = |byte| Claim {
+            link: *link,
+            client: [byte; 16],
+            id: LeaseId([byte; 16]),
+        };
+        for (_, account) in self.leases.range_mut(name(0)..=name(255)) {
+            account.doubted = true;
+        }
+    }
+
+    /// Whether a lease that the database does not know any more was taken back. Otherwise it went
+    /// with its link, and whoever has begun may finish.
+    pub(super) fn is_doubted(&self, claim: &Claim) -> bool {
+        self.leases.get(claim).is_none_or(|a| a.doubted)
     }
 
     /// A transfer ended: `delivered` of its cargo was acknowledged, in the order of sending.

@@ -432,6 +432,35 @@ fn changed_limits_hold_for_what_is_left_in_all() {
 }
 
 #[test]
+fn downloads_beyond_a_lowered_limit_are_taken_back() {
+    let world = World::new();
+    let view = world.upload(&content(MIB), times(3));
+    let first = world.ask(&view, 0..view.size, None, HERE).unwrap();
+    world.clock.advance(1);
+    let second = world.ask(&view, 0..view.size, None, THERE).unwrap();
+    let changes = Changes {
+        count: Some(Count::Limited(1)),
+        ..Changes::default()
+    };
+    let changed = world
+        .service
+        .modify(&world.owner, view.id.reveal(), changes)
+        .unwrap();
+    assert_eq!(
+        (changed.allowance.remaining, changed.allowance.leased),
+        (0, 1)
+    );
+    first.send(&mut Client::patient()).unwrap();
+    assert!(gone(&world.open(&view)));
+    let mut client = Client::patient();
+    assert!(second.send(&mut client).is_err());
+    assert!(
+        client.body.len() < MIB,
+        "not even now that the link is gone"
+    );
+}
+
+#[test]
 fn the_listing_comes_in_pages_and_skips_what_is_over() {
     let world = World::new();
     let ids: Vec<_> = (0..25u8)
