@@ -78,6 +78,8 @@ impl Cargo {
 #[derive(Default)]
 pub(super) struct LeaseBook {
     leases: BTreeMap<Claim, Account>,
+    /// How often leases were doubted so far.
+    doubts: u64,
 }
 
 /// The bytes of one lease.
@@ -181,10 +183,24 @@ impl LeaseBook {
             })
     }
 
-    /// Enters a lease that was just taken for these bytes.
-    pub(super) fn enter(&mut self, claim: Claim, cargo: &Cargo, closing: bool, now: Duration) {
+    /// How often leases were doubted so far: to be asked before a lease is taken.
+    pub(super) fn doubts(&self) -> u64 {
+        self.doubts
+    }
+
+    /// Enters a lease that was just taken for these bytes, when there were that many `doubts`.
+    pub(super) fn enter(
+        &mut self,
+        claim: Claim,
+        cargo: &Cargo,
+        closing: bool,
+        doubts: u64,
+        now: Duration,
+    ) {
         let mut account = Account {
             closing,
+            // Between the database and this book it may have been taken back already.
+            doubted: doubts != self.doubts,
             taken: now,
             ..Account::default()
         };
@@ -223,6 +239,7 @@ impl LeaseBook {
             client: [byte; 16],
             id: LeaseId([byte; 16]),
         };
+        self.doubts += 1;
         for (_, account) in self.leases.range_mut(name(0)..=name(255)) {
             account.doubted = true;
         }
