@@ -1,16 +1,25 @@
 //! The story of one upload: admit, receive, publish. The last two are apart because the fields that
 //! say how long a link lives may come after the file.
 
-use super::{Error, FileView, Service, Session};
-use crate::model::Timestamp;
-use crate::store::Stage;
+use super::new_link::Plan;
+use super::{Encryption, Error, FileView, Service, Session};
+use crate::metadata::{BlobSource, MetadataError, Published};
+use crate::model::{Blob, BlobFormat, BlobId, Secret, Timestamp};
+use crate::pipeline::seal::keys::{self, Purpose};
+use crate::pipeline::seal::{Cipher, stored_len};
+use crate::pipeline::{self, Intake, IntakeError, Layout};
+use crate::store::{Stage, StoreError};
+use std::collections::HashSet;
 use std::io::Read;
+use std::sync::{MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 /// A file that has been received and staged, and is not visible yet. Dropping it leaves nothing.
-#[allow(dead_code)]
 pub struct Received {
-    pub(super) stage: Box<dyn Stage>,
+    stage: Box<dyn Stage>,
+    pub(super) intake: Intake,
+    content: Secret,
+    pub(super) format: BlobFormat,
 }
 
 /// How often a link may be used.
@@ -46,6 +55,18 @@ pub struct LinkWish {
     pub password: Option<Zeroizing<String>>,
 }
 
+/// A blob between its rename and its commit. While it lives, the orphan sweep keeps away.
+struct Publishing<'a> {
+    service: &'a Service,
+    id: BlobId,
+}
+
+impl Drop for Publishing<'_> {
+    fn drop(&mut self) {
+        self.service.publishing().remove(&self.id);
+    }
+}
+
 impl Service {
     /// Takes a whole file in. `declared` is the most it can be, if the client said so.
     ///
@@ -53,11 +74,46 @@ impl Service {
     /// [`Error::TooLarge`] and [`Error::Full`], at once when `declared` tells; [`Error::Input`].
     pub fn receive(
         &self,
+        // Who uploads: quotas will ask. Holding one is also what allows it.
         _session: &Session,
-        _input: &mut dyn Read,
-        _declared: Option<u64>,
+        input: &mut dyn Read,
+        declared: Option<u64>,
     ) -> Result<Received, Error> {
-        todo!()
+        let limit = self.policy.max_file_size;
+        if declared.is_some_and(|declared| declared > limit) {
+            return Err(Error::TooLarge { limit });
+        }
+        let sealed = self.policy.encryption != Encryption::None;
+        let expected = declared.map(|size| if sealed { stored_len(size) } else { size });
+        if let Some(expected) = expected {
+            let available = self.parts.store.available();
+            let available = available.map_err(|error| self.refused(&error))?;
+            if expected > available {
+                return Err(Error::Full { available });
+            }
+        }
+        let stage = self.parts.store.stage(expected);
+        let mut stage = stage.map_err(|error| self.refused(&error))?;
+        let content = keys::random_secret();
+        let (format, layout) = if sealed {
+            let cipher = Cipher::for_this_cpu();
+            let key = &content;
+            (BlobFormat::Sealed, Layout::Sealed { cipher, key })
+        } else {
+            (BlobFormat::Plain, Layout::Plain)
+        };
+        let intake =
+            pipeline::receive(input, &mut *stage, &layout, limit).map_err(|error| match error {
+                IntakeError::Input(error) => Error::Input(error),
+                IntakeError::TooLarge { limit } => Error::TooLarge { limit },
+                IntakeError::Store(error) => self.refused(&error),
+            })?;
+        Ok(Received {
+            stage,
+            intake,
+            content,
+            format,
+        })
     }
 
     /// Makes a received file visible under a new link. When it returns, file and link are durable.
@@ -66,10 +122,159 @@ impl Service {
     /// [`Error::Full`], [`Error::Invalid`] (password over 1,024 bytes), [`Error::Internal`].
     pub fn publish(
         &self,
-        _session: &Session,
-        _received: Received,
-        _wish: LinkWish,
+        session: &Session,
+        received: Received,
+        wish: LinkWish,
     ) -> Result<FileView, Error> {
-        todo!()
+        let plan = self.plan(session, &received, &wish)?;
+        if plan.is_over() {
+            // Over before it began: nobody could ever open it, so nothing is kept.
+            return Ok(plan.view());
+        }
+        let tag = self.policy.dedup.then(|| {
+            keys::dedup_tag(
+                &self.parts.server_key,
+                session.account.0,
+                plan.sealed,
+                &received.intake.sha256,
+            )
+        });
+        if let Some(tag) = &tag
+            && let Some((blob, content)) = self.duplicate(tag, &received)?
+        {
+            let link = plan.new_link(session, &blob, &content, BlobSource::Shared(blob));
+            let published = self.parts.metadata.publish(link);
+            if published.map_err(|error| self.failed(error))? == Published::Done {
+                return Ok(plan.view());
+            }
+            // Its last link went meanwhile. The bytes just received are here.
+        }
+        self.publish_own(session, &plan, received, tag)?;
+        Ok(plan.view())
+    }
+
+    fn publish_own(
+        &self,
+        session: &Session,
+        plan: &Plan,
+        received: Received,
+        tag: Option<[u8; 32]>,
+    ) -> Result<(), Error> {
+        let Received {
+            stage,
+            intake,
+            content,
+            format,
+        } = received;
+        let id = BlobId(keys::random());
+        self.publishing().insert(id);
+        let publishing = Publishing { service: self, id };
+        match stage.commit(&id) {
+            Ok(()) => {}
+            Err(error @ (StoreError::Full { .. } | StoreError::Exists)) => {
+                return Err(self.refused(&error));
+            }
+            Err(error) => {
+                std::mem::forget(publishing);
+                return Err(self.fatal(&format!(
+                    "a file could not be made durable, its state is unknown: {}",
+                    describe(&error)
+                )));
+            }
+        }
+        let by_plaintext = tag.map(|_| {
+            keys::wrap(
+                Purpose::ContentByPlaintext,
+                &[&intake.sha256],
+                &id.0,
+                content.reveal(),
+            )
+        });
+        let blob = Blob {
+            id,
+            format,
+            size: intake.size,
+            stored: intake.stored,
+            tag,
+            references: 1,
+        };
+        let source = BlobSource::New { blob, by_plaintext };
+        let link = plan.new_link(session, &id, &content, source);
+        match self.parts.metadata.publish(link) {
+            Ok(Published::Done) => Ok(()),
+            Ok(Published::SharedBlobGone) => Err(Error::Internal(
+                "the database misses a blob that was not to be shared".into(),
+            )),
+            Err(error) => {
+                // The row may be there: its bytes stay for the next start to judge. After a
+                // failure that changed nothing they are an orphan, which the sweep removes.
+                if matches!(error, MetadataError::OutcomeUnknown(_)) {
+                    std::mem::forget(publishing);
+                }
+                Err(self.failed(error))
+            }
+        }
+    }
+
+    /// A blob of the same owner with the same bytes, and its content key. Whatever does not fit
+    /// exactly is passed over: the upload has its own bytes.
+    fn duplicate(
+        &self,
+        tag: &[u8; 32],
+        received: &Received,
+    ) -> Result<Option<(BlobId, Secret)>, Error> {
+        let found = self.parts.metadata.duplicate(tag);
+        let Some(found) = found.map_err(|error| self.failed(error))? else {
+            return Ok(None);
+        };
+        let blob = &found.blob;
+        if blob.size != received.intake.size || blob.format != received.format {
+            return Ok(None);
+        }
+        let content = keys::unwrap(
+            Purpose::ContentByPlaintext,
+            &[&received.intake.sha256],
+            &blob.id.0,
+            &found.by_plaintext,
+        );
+        let Some(content) = content.and_then(|key| Secret::from_slice(&key)) else {
+            return Ok(None);
+        };
+        // Sharing bytes that are damaged would lose what was just received.
+        match self.parts.store.open(&blob.id) {
+            Ok(stored) if stored.size() == blob.stored => Ok(Some((blob.id, content))),
+            Ok(_) | Err(_) => {
+                log::warn!("a stored file is damaged and is not shared with a new upload");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The blobs between rename and commit. Insertions and removals are single calls, so a panic
+    /// elsewhere leaves the set whole.
+    pub(super) fn publishing(&self) -> MutexGuard<'_, HashSet<BlobId>> {
+        self.publishing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a refusal of the store means for an upload.
+    fn refused(&self, error: &StoreError) -> Error {
+        if let StoreError::Full { available, .. } = error {
+            return Error::Full {
+                available: *available,
+            };
+        }
+        let what = describe(error);
+        log::error!("an upload failed: {what}");
+        Error::Internal(what)
+    }
+}
+
+/// An error of the store with its cause: for the log.
+pub(super) fn describe(error: &StoreError) -> String {
+    match error {
+        StoreError::Unavailable(cause) => format!("{error}: {cause}"),
+        _ => error.to_string(),
     }
 }

@@ -1,0 +1,14 @@
+//! The service on the real parts, with every fault that can be thrown at it.
+
+mod accounts;
+mod crowds;
+mod dedup;
+mod downloads;
+mod fault_metadata;
+mod faults;
+mod leases;
+mod limits;
+mod links;
+mod owners;
+mod sweeps;
+mod world;
