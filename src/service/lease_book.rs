@@ -114,7 +114,9 @@ impl Account {
             Bearer::Owner => &self.in_flight,
             Bearer::Neighbour => &self.held,
         };
-        let last_is_gone = last && self.last.is_some_and(|by| by != bearer);
+        // Only the owner may have it again, if it was the owner who had it.
+        let to_owner = [self.last, Some(bearer)] == [Some(Bearer::Owner); 2];
+        let last_is_gone = last && self.last.is_some() && !to_owner;
         let pieces = [&self.delivered, &self.held, &self.in_flight]
             .map(Ranges::pieces)
             .into_iter()
@@ -278,7 +280,6 @@ impl LeaseBook {
         let last = cargo.span - 1;
         if arrived.contains(last) {
             account.last = Some(bearer);
-            account.held.add(&(last..cargo.span));
         }
         if account.end.is_some() {
             return None;

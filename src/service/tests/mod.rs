@@ -6,6 +6,7 @@ mod dedup;
 mod downloads;
 mod fault_metadata;
 mod faults;
+mod lease_cases;
 mod leases;
 mod limits;
 mod links;
