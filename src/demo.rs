@@ -38,6 +38,15 @@ pub fn credentials(app: &mut App, settings: &Settings) -> Result<Credentials, St
     }
 }
 
+/// Prints where a server is, for whoever started it: `URL=` and the address, a line of its own.
+///
+/// # Errors
+/// What the output reports; the server runs all the same.
+pub fn announce(out: &mut impl Write, url: &str) -> io::Result<()> {
+    writeln!(out, "URL={url}")?;
+    out.flush()
+}
+
 /// Prints what a program needs, one `KEY=VALUE` a line, and then what a person needs.
 ///
 /// # Errors
@@ -45,9 +54,10 @@ pub fn credentials(app: &mut App, settings: &Settings) -> Result<Credentials, St
 pub fn greet(out: &mut impl Write, url: &str, credentials: &Credentials) -> io::Result<()> {
     let key = credentials.api_key.as_ref().map_or("", Token::reveal);
     let (user, password) = (&credentials.user, credentials.password.as_str());
+    announce(out, url)?;
     write!(
         out,
-        "URL={url}\nAPI_KEY={key}\nADMIN_USER={user}\nADMIN_PASSWORD={password}\n"
+        "API_KEY={key}\nADMIN_USER={user}\nADMIN_PASSWORD={password}\n"
     )?;
     out.flush()?;
     write!(

@@ -123,6 +123,9 @@ fn run(command: Command) -> Result<(), Failure> {
             start_log(settings.log_level);
             let mut app = start(settings)?;
             drop(app.take_credentials());
+            if let Err(e) = demo::announce(&mut io::stdout().lock(), app.url()) {
+                log::warn!("the address could not be printed: {e}");
+            }
             until_the_end(app)
         }
     }
