@@ -1,0 +1,120 @@
+//! The rules as tables. A rule that has to give way is changed here, with its reason.
+
+/// What each top-level module may import from the others. `a` allows all of module `a`, `a::b` that
+/// item only.
+pub const IMPORTS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("http", &["model"]),
+    ("gate", &["http", "model"]),
+    ("server", &["http", "gate", "model"]),
+    ("store", &["model", "pipeline::seal::keys"]),
+    ("metadata", &["model"]),
+    ("pipeline", &["store", "model"]),
+    ("service", &["pipeline", "store", "metadata", "model"]),
+    (
+        "api",
+        &[
+            "http",
+            "service",
+            "model",
+            "metadata::LinkCursor",
+            "pipeline::Output",
+            "pipeline::seal::keys::random_token",
+        ],
+    ),
+    ("tasks", &["service", "model"]),
+    (
+        "config",
+        &[
+            "model",
+            "server::Limits",
+            "service::Encryption",
+            "service::LEASE_SECONDS_DEFAULT",
+        ],
+    ),
+    (
+        "app",
+        &[
+            "api",
+            "config",
+            "metadata",
+            "model",
+            "pipeline::seal::keys",
+            "server",
+            "service",
+            "store",
+            "tasks",
+        ],
+    ),
+    ("demo", &["app", "config", "model"]),
+    ("lib", &[]),
+    ("main", &[]),
+];
+
+/// Where each crate may be named. A folder stands for everything in it.
+pub const HOMES: &[(&str, &[&str])] = &[
+    ("tiny_http", &["server"]),
+    ("smol", &["gate", "server", "tasks"]),
+    ("httparse", &["gate"]),
+    ("redb", &["metadata"]),
+    (
+        "ring",
+        &[
+            "pipeline",
+            "metadata",
+            "gate/exchange.rs",
+            "server/directory.rs",
+        ],
+    ),
+    ("argon2", &["pipeline/seal"]),
+    (
+        "zeroize",
+        &[
+            "http", "app", "config", "model", "pipeline", "service", "api", "demo.rs",
+        ],
+    ),
+    ("rustix", &["app", "gate", "server", "store", "main.rs"]),
+    ("mayfly_sys", &["gate", "server", "main.rs"]),
+    ("serde", &["api", "config"]),
+    ("serde_json", &["api"]),
+    ("toml", &["config"]),
+    ("percent_encoding", &["http", "api"]),
+    (
+        "data_encoding",
+        &["model", "http", "store", "service", "api", "server"],
+    ),
+    ("memchr", &["http", "gate"]),
+    ("jiff", &["http", "api", "gate/answer.rs"]),
+    ("minijinja", &["api/public"]),
+    ("lexopt", &["main.rs"]),
+    ("async_signal", &["tasks"]),
+    ("log", &[""]),
+    ("simplelog", &["main.rs"]),
+];
+
+/// Longest source file, in lines.
+pub const LINES: usize = 400;
+
+/// Files that are longer, up to which length, and why.
+pub const LONG: &[(&str, usize, &str)] = &[
+    (
+        "src/api/gokapi/wire.rs",
+        450,
+        "every wire form of the dialect is in this one file, with its samples",
+    ),
+    (
+        "src/metadata/changes.rs",
+        450,
+        "one function for each transaction, to be read side by side",
+    ),
+    (
+        "src/metadata/engine.rs",
+        450,
+        "opening, and the whole trait: a list of short methods",
+    ),
+    (
+        "src/service/upload.rs",
+        450,
+        "the story of one upload, from its first byte to its answer",
+    ),
+];
