@@ -157,24 +157,7 @@ fn a_closed_output_does_not_stop_the_demo() {
     let mut demo = Running::demo(&dir);
     drop(demo.child.stdout.take());
     let credentials = dir.join("demo-credentials.toml");
-    let until = Instant::now() + PATIENCE;
-    let stderr = demo.child.stderr.take().unwrap();
-    let mut log = BufReader::new(stderr);
-    let mut line = String::new();
-    while !line.contains("listening on") {
-        assert!(Instant::now() < until);
-        line.clear();
-        assert!(log.read_line(&mut line).unwrap() > 0, "it ended");
-    }
-    let url = format!(
-        "http://{}",
-        line.split("listening on ")
-            .nth(1)
-            .unwrap()
-            .split(',')
-            .next()
-            .unwrap()
-    );
+    let (url, _) = demo.url_from_log();
     assert_eq!(get(&url, "/health", "").0, 200);
     assert!(credentials.exists());
     demo.signal("TERM");

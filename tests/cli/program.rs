@@ -92,6 +92,23 @@ impl Running {
         }
     }
 
+    /// Reads the log until the server says where it listens; returns that and what it read.
+    pub fn url_from_log(&mut self) -> (String, String) {
+        let mut log = String::new();
+        let mut stderr = BufReader::new(self.child.stderr.take().unwrap());
+        let url = loop {
+            let mut line = String::new();
+            let read = stderr.read_line(&mut line).unwrap();
+            assert!(read > 0, "no start:\n{log}");
+            log += &line;
+            if let Some((_, rest)) = line.split_once("listening on ") {
+                break format!("http://{}", rest.split(',').next().unwrap());
+            }
+        };
+        self.child.stderr = Some(stderr.into_inner());
+        (url, log)
+    }
+
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status();
@@ -177,17 +194,7 @@ pub fn settings(home: &Path, text: &str) -> PathBuf {
 /// Starts `serve` and waits until it listens; returns the address and the log so far.
 pub fn serve(config: &Path) -> (Running, String, String) {
     let mut running = Running::start(mayfly().args(["serve", "--config"]).arg(config));
-    let mut log = String::new();
-    let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
-    let url = loop {
-        let mut line = String::new();
-        assert!(stderr.read_line(&mut line).unwrap() > 0, "no start:\n{log}");
-        log += &line;
-        if let Some((_, rest)) = line.split_once("listening on ") {
-            break format!("http://{}", rest.split(',').next().unwrap());
-        }
-    };
-    running.child.stderr = Some(stderr.into_inner());
+    let (url, log) = running.url_from_log();
     (running, url, log)
 }
 
