@@ -155,11 +155,12 @@ impl Reader<'_> {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(IntakeError::Input(e)),
             };
+            // First of all, so that whatever was read is wiped.
+            half.take(n, |part| self.hash.update(part));
             self.size = self.size.saturating_add(n as u64);
             if self.size > self.limit {
                 return Err(self.too_large());
             }
-            half.take(n, |part| self.hash.update(part));
         }
         Ok(())
     }
