@@ -196,15 +196,15 @@ fn an_old_file_is_brought_up_step_by_step_in_one_transaction() {
     let database = Database::open(&path).unwrap();
 
     let failing: &[Step] = &[adds_nine, fails];
-    engine::upgrade(&database, failing).unwrap_err();
+    file::upgrade(&database, failing).unwrap_err();
     assert_eq!(state(&database), (Some(Number(1)), None), "all or nothing");
 
     let steps: &[Step] = &[adds_nine, doubles_it];
-    engine::upgrade(&database, &steps[..1]).unwrap();
+    file::upgrade(&database, &steps[..1]).unwrap();
     assert_eq!(state(&database), (Some(Number(2)), Some(Number(9))));
-    engine::upgrade(&database, steps).unwrap();
+    file::upgrade(&database, steps).unwrap();
     assert_eq!(state(&database), (Some(Number(3)), Some(Number(18))));
-    engine::upgrade(&database, steps).unwrap();
+    file::upgrade(&database, steps).unwrap();
     assert_eq!(
         state(&database),
         (Some(Number(3)), Some(Number(18))),
