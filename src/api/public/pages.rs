@@ -13,7 +13,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 use std::time::Duration;
 
-/// The style sheet, its address under the prefix, and so on for all that is served as it is.
+/// Something that is served as it is.
 pub struct Asset {
     /// Where it is, below the prefix.
     pub path: &'static str,
@@ -21,13 +21,19 @@ pub struct Asset {
     pub content_type: &'static str,
     /// It.
     pub bytes: &'static [u8],
+    /// How long it may be kept.
+    pub keep: &'static str,
 }
+
+/// For what has its version in its address.
+const FOR_LONG: &str = "public, max-age=31536000, immutable";
 
 /// How the pages look.
 pub static STYLE: Asset = Asset {
     path: "/assets/style.css",
     content_type: "text/css; charset=utf-8",
     bytes: include_bytes!("assets/style.css"),
+    keep: FOR_LONG,
 };
 
 /// The picture in the tab.
@@ -35,6 +41,7 @@ pub static ICON: Asset = Asset {
     path: "/assets/icon.svg",
     content_type: "image/svg+xml",
     bytes: include_bytes!("assets/icon.svg"),
+    keep: FOR_LONG,
 };
 
 /// Nothing here is for search engines.
@@ -42,6 +49,7 @@ pub static ROBOTS: Asset = Asset {
     path: "/robots.txt",
     content_type: "text/plain; charset=utf-8",
     bytes: include_bytes!("assets/robots.txt"),
+    keep: "public, max-age=86400",
 };
 
 impl Asset {
@@ -299,10 +307,10 @@ pub fn plain(status: u16, text: &str) -> Response {
         .body("text/plain; charset=utf-8", text)
 }
 
-/// What is served as it is, for everybody, for long.
+/// What is served as it is, to everybody.
 pub fn asset(asset: &Asset) -> Response {
     Response::new(200)
-        .with("Cache-Control", "public, max-age=31536000, immutable")
+        .with("Cache-Control", asset.keep)
         .with("X-Content-Type-Options", "nosniff")
         .with("Content-Security-Policy", "default-src 'none'; sandbox")
         .with("Cross-Origin-Resource-Policy", "same-origin")
@@ -346,3 +354,6 @@ fn method_name(method: Method) -> &'static str {
         Method::Options => "OPTIONS",
     }
 }
+
+#[cfg(test)]
+mod tests;
