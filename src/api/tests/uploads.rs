@@ -1,6 +1,7 @@
 //! Uploads: what the form may be, what it may not, and what is left behind.
 
 use super::*;
+use crate::model::Token;
 
 const ADD: &str = "/api/files/add";
 const KIND: &str = "multipart/form-data; boundary=XX";
@@ -215,4 +216,19 @@ fn an_odd_type_becomes_the_plainest() {
         let info = world.upload("a", sent, b"abc", &[]);
         assert_eq!(info["ContentType"], kind);
     }
+}
+
+#[test]
+fn a_file_that_does_not_fit_is_refused_with_what_is_left() {
+    let world = World::on(MemoryStore::new(Some(100_000)), |_| ());
+    let big = || form("a.txt", "text/plain", &[1; 200_000], &[]);
+    let mut chunked = big();
+    chunked.length = BodyLength::Chunked;
+    for upload in [big(), chunked] {
+        let (status, code, text) = world.keyed(upload).failure();
+        assert_eq!((status, code), (507, 13));
+        assert!(text.contains("not enough space on the server"), "{text}");
+        nothing_is_there(&world);
+    }
+    assert_eq!(world.text(b"small", &[]).len(), Token::LINK);
 }
