@@ -2,6 +2,16 @@
 //!
 //! Handlers see only this module. Who reads and writes the sockets is in `gate` and `server`.
 
+pub mod basic;
+pub mod conditional;
+pub mod cookie;
+pub mod date;
+pub mod disposition;
+pub mod form;
+pub mod inline;
+pub mod multipart;
+mod parameters;
+pub mod range;
 mod request;
 mod response;
 

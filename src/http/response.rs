@@ -28,6 +28,7 @@ pub struct Stream {
     pub length: Option<u64>,
     /// Writes it. An error, or fewer bytes than `length`, ends the connection, so that the client
     /// never takes a part for the whole.
+    #[allow(clippy::type_complexity, reason = "a name would hide what it takes")]
     pub send: Box<dyn FnOnce(&mut dyn Sink) -> io::Result<()> + Send>,
 }
 

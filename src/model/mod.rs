@@ -4,6 +4,7 @@ mod account;
 mod id;
 mod lease;
 mod link;
+mod name;
 mod secret;
 mod time;
 
@@ -11,5 +12,6 @@ pub use account::{Account, AccountKeyWraps, ApiKey, Permissions};
 pub use id::{AccountId, BlobId, LeaseId, Lookup, Token};
 pub use lease::Lease;
 pub use link::{Allowance, Blob, BlobFormat, Expiry, Link, PasswordParams};
+pub use name::clean_name;
 pub use secret::Secret;
 pub use time::{Clock, SystemClock, Timestamp};
