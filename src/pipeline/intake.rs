@@ -1,9 +1,16 @@
 //! The way in: read, count, hash, seal, write, in one pass with fixed buffers.
+//!
+//! A segment can be sealed only when it is known whether another follows. So there are two halves
+//! of a buffer: while one waits, full, the other is read into; then the first is sealed where it
+//! stands and written with one call. No byte is moved between the read and the write.
 
-use super::seal::Cipher;
+use super::buffer::{Buffer, Share};
+use super::seal::{Cipher, Header, MAX_PLAINTEXT, SEGMENT, Sealer, TAG};
 use crate::model::Secret;
 use crate::store::{Stage, StoreError};
-use std::io::{self, Read};
+use ring::digest;
+use std::fmt;
+use std::io::{self, IoSliceMut, Read};
 
 /// How the bytes are to be stored.
 pub enum Layout<'a> {
@@ -43,15 +50,195 @@ pub enum IntakeError {
     Store(StoreError),
 }
 
+impl fmt::Display for IntakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(_) => write!(f, "the input ended early"),
+            Self::TooLarge { limit } => write!(f, "there is more input than {limit} bytes"),
+            Self::Store(_) => write!(f, "the input could not be stored"),
+        }
+    }
+}
+
+impl std::error::Error for IntakeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Input(e) => Some(e),
+            Self::TooLarge { .. } => None,
+            Self::Store(e) => Some(e),
+        }
+    }
+}
+
 /// Reads `input` to its end into `stage`. Does not commit.
 ///
+/// `input` is read with `read_vectored`, which saves system calls where it is implemented; reads
+/// that are interrupted are repeated.
+///
 /// # Errors
-/// [`IntakeError`]; the stage is then to be dropped.
+/// [`IntakeError`]; the stage is then to be dropped. A sealed blob holds no more than
+/// [`MAX_PLAINTEXT`] bytes, whatever `limit` says.
 pub fn receive(
-    _input: &mut dyn Read,
-    _stage: &mut dyn Stage,
-    _layout: &Layout<'_>,
-    _limit: u64,
+    input: &mut dyn Read,
+    stage: &mut dyn Stage,
+    layout: &Layout<'_>,
+    limit: u64,
 ) -> Result<Intake, IntakeError> {
-    todo!()
+    let share = Share::take();
+    let mut stored = 0;
+    let mut write = |bytes: &[u8]| {
+        stored += bytes.len() as u64;
+        stage.write(bytes).map_err(IntakeError::Store)
+    };
+    let (mut sealer, tag, limit) = match layout {
+        Layout::Plain => (None, 0, limit),
+        Layout::Sealed { cipher, key } => {
+            let header = Header::draw(*cipher);
+            write(&header.to_bytes())?;
+            let sealer = Sealer::new(key, &header);
+            (Some(sealer), TAG, limit.min(MAX_PLAINTEXT))
+        }
+    };
+    let mut reader = Reader {
+        input,
+        hash: digest::Context::new(&digest::SHA256),
+        size: 0,
+        limit,
+    };
+    let mut current = Half::new(share.segments_in(), tag);
+    let mut next = None;
+    reader.fill(&mut current)?;
+    loop {
+        let mut last = true;
+        if current.is_full() {
+            let next = next.get_or_insert_with(|| Half::new(share.segments_in(), tag));
+            next.filled = 0;
+            reader.fill(next)?;
+            last = next.filled == 0;
+        }
+        let bytes = match &mut sealer {
+            None => current.plain(),
+            Some(sealer) => current.seal(sealer, last).map_err(|_| reader.too_large())?,
+        };
+        if !bytes.is_empty() {
+            write(bytes)?;
+        }
+        match &mut next {
+            Some(next) if !last => std::mem::swap(&mut current, next),
+            _ => break,
+        }
+    }
+    let mut sha256 = [0; 32];
+    sha256.copy_from_slice(reader.hash.finish().as_ref());
+    Ok(Intake {
+        size: reader.size,
+        stored,
+        sha256,
+    })
 }
+
+/// The input, with what is known of it so far.
+struct Reader<'a> {
+    input: &'a mut dyn Read,
+    hash: digest::Context,
+    size: u64,
+    limit: u64,
+}
+
+impl Reader<'_> {
+    /// Reads until the half is full or the input ends.
+    fn fill(&mut self, half: &mut Half) -> Result<(), IntakeError> {
+        while !half.is_full() {
+            let n = match self.input.read_vectored(&mut half.room()) {
+                Ok(0) => break,
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(IntakeError::Input(e)),
+            };
+            self.size = self.size.saturating_add(n as u64);
+            if self.size > self.limit {
+                return Err(self.too_large());
+            }
+            half.take(n, |part| self.hash.update(part));
+        }
+        Ok(())
+    }
+
+    fn too_large(&self) -> IntakeError {
+        IntakeError::TooLarge { limit: self.limit }
+    }
+}
+
+/// Most slots of a half that one read fills.
+const SLOTS_PER_READ: usize = 4;
+
+/// Some segments, each in a slot that has room for its tag.
+struct Half {
+    buffer: Buffer,
+    slots: usize,
+    tag: usize,
+    /// Bytes of plaintext, from the first slot on.
+    filled: usize,
+}
+
+impl Half {
+    fn new(slots: usize, tag: usize) -> Self {
+        Self {
+            buffer: Buffer::new(slots * (SEGMENT + tag)),
+            slots,
+            tag,
+            filled: 0,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.filled == self.slots * SEGMENT
+    }
+
+    /// The room that is left, slot by slot.
+    fn room(&mut self) -> [IoSliceMut<'_>; SLOTS_PER_READ] {
+        let mut offset = self.filled % SEGMENT;
+        let mut slots = self
+            .buffer
+            .all()
+            .chunks_exact_mut(SEGMENT + self.tag)
+            .skip(self.filled / SEGMENT);
+        std::array::from_fn(|_| {
+            let room = slots.next().map_or(&mut [][..], |slot| {
+                &mut slot[std::mem::take(&mut offset)..SEGMENT]
+            });
+            IoSliceMut::new(room)
+        })
+    }
+
+    /// Counts `n` more bytes as read, and shows them.
+    fn take(&mut self, n: usize, mut show: impl FnMut(&[u8])) {
+        let end = self.filled + n;
+        while self.filled < end {
+            let offset = self.filled % SEGMENT;
+            let part = (end - self.filled).min(SEGMENT - offset);
+            let start = self.filled / SEGMENT * (SEGMENT + self.tag) + offset;
+            show(&self.buffer.first(start + part)[start..]);
+            self.filled += part;
+        }
+    }
+
+    fn plain(&mut self) -> &[u8] {
+        self.buffer.first(self.filled)
+    }
+
+    /// Seals all segments where they stand; `last`: none follows.
+    fn seal(&mut self, sealer: &mut Sealer, last: bool) -> Result<&[u8], super::seal::SealError> {
+        let segments = self.filled.div_ceil(SEGMENT).max(1);
+        let bytes = self.buffer.first(self.filled + segments * self.tag);
+        let mut slots = bytes.chunks_mut(SEGMENT + self.tag).peekable();
+        while let Some(slot) = slots.next() {
+            let (segment, tag) = slot.split_at_mut(slot.len() - self.tag);
+            tag.copy_from_slice(&sealer.seal(segment, last && slots.peek().is_none())?);
+        }
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

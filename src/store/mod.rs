@@ -4,6 +4,15 @@
 //! once, make durable, move to the final name without replacing, make the directory durable, then
 //! one metadata transaction. Deletion runs the other way round.
 
+pub mod contract;
+mod disk;
+mod fault;
+mod memory;
+
+pub use disk::DiskStore;
+pub use fault::{Fault, FaultStore, Faults, Operation};
+pub use memory::MemoryStore;
+
 use crate::model::BlobId;
 use std::fmt;
 use std::fs::File;

@@ -1,0 +1,194 @@
+//! The contract, and what only a disk has: modes, links, leftovers, space.
+
+use super::*;
+use crate::store::contract;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::PathBuf;
+
+const ID: BlobId = BlobId([0xAB; 16]);
+
+fn name(dir: &Path) -> PathBuf {
+    dir.join("blobs/ab").join("ab".repeat(16))
+}
+
+fn store() -> (tempfile::TempDir, DiskStore) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = DiskStore::open(dir.path(), 0).unwrap();
+    (dir, store)
+}
+
+fn put(store: &DiskStore, id: &BlobId, bytes: &[u8]) {
+    let mut stage = store.stage(Some(bytes.len() as u64)).unwrap();
+    stage.write(bytes).unwrap();
+    stage.commit(id).unwrap();
+}
+
+fn incoming(dir: &Path) -> usize {
+    std::fs::read_dir(dir.join("incoming")).unwrap().count()
+}
+
+#[test]
+fn it_keeps_the_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    let number = std::cell::Cell::new(0);
+    contract::check(&|| {
+        number.set(number.get() + 1);
+        let path = dir.path().join(number.get().to_string());
+        Box::new(DiskStore::open(&path, 0).unwrap())
+    });
+}
+
+#[test]
+fn only_its_owner_can_read_it() {
+    let (dir, store) = store();
+    let stage = store.stage(None).unwrap();
+    let entry = std::fs::read_dir(dir.path().join("incoming"))
+        .unwrap()
+        .next();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&entry.unwrap().unwrap().path()), 0o600);
+    stage.commit(&ID).unwrap();
+    assert_eq!(mode(&name(dir.path())), 0o600);
+    for directory in ["blobs", "blobs/ab", "incoming"] {
+        assert_eq!(mode(&dir.path().join(directory)), 0o700, "{directory}");
+    }
+    let new = dir.path().join("a/b");
+    DiskStore::open(&new, 0).unwrap();
+    assert_eq!(mode(&new), 0o700);
+}
+
+#[test]
+fn a_link_in_place_of_a_blob_is_refused_and_not_followed() {
+    let (dir, store) = store();
+    put(&store, &ID, b"x");
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "not yours").unwrap();
+    std::fs::remove_file(name(dir.path())).unwrap();
+    symlink(&secret, name(dir.path())).unwrap();
+    assert!(matches!(store.open(&ID), Err(StoreError::Unavailable(_))));
+    let stage = store.stage(None).unwrap();
+    assert!(matches!(stage.commit(&ID), Err(StoreError::Exists)));
+    store.delete(&ID).unwrap();
+    assert_eq!(std::fs::read(&secret).unwrap(), b"not yours");
+}
+
+#[test]
+fn a_link_in_place_of_a_directory_is_refused() {
+    let (dir, store) = store();
+    let elsewhere = tempfile::tempdir().unwrap();
+    symlink(elsewhere.path(), dir.path().join("blobs/ab")).unwrap();
+    assert!(matches!(store.open(&ID), Err(StoreError::Unavailable(_))));
+    assert!(store.delete(&ID).is_err());
+    assert!(store.stage(None).unwrap().commit(&ID).is_err());
+    assert!(elsewhere.path().read_dir().unwrap().next().is_none());
+
+    let dir = tempfile::tempdir().unwrap();
+    symlink(elsewhere.path(), dir.path().join("blobs")).unwrap();
+    assert!(DiskStore::open(dir.path(), 0).is_err());
+}
+
+#[test]
+fn what_is_no_file_in_place_of_a_blob_is_refused_without_waiting() {
+    let (dir, store) = store();
+    put(&store, &ID, b"x");
+    std::fs::remove_file(name(dir.path())).unwrap();
+    std::fs::create_dir(name(dir.path())).unwrap();
+    assert!(matches!(store.open(&ID), Err(StoreError::Unavailable(_))));
+    std::fs::remove_dir(name(dir.path())).unwrap();
+    let fifo = name(dir.path());
+    rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, PRIVATE_FILE, 0).unwrap();
+    assert!(matches!(store.open(&ID), Err(StoreError::Unavailable(_))));
+}
+
+#[test]
+fn leftovers_of_an_earlier_process_are_swept_and_links_are_not_followed() {
+    let (dir, store) = store();
+    put(&store, &ID, b"kept");
+    let keep = dir.path().join("keep");
+    std::fs::write(&keep, "kept").unwrap();
+    std::fs::write(dir.path().join("incoming/0000-0"), "half").unwrap();
+    symlink(&keep, dir.path().join("incoming/link")).unwrap();
+    std::fs::create_dir(dir.path().join("incoming/directory")).unwrap();
+    let earlier = DiskStore::open(dir.path(), 0).unwrap();
+    std::mem::forget(earlier.stage(Some(10_000)).unwrap());
+    let live = store.stage(None).unwrap();
+    assert_eq!(store.sweep_staged().unwrap(), 3);
+    assert_eq!(incoming(dir.path()), 2, "the live one and the directory");
+    assert_eq!(std::fs::read(&keep).unwrap(), b"kept");
+    live.commit(&BlobId([1; 16])).unwrap();
+    assert_eq!(store.sweep_staged().unwrap(), 0);
+    assert_eq!(store.list(None, 9).unwrap(), [BlobId([1; 16]), ID]);
+}
+
+#[test]
+fn strange_names_are_no_blobs() {
+    let (dir, store) = store();
+    std::fs::create_dir(dir.path().join("blobs/ab")).unwrap();
+    for strange in [
+        "ab/readme.txt",
+        "ab/ABABABABABABABABABABABABABABABAB",
+        "ab/00000000000000000000000000000000",
+        "lost+found",
+    ] {
+        std::fs::write(dir.path().join("blobs").join(strange), "x").unwrap();
+    }
+    assert!(store.is_empty().unwrap());
+    assert_eq!(store.list(None, 10).unwrap(), []);
+}
+
+#[test]
+fn what_was_set_aside_and_not_needed_is_given_back() {
+    let (dir, store) = store();
+    let mut stage = store.stage(Some(64 << 20)).unwrap();
+    stage.write(&[1; 100_000]).unwrap();
+    stage.commit(&ID).unwrap();
+    let meta = name(dir.path()).metadata().unwrap();
+    assert_eq!(meta.len(), 100_000);
+    assert!(
+        meta.blocks() * 512 < 1 << 20,
+        "{} blocks are held",
+        meta.blocks()
+    );
+}
+
+#[test]
+fn the_reserve_is_not_given_away() {
+    let (dir, store) = store();
+    let free = store.available().unwrap();
+    assert!(free > 64 << 20, "the tests need some space");
+    let reserved = DiskStore::open(dir.path(), u64::MAX).unwrap();
+    assert_eq!(reserved.available().unwrap(), 0);
+    assert!(matches!(
+        reserved.stage(Some(1)),
+        Err(StoreError::Full {
+            needed: 1,
+            available: 0
+        })
+    ));
+    // Without a declared length, too: at the first byte.
+    let mut stage = reserved.stage(None).unwrap();
+    assert!(matches!(stage.write(b"x"), Err(StoreError::Full { .. })));
+    drop(stage);
+    // And beyond a declared one.
+    let mut stage = store.stage(Some(10)).unwrap();
+    stage.write(&[0; 10]).unwrap();
+    stage.write(&[0; 10]).unwrap();
+    drop(stage);
+    assert_eq!(incoming(dir.path()), 0);
+}
+
+#[test]
+fn a_medium_that_is_full_says_so_and_recovers() {
+    // A small file system of its own exists only where the tests run as root.
+    let shm = Path::new("/dev/shm");
+    if !shm.is_dir() {
+        return;
+    }
+    let dir = tempfile::tempdir_in(shm).unwrap();
+    let store = DiskStore::open(dir.path(), 0).unwrap();
+    let available = store.available().unwrap();
+    let error = store.stage(Some(available + (1 << 30))).err().unwrap();
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    assert_eq!(incoming(dir.path()), 0);
+    put(&store, &ID, b"fits");
+}

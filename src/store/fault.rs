@@ -1,0 +1,327 @@
+//! A store that fails when it is told to: a test double around any other store.
+//!
+//! Every call of [`Store`], [`Stage`] and [`StoredBlob`] counts as one operation (sizes and files
+//! do not: they cannot fail). A test runs once to count the operations of a story, then once for
+//! each of them with a fault there.
+
+use super::{Stage, Store, StoreError, StoredBlob};
+use crate::model::BlobId;
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What can be made to fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "named after the calls that they stand for")]
+pub enum Operation {
+    Stage,
+    Write,
+    Commit,
+    Open,
+    Read,
+    Delete,
+    List,
+    IsEmpty,
+    SweepStaged,
+    Available,
+}
+
+/// How it fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// [`StoreError::Full`] without effect; for a read, an I/O error.
+    Full,
+    /// [`StoreError::Unavailable`] without effect.
+    Unavailable,
+    /// The operation is done, and reported as [`StoreError::Unavailable`]: outcome unknown.
+    DoneButUnavailable,
+    /// A write takes half of the bytes, then [`StoreError::Full`]. A read fills half of the
+    /// buffer, then `UnexpectedEof`. Anything else fails as with `Unavailable`.
+    Short,
+    /// This and every later operation fails with [`StoreError::Unavailable`] and has no effect:
+    /// the medium, or the process, is gone.
+    Gone,
+}
+
+#[derive(Default)]
+struct Plan {
+    operations: u64,
+    fault: Option<Planned>,
+    gone: bool,
+}
+
+struct Planned {
+    only: Option<Operation>,
+    /// How many matching operations still go well.
+    after: u64,
+    fault: Fault,
+}
+
+/// The handle by which a test says what is to fail.
+#[derive(Clone, Default)]
+pub struct Faults(Arc<Mutex<Plan>>);
+
+impl Faults {
+    /// Operations so far, failed ones among them.
+    pub fn operations(&self) -> u64 {
+        self.plan().operations
+    }
+
+    /// After `after` more operations that go well, the next one fails, once. Replaces what was
+    /// planned before.
+    pub fn fail_after(&self, after: u64, fault: Fault) {
+        self.arm(None, after, fault);
+    }
+
+    /// As [`Faults::fail_after`], counting only operations of one kind.
+    pub fn fail_after_only(&self, operation: Operation, after: u64, fault: Fault) {
+        self.arm(Some(operation), after, fault);
+    }
+
+    /// All goes well again.
+    pub fn heal(&self) {
+        let mut plan = self.plan();
+        plan.fault = None;
+        plan.gone = false;
+    }
+
+    fn arm(&self, only: Option<Operation>, after: u64, fault: Fault) {
+        self.plan().fault = Some(Planned { only, after, fault });
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts an operation and says how it is to fail.
+    fn next(&self, operation: Operation) -> Option<Fault> {
+        let mut plan = self.plan();
+        plan.operations += 1;
+        if plan.gone {
+            return Some(Fault::Gone);
+        }
+        let planned = plan.fault.as_mut()?;
+        if planned.only.is_some_and(|only| only != operation) {
+            return None;
+        }
+        if planned.after > 0 {
+            planned.after -= 1;
+            return None;
+        }
+        let fault = planned.fault;
+        plan.fault = None;
+        plan.gone = fault == Fault::Gone;
+        Some(fault)
+    }
+
+    fn run<T>(
+        &self,
+        operation: Operation,
+        work: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match self.next(operation) {
+            None => work(),
+            Some(Fault::Full) => Err(full()),
+            Some(Fault::DoneButUnavailable) => {
+                work()?;
+                Err(unavailable())
+            }
+            Some(Fault::Unavailable | Fault::Short | Fault::Gone) => Err(unavailable()),
+        }
+    }
+}
+
+fn injected() -> io::Error {
+    io::Error::other("injected fault")
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable(injected())
+}
+
+fn full() -> StoreError {
+    StoreError::Full {
+        needed: 1,
+        available: 0,
+    }
+}
+
+/// A store that fails when its [`Faults`] say so.
+pub struct FaultStore {
+    inner: Box<dyn Store>,
+    faults: Faults,
+}
+
+impl FaultStore {
+    /// Wraps a store, and gives the handle to its faults. Without any it is as good as `inner`.
+    pub fn new(inner: Box<dyn Store>) -> (Self, Faults) {
+        let faults = Faults::default();
+        let store = Self {
+            inner,
+            faults: faults.clone(),
+        };
+        (store, faults)
+    }
+}
+
+impl Store for FaultStore {
+    fn stage(&self, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError> {
+        let inner = self
+            .faults
+            .run(Operation::Stage, || self.inner.stage(expected))?;
+        Ok(Box::new(FaultStage {
+            inner,
+            faults: self.faults.clone(),
+        }))
+    }
+
+    fn open(&self, id: &BlobId) -> Result<Box<dyn StoredBlob>, StoreError> {
+        let inner = self.faults.run(Operation::Open, || self.inner.open(id))?;
+        Ok(Box::new(FaultBlob {
+            inner,
+            faults: self.faults.clone(),
+        }))
+    }
+
+    fn delete(&self, id: &BlobId) -> Result<(), StoreError> {
+        self.faults.run(Operation::Delete, || self.inner.delete(id))
+    }
+
+    fn list(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
+        self.faults
+            .run(Operation::List, || self.inner.list(after, limit))
+    }
+
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        self.faults
+            .run(Operation::IsEmpty, || self.inner.is_empty())
+    }
+
+    fn sweep_staged(&self) -> Result<u64, StoreError> {
+        self.faults
+            .run(Operation::SweepStaged, || self.inner.sweep_staged())
+    }
+
+    fn available(&self) -> Result<u64, StoreError> {
+        self.faults
+            .run(Operation::Available, || self.inner.available())
+    }
+}
+
+struct FaultStage {
+    inner: Box<dyn Stage>,
+    faults: Faults,
+}
+
+impl Stage for FaultStage {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        match self.faults.next(Operation::Write) {
+            None => self.inner.write(bytes),
+            Some(Fault::Full) => Err(full()),
+            Some(Fault::Short) => {
+                self.inner.write(&bytes[..bytes.len() / 2])?;
+                Err(full())
+            }
+            Some(Fault::DoneButUnavailable) => {
+                self.inner.write(bytes)?;
+                Err(unavailable())
+            }
+            Some(Fault::Unavailable | Fault::Gone) => Err(unavailable()),
+        }
+    }
+
+    fn commit(self: Box<Self>, id: &BlobId) -> Result<(), StoreError> {
+        let Self { inner, faults } = *self;
+        faults.run(Operation::Commit, || inner.commit(id))
+    }
+}
+
+struct FaultBlob {
+    inner: Box<dyn StoredBlob>,
+    faults: Faults,
+}
+
+impl StoredBlob for FaultBlob {
+    fn size(&self) -> u64 {
+        self.inner.size()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match self.faults.next(Operation::Read) {
+            None => self.inner.read_exact_at(buffer, offset),
+            Some(Fault::Short) => {
+                let half = buffer.len() / 2;
+                self.inner.read_exact_at(&mut buffer[..half], offset)?;
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+            Some(_) => Err(injected()),
+        }
+    }
+
+    /// None: what the kernel reads by itself, this store could not make fail.
+    fn file(&self) -> Option<&File> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{MemoryStore, contract};
+
+    fn faulty() -> (FaultStore, Faults) {
+        FaultStore::new(Box::new(MemoryStore::new(None)))
+    }
+
+    #[test]
+    fn without_faults_it_keeps_the_contract() {
+        contract::check(&|| Box::new(faulty().0));
+    }
+
+    #[test]
+    fn only_the_chosen_operation_fails() {
+        let (store, faults) = faulty();
+        let id = BlobId([1; 16]);
+        faults.fail_after(1, Fault::Full);
+        let mut stage = store.stage(None).unwrap();
+        assert!(matches!(stage.write(b"abcd"), Err(StoreError::Full { .. })));
+        stage.write(b"abcd").unwrap();
+        assert_eq!(faults.operations(), 3);
+        faults.fail_after_only(Operation::Commit, 0, Fault::DoneButUnavailable);
+        stage.write(b"efgh").unwrap();
+        assert!(matches!(stage.commit(&id), Err(StoreError::Unavailable(_))));
+        let blob = store.open(&id).unwrap();
+        assert_eq!(blob.size(), 8);
+        let mut buffer = [0; 8];
+        faults.fail_after_only(Operation::Read, 0, Fault::Short);
+        assert_eq!(
+            blob.read_exact_at(&mut buffer, 0).unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
+        assert_eq!(&buffer, b"abcd\0\0\0\0");
+        blob.read_exact_at(&mut buffer, 0).unwrap();
+        assert_eq!(&buffer, b"abcdefgh");
+    }
+
+    #[test]
+    fn a_short_write_leaves_half_of_it() {
+        let (store, faults) = faulty();
+        let id = BlobId([2; 16]);
+        let mut stage = store.stage(None).unwrap();
+        faults.fail_after(0, Fault::Short);
+        assert!(matches!(stage.write(b"abcd"), Err(StoreError::Full { .. })));
+        stage.commit(&id).unwrap();
+        assert_eq!(store.open(&id).unwrap().size(), 2);
+    }
+
+    #[test]
+    fn what_is_gone_stays_gone_until_it_is_healed() {
+        let (store, faults) = faulty();
+        faults.fail_after(0, Fault::Gone);
+        assert!(store.is_empty().is_err());
+        assert!(store.available().is_err());
+        assert!(store.stage(None).is_err());
+        faults.heal();
+        assert!(store.is_empty().unwrap());
+    }
+}
