@@ -3,11 +3,29 @@
 //! [`Metadata`] is written in domain words and is narrow enough for another engine: every method is
 //! one atomic step, nothing above it relies on being the only process.
 
+mod changes;
+mod codec;
+mod engine;
+mod migrate;
+mod records;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod writer;
+
+pub use engine::RedbMetadata;
+pub use records::decode_any;
+
 use crate::model::{
     Account, AccountId, Allowance, ApiKey, Blob, BlobId, Expiry, Lease, LeaseId, Link, Lookup,
     PasswordParams, Timestamp,
 };
 use std::fmt;
+use std::sync::Arc;
+
+/// Called once when a commit failed, with the reason: the process must stop and start again.
+pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The database, in domain words. Every method is one transaction; a method that changes something
 /// returns when the change is durable.
@@ -157,7 +175,9 @@ pub struct Duplicate {
 pub struct LinkEdit {
     /// The end by time.
     pub expiry: Option<Expiry>,
-    /// The end by downloads: `remaining` and `unlimited` are taken, the rest keeps.
+    /// The end by downloads: `remaining` and `unlimited` are taken, the rest keeps. With a limit,
+    /// `remaining` is how many more downloads may complete: open leases count against it (the link
+    /// shows the rest), and those beyond it are revoked, except where they are closing.
     pub allowance: Option<Allowance>,
     /// Hidden and due, or restored.
     pub pending_delete: Option<Option<Timestamp>>,

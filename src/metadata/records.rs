@@ -1,0 +1,230 @@
+//! The fields of each record kind, in the order in which they are stored.
+//!
+//! A change here is a new schema: it needs a step in [`super::migrate`].
+
+use super::Hotlink;
+use super::codec::{self, Decoder, Encoder, Record};
+use crate::model::{
+    Account, AccountId, AccountKeyWraps, Allowance, ApiKey, Blob, BlobFormat, BlobId, Expiry,
+    Lease, LeaseId, Link, Lookup, Permissions,
+};
+
+impl Record for Link {
+    fn put(&self, to: &mut Encoder) {
+        to.u64(self.owner.0);
+        to.array(&self.blob.0);
+        to.u64(self.size);
+        to.time(self.created);
+        to.time(self.expiry.at);
+        to.bool(self.expiry.unlimited);
+        to.u32(self.allowance.remaining);
+        to.u32(self.allowance.leased);
+        to.bool(self.allowance.unlimited);
+        to.u64(self.allowance.count);
+        to.option(self.pending_delete.as_ref(), |to, at| to.time(*at));
+        to.option(self.password.as_ref(), Encoder::password);
+        to.bytes(&self.by_link);
+        to.bytes(&self.by_owner);
+        to.bytes(&self.label);
+        to.option(self.hotlink.as_ref(), |to, lookup| to.array(&lookup.0));
+    }
+
+    fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        Some(Self {
+            lookup: Lookup(key.try_into().ok()?),
+            owner: AccountId(from.u64()?),
+            blob: BlobId(from.array()?),
+            size: from.u64()?,
+            created: from.time()?,
+            expiry: Expiry {
+                at: from.time()?,
+                unlimited: from.bool()?,
+            },
+            allowance: Allowance {
+                remaining: from.u32()?,
+                leased: from.u32()?,
+                unlimited: from.bool()?,
+                count: from.u64()?,
+            },
+            pending_delete: from.option(Decoder::time)?,
+            password: from.option(Decoder::password)?,
+            by_link: from.vec()?,
+            by_owner: from.vec()?,
+            label: from.vec()?,
+            hotlink: from.option(Decoder::array)?.map(Lookup),
+        })
+    }
+}
+
+impl Record for Hotlink {
+    fn put(&self, to: &mut Encoder) {
+        to.array(&self.link.0);
+        to.bytes(&self.by_hotlink);
+    }
+
+    fn take(_: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        Some(Self {
+            link: Lookup(from.array()?),
+            by_hotlink: from.vec()?,
+        })
+    }
+}
+
+impl Record for Lease {
+    fn put(&self, to: &mut Encoder) {
+        to.array(&self.link.0);
+        to.time(self.taken);
+        to.array(&self.client);
+        to.bool(self.closing);
+    }
+
+    fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        Some(Self {
+            id: LeaseId(key.try_into().ok()?),
+            link: Lookup(from.array()?),
+            taken: from.time()?,
+            client: from.array()?,
+            closing: from.bool()?,
+        })
+    }
+}
+
+impl Record for Blob {
+    fn put(&self, to: &mut Encoder) {
+        to.u8(match self.format {
+            BlobFormat::Plain => 0,
+            BlobFormat::Sealed => 1,
+        });
+        to.u64(self.size);
+        to.u64(self.stored);
+        to.option(self.tag.as_ref(), Encoder::array);
+        to.u32(self.references);
+    }
+
+    fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        Some(Self {
+            id: BlobId(key.try_into().ok()?),
+            format: match from.u8()? {
+                0 => BlobFormat::Plain,
+                1 => BlobFormat::Sealed,
+                _ => return None,
+            },
+            size: from.u64()?,
+            stored: from.u64()?,
+            tag: from.option(Decoder::array)?,
+            references: from.u32()?,
+        })
+    }
+}
+
+/// An entry of the dedup index.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Tagged {
+    /// The blob with that tag.
+    pub(super) blob: BlobId,
+    /// Its content key, wrapped under the hash of the plaintext.
+    pub(super) by_plaintext: Vec<u8>,
+}
+
+impl Record for Tagged {
+    fn put(&self, to: &mut Encoder) {
+        to.array(&self.blob.0);
+        to.bytes(&self.by_plaintext);
+    }
+
+    fn take(_: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        Some(Self {
+            blob: BlobId(from.array()?),
+            by_plaintext: from.vec()?,
+        })
+    }
+}
+
+impl Record for Account {
+    fn put(&self, to: &mut Encoder) {
+        to.bytes(self.name.as_bytes());
+        to.time(self.created);
+        to.password(&self.password);
+        to.bytes(&self.wraps.by_password);
+        to.option(self.wraps.by_master.as_ref(), |to, wrap| to.bytes(wrap));
+    }
+
+    fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        Some(Self {
+            id: AccountId(u64::from_be_bytes(key.try_into().ok()?)),
+            name: from.text()?,
+            created: from.time()?,
+            password: from.password()?,
+            wraps: AccountKeyWraps {
+                by_password: from.vec()?,
+                by_master: from.option(Decoder::vec)?,
+            },
+        })
+    }
+}
+
+impl Record for ApiKey {
+    fn put(&self, to: &mut Encoder) {
+        to.bytes(self.public_id.as_bytes());
+        to.u64(self.account.0);
+        to.bytes(self.name.as_bytes());
+        to.time(self.created);
+        to.u16(self.permissions.0);
+        to.bytes(&self.wrap);
+    }
+
+    fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        Some(Self {
+            lookup: Lookup(key.try_into().ok()?),
+            public_id: from.text()?,
+            account: AccountId(from.u64()?),
+            name: from.text()?,
+            created: from.time()?,
+            permissions: Permissions(from.u16()?),
+            wrap: from.vec()?,
+        })
+    }
+}
+
+/// An index entry that says everything with its key. It has a check all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Mark;
+
+impl Record for Mark {
+    fn put(&self, _: &mut Encoder) {}
+
+    fn take(_: &[u8], _: &mut Decoder<'_>) -> Option<Self> {
+        Some(Self)
+    }
+}
+
+/// A number that has a row of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Number(pub(super) u64);
+
+impl Record for Number {
+    fn put(&self, to: &mut Encoder) {
+        to.u64(self.0);
+    }
+
+    fn take(_: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        from.u64().map(Self)
+    }
+}
+
+/// Decodes `body` as each record kind, under `key` and without a check: for fuzzing. Whatever is
+/// taken must be written the same again; says whether that holds.
+pub fn decode_any(key: &[u8], body: &[u8]) -> bool {
+    fn same<R: Record>(key: &[u8], body: &[u8]) -> bool {
+        codec::read::<R>(key, body).is_none_or(|record| codec::write(&record) == body)
+    }
+    same::<Link>(key, body)
+        && same::<Hotlink>(key, body)
+        && same::<Lease>(key, body)
+        && same::<Blob>(key, body)
+        && same::<Tagged>(key, body)
+        && same::<Account>(key, body)
+        && same::<ApiKey>(key, body)
+        && same::<Mark>(key, body)
+        && same::<Number>(key, body)
+}

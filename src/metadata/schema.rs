@@ -1,0 +1,307 @@
+//! The tables, their keys, and typed access to them. Everything that names a table is here.
+//!
+//! ```text
+//! table         key                              value        written with
+//! ───────────── ──────────────────────────────── ──────────── ──────────────────────────
+//! state         name                             Number       schema, last account number
+//! links         lookup                           Link         publish
+//!  ├ owners     owner · created · lookup         mark         the link
+//!  ├ due        end · lookup                     mark         the link, when it has an end
+//!  ├ hotlinks   hotlink                          Hotlink      the link, when it has one
+//!  ├ leases     lease                            Lease        take_lease
+//!  │  └ held    lookup · lease                   mark         the lease
+//!  └ blobs      blob                             Blob         the first link that uses it
+//!     ├ tags    tag                              Tagged       the blob, when the tag is free
+//!     └ garbage blob                             mark         the last link that used it
+//! accounts      number                           Account      add_account
+//!  ├ names      name in lower case               Number       the account
+//!  └ keys       hash of the API key              ApiKey       add_account, add_api_key
+//! ```
+//!
+//! Numbers and times in keys are big-endian, times with the sign bit turned, so that the order of
+//! the bytes is the order of the numbers. All keys but names have a fixed length, so no key is the
+//! beginning of another.
+
+use super::codec::{self, Record};
+use super::records::{Mark, Number, Tagged};
+use super::{Hotlink, LinkCursor, MetadataError};
+use crate::model::{Account, AccountId, ApiKey, Blob, Lease, LeaseId, Link, Lookup, Timestamp};
+use redb::{
+    ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError, TableDefinition,
+    TableError, WriteTransaction,
+};
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ops::Bound;
+
+pub(super) const STATE: Rows<Number> = Rows::new("state");
+pub(super) const LINKS: Rows<Link> = Rows::new("links");
+pub(super) const OWNERS: Rows<Mark> = Rows::new("owners");
+pub(super) const DUE: Rows<Mark> = Rows::new("due");
+pub(super) const HOTLINKS: Rows<Hotlink> = Rows::new("hotlinks");
+pub(super) const LEASES: Rows<Lease> = Rows::new("leases");
+pub(super) const HELD: Rows<Mark> = Rows::new("held");
+pub(super) const BLOBS: Rows<Blob> = Rows::new("blobs");
+pub(super) const TAGS: Rows<Tagged> = Rows::new("tags");
+pub(super) const GARBAGE: Rows<Mark> = Rows::new("garbage");
+pub(super) const ACCOUNTS: Rows<Account> = Rows::new("accounts");
+pub(super) const NAMES: Rows<Number> = Rows::new("names");
+pub(super) const KEYS: Rows<ApiKey> = Rows::new("keys");
+
+/// In [`STATE`]: the schema of the file. This row keeps its place and form in every schema.
+pub(super) const SCHEMA: &[u8] = b"schema";
+/// In [`STATE`]: the highest account number given out.
+pub(super) const LAST_ACCOUNT: &[u8] = b"last account";
+
+/// Makes every table, so that readers need not care which were written yet.
+pub(super) fn create_tables(to: &Change<'_>) -> Result<(), MetadataError> {
+    for name in [
+        STATE.name,
+        LINKS.name,
+        OWNERS.name,
+        DUE.name,
+        HOTLINKS.name,
+        LEASES.name,
+        HELD.name,
+        BLOBS.name,
+        TAGS.name,
+        GARBAGE.name,
+        ACCOUNTS.name,
+        NAMES.name,
+        KEYS.name,
+    ] {
+        to.table(name)?;
+    }
+    Ok(())
+}
+
+fn time_key(at: Timestamp) -> [u8; 8] {
+    (at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+/// The key in [`ACCOUNTS`].
+pub(super) fn account_key(id: AccountId) -> [u8; 8] {
+    id.0.to_be_bytes()
+}
+
+/// The key in [`OWNERS`].
+pub(super) fn owner_key(owner: AccountId, at: &LinkCursor) -> [u8; 48] {
+    join([&owner.0.to_be_bytes(), &time_key(at.created), &at.lookup.0])
+}
+
+/// The key in [`DUE`].
+pub(super) fn due_key(at: Timestamp, lookup: &Lookup) -> [u8; 40] {
+    join([&time_key(at), &lookup.0])
+}
+
+/// The key in [`HELD`].
+pub(super) fn held_key(link: &Lookup, lease: &LeaseId) -> [u8; 48] {
+    join([&link.0, &lease.0])
+}
+
+fn join<const N: usize, const PARTS: usize>(parts: [&[u8]; PARTS]) -> [u8; N] {
+    let mut key = [0; N];
+    let mut at = 0;
+    for part in parts {
+        key[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    debug_assert_eq!(at, N, "a key has one length");
+    key
+}
+
+/// The array at the end of an index key: whose entry it is.
+pub(super) fn tail<const N: usize>(table: &str, key: &[u8]) -> Result<[u8; N], MetadataError> {
+    key.last_chunk::<N>()
+        .copied()
+        .ok_or_else(|| codec::damaged(table, key))
+}
+
+/// The table type of all tables.
+pub(super) type Raw = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// One state of the database, to read from.
+pub(super) trait Snapshot {
+    /// The table of that name.
+    fn table(
+        &self,
+        name: &'static str,
+    ) -> Result<impl ReadableTable<&'static [u8], &'static [u8]>, MetadataError>;
+    /// What it means here that the engine failed.
+    fn failed(&self, error: &StorageError) -> MetadataError;
+}
+
+/// What is committed.
+pub(super) struct View(pub(super) ReadTransaction);
+
+impl Snapshot for View {
+    fn table(
+        &self,
+        name: &'static str,
+    ) -> Result<impl ReadableTable<&'static [u8], &'static [u8]>, MetadataError> {
+        self.0
+            .open_table(Raw::new(name))
+            .map_err(|error| match error {
+                TableError::Storage(error) => storage_error(&error),
+                other => MetadataError::Corrupt(other.to_string()),
+            })
+    }
+
+    fn failed(&self, error: &StorageError) -> MetadataError {
+        storage_error(error)
+    }
+}
+
+/// What an engine error means to somebody who only reads.
+pub(super) fn storage_error(error: &StorageError) -> MetadataError {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match error {
+        StorageError::Corrupted(what) => MetadataError::Corrupt(what.clone()),
+        StorageError::Io(e) if matches!(e.kind(), InvalidData | UnexpectedEof) => {
+            MetadataError::Corrupt(e.to_string())
+        }
+        other => MetadataError::Unavailable(other.to_string()),
+    }
+}
+
+/// What will be committed: reads see what was written before.
+///
+/// Whatever fails in the engine fails the whole transaction, so every such error is
+/// [`MetadataError::OutcomeUnknown`]. Other errors refuse one operation.
+pub(super) struct Change<'a> {
+    transaction: &'a WriteTransaction,
+    writes: Cell<u64>,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn new(transaction: &'a WriteTransaction) -> Self {
+        Self {
+            transaction,
+            writes: Cell::new(0),
+        }
+    }
+
+    /// How many rows were written or deleted so far.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes.get()
+    }
+
+    fn raw(
+        &self,
+        name: &'static str,
+    ) -> Result<redb::Table<'_, &'static [u8], &'static [u8]>, MetadataError> {
+        self.transaction
+            .open_table(Raw::new(name))
+            .map_err(|error| MetadataError::OutcomeUnknown(error.to_string()))
+    }
+}
+
+impl Snapshot for Change<'_> {
+    fn table(
+        &self,
+        name: &'static str,
+    ) -> Result<impl ReadableTable<&'static [u8], &'static [u8]>, MetadataError> {
+        self.raw(name)
+    }
+
+    fn failed(&self, error: &StorageError) -> MetadataError {
+        MetadataError::OutcomeUnknown(error.to_string())
+    }
+}
+
+/// One table with records of one kind.
+pub(super) struct Rows<R> {
+    pub(super) name: &'static str,
+    kind: PhantomData<R>,
+}
+
+impl<R: Record> Rows<R> {
+    const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            kind: PhantomData,
+        }
+    }
+
+    /// The record under `key`.
+    pub(super) fn get(&self, from: &impl Snapshot, key: &[u8]) -> Result<Option<R>, MetadataError> {
+        let table = from.table(self.name)?;
+        let value = table.get(key).map_err(|e| from.failed(&e))?;
+        value
+            .map(|value| codec::open(self.name, key, value.value()))
+            .transpose()
+    }
+
+    /// The record under `key`, which another record says is there.
+    pub(super) fn need(&self, from: &impl Snapshot, key: &[u8]) -> Result<R, MetadataError> {
+        self.get(from, key)?
+            .ok_or_else(|| codec::damaged(self.name, key))
+    }
+
+    /// Whether there is a row. Its contents are not looked at.
+    pub(super) fn has(&self, from: &impl Snapshot, key: &[u8]) -> Result<bool, MetadataError> {
+        let table = from.table(self.name)?;
+        let value = table.get(key).map_err(|e| from.failed(&e))?;
+        Ok(value.is_some())
+    }
+
+    /// Up to `limit` rows of a range, in the order of the keys.
+    pub(super) fn range(
+        &self,
+        from: &impl Snapshot,
+        range: (Bound<&[u8]>, Bound<&[u8]>),
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, R)>, MetadataError> {
+        let table = from.table(self.name)?;
+        let rows = table.range::<&[u8]>(range).map_err(|e| from.failed(&e))?;
+        rows.take(limit)
+            .map(|row| {
+                let (key, value) = row.map_err(|e| from.failed(&e))?;
+                let record = codec::open(self.name, key.value(), value.value())?;
+                Ok((key.value().to_vec(), record))
+            })
+            .collect()
+    }
+
+    /// Up to `limit` rows whose keys begin with `prefix`, which is shorter than they are.
+    pub(super) fn under(
+        &self,
+        from: &impl Snapshot,
+        prefix: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, R)>, MetadataError> {
+        let end = after_prefix(prefix);
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        self.range(from, (Bound::Included(prefix), end), limit)
+    }
+
+    /// How many rows there are. Constant time: the engine counts along.
+    pub(super) fn count(&self, from: &impl Snapshot) -> Result<u64, MetadataError> {
+        from.table(self.name)?.len().map_err(|e| from.failed(&e))
+    }
+
+    /// Writes the record under `key`, over what is there.
+    pub(super) fn put(&self, to: &Change<'_>, key: &[u8], record: &R) -> Result<(), MetadataError> {
+        to.writes.set(to.writes.get() + 1);
+        let value = codec::seal(self.name, key, record);
+        to.raw(self.name)?
+            .insert(key, value.as_slice())
+            .map_err(|e| to.failed(&e))?;
+        Ok(())
+    }
+
+    /// Drops the row under `key`, if it is there.
+    pub(super) fn delete(&self, to: &Change<'_>, key: &[u8]) -> Result<(), MetadataError> {
+        to.writes.set(to.writes.get() + 1);
+        to.raw(self.name)?.remove(key).map_err(|e| to.failed(&e))?;
+        Ok(())
+    }
+}
+
+/// The first key after all keys that begin with `prefix`; `None` when nothing comes after them.
+pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|b| *b != u8::MAX)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}

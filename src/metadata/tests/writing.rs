@@ -1,0 +1,224 @@
+//! The writer: one commit for those who come together, and none when nothing changes.
+
+use super::*;
+use redb::backends::InMemoryBackend;
+use redb::{Database, StorageBackend};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+
+/// Counts syncs and written bytes, and fails on demand.
+#[derive(Debug, Default)]
+struct Disk {
+    memory: InMemoryBackend,
+    syncs: AtomicU64,
+    written: AtomicU64,
+    fails: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Handle(Arc<Disk>);
+
+impl StorageBackend for Handle {
+    fn len(&self) -> io::Result<u64> {
+        self.0.memory.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        StorageBackend::read(&self.0.memory, offset, out)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.memory.set_len(len)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        if self.0.fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the card is gone"));
+        }
+        self.0.syncs.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let length = u64::try_from(data.len()).unwrap();
+        self.0.written.fetch_add(length, Ordering::SeqCst);
+        StorageBackend::write(&self.0.memory, offset, data)
+    }
+}
+
+impl Disk {
+    fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::SeqCst)
+    }
+}
+
+fn counted(on_fatal: OnFatal) -> (RedbMetadata, Arc<Disk>) {
+    let disk = Arc::new(Disk::default());
+    let db = RedbMetadata::with_backend(Handle(disk.clone()), on_fatal).unwrap();
+    (db, disk)
+}
+
+fn no_failure() -> OnFatal {
+    Arc::new(|reason| panic!("{reason}"))
+}
+
+#[test]
+fn a_change_is_synced_when_it_is_answered_and_costs_few_bytes() {
+    let (db, disk) = counted(no_failure());
+    db.publish(with_blob(link(0))).unwrap();
+    let (syncs, written) = (disk.syncs(), disk.written.load(Ordering::SeqCst));
+    db.publish(with_blob(link(1))).unwrap();
+    assert_eq!(disk.syncs() - syncs, 2, "two phases");
+    let cost = disk.written.load(Ordering::SeqCst) - written;
+    assert!(cost < 100_000, "one commit wrote {cost} bytes");
+}
+
+#[test]
+fn what_changes_nothing_is_never_written() {
+    let (db, disk) = counted(no_failure());
+    db.publish(with_blob(link(1))).unwrap();
+    let (syncs, written) = (disk.syncs(), disk.written.load(Ordering::SeqCst));
+    db.remove(&lookup(9)).unwrap();
+    db.edit(&lookup(1), LinkEdit::default()).unwrap();
+    db.remove_over(&[lookup(1)], NOW).unwrap();
+    db.settle_lease(&lease(1, 1).id).unwrap();
+    db.return_lease(&lease(1, 1).id).unwrap();
+    db.add_downloads(&[(lookup(9), 1)]).unwrap();
+    db.collected(&[blob_id(9)]).unwrap();
+    db.publish(with_blob(link(1))).unwrap_err();
+    db.publish(sharing(link(2), blob_id(9))).unwrap();
+    assert_eq!(disk.syncs(), syncs);
+    assert_eq!(disk.written.load(Ordering::SeqCst), written);
+}
+
+#[test]
+fn changes_that_wait_together_share_one_commit() {
+    let disk = Arc::new(Disk::default());
+    drop(RedbMetadata::with_backend(Handle(disk.clone()), no_failure()).unwrap());
+    let database = Database::builder()
+        .create_with_backend(Handle(disk.clone()))
+        .unwrap();
+    let (queue, jobs) = channel();
+    let answers: Vec<_> = (0..20)
+        .map(|n| {
+            // Every other one is refused: its blob is not there.
+            let new = match n % 2 {
+                0 => with_blob(link(n)),
+                _ => sharing(link(n), blob_id(1_000)),
+            };
+            let (job, answer) = writer::job(move |to| changes::publish(to, new));
+            queue.send(job).unwrap();
+            answer
+        })
+        .collect();
+    drop(queue);
+    let syncs = disk.syncs();
+    writer::serve(&database, &jobs, &no_failure());
+    assert_eq!(disk.syncs() - syncs, 2);
+    for (n, answer) in answers.into_iter().enumerate() {
+        let expected = match n % 2 {
+            0 => Published::Done,
+            _ => Published::SharedBlobGone,
+        };
+        assert_eq!(answer.recv().unwrap().unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_failed_commit_is_unknown_to_every_member_of_its_batch() {
+    let disk = Arc::new(Disk::default());
+    drop(RedbMetadata::with_backend(Handle(disk.clone()), no_failure()).unwrap());
+    let database = Database::builder()
+        .create_with_backend(Handle(disk.clone()))
+        .unwrap();
+    let (queue, jobs) = channel();
+    let answers: Vec<_> = (0..5)
+        .map(|n| {
+            let (job, answer) = writer::job(move |to| changes::publish(to, with_blob(link(n))));
+            queue.send(job).unwrap();
+            answer
+        })
+        .collect();
+    disk.fails.store(true, Ordering::SeqCst);
+    let calls = Arc::new(AtomicU64::new(0));
+    let heard = calls.clone();
+    let on_fatal: OnFatal = Arc::new(move |_| {
+        heard.fetch_add(1, Ordering::SeqCst);
+    });
+    writer::serve(&database, &jobs, &on_fatal);
+    for answer in answers {
+        let error = answer.recv().unwrap().unwrap_err();
+        assert!(matches!(error, MetadataError::OutcomeUnknown(_)), "{error}");
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_refused_member_of_a_batch_does_not_harm_the_others() {
+    let (db, _) = counted(no_failure());
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let db = &db;
+            scope.spawn(move || {
+                db.publish(with_blob(link(n))).unwrap();
+                db.publish(with_blob(link(n))).unwrap_err();
+            });
+        }
+    });
+    assert_eq!(db.link_count().unwrap(), 8);
+    db.verify().unwrap();
+}
+
+#[test]
+fn after_a_failed_commit_nothing_is_written_and_the_owner_hears_it_once() {
+    let calls = Arc::new(AtomicU64::new(0));
+    let heard = calls.clone();
+    let on_fatal: OnFatal = Arc::new(move |reason| {
+        assert!(reason.contains("the card is gone"), "{reason}");
+        heard.fetch_add(1, Ordering::SeqCst);
+    });
+    let (db, disk) = counted(on_fatal);
+    db.publish(with_blob(link(1))).unwrap();
+    disk.fails.store(true, Ordering::SeqCst);
+    let error = db.publish(with_blob(link(2))).unwrap_err();
+    assert!(matches!(error, MetadataError::OutcomeUnknown(_)), "{error}");
+    disk.fails.store(false, Ordering::SeqCst);
+    for n in 3..6 {
+        let error = db.publish(with_blob(link(n))).unwrap_err();
+        assert!(matches!(error, MetadataError::Unavailable(_)), "{error}");
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    drop(db);
+    let db = RedbMetadata::with_backend(Handle(disk), no_failure()).unwrap();
+    assert_eq!(db.link(&lookup(1)).unwrap(), Some(link(1)));
+    db.verify().unwrap();
+}
+
+#[test]
+fn cost_does_not_grow_with_the_number_of_links() {
+    let (db, disk) = counted(no_failure());
+    let bytes_for_one = |n: u64| {
+        let before = disk.written.load(Ordering::SeqCst);
+        db.publish(with_blob(link(n))).unwrap();
+        let page = db.links_of(AccountId(1), None, 10).unwrap();
+        assert!(page.len() <= 10);
+        assert!(db.due(Timestamp(2_000), 10).unwrap().len() <= 10);
+        db.remove(&lookup(n)).unwrap();
+        disk.written.load(Ordering::SeqCst) - before
+    };
+    for n in 0..200 {
+        db.publish(with_blob(link(n))).unwrap();
+    }
+    let few = bytes_for_one(u64::MAX);
+    std::thread::scope(|scope| {
+        for worker in 0..64 {
+            let db = &db;
+            scope.spawn(move || {
+                for n in 0..250 {
+                    db.publish(with_blob(link(1_000 + worker * 1_000 + n)))
+                        .unwrap();
+                }
+            });
+        }
+    });
+    let many = bytes_for_one(u64::MAX);
+    assert_eq!(db.link_count().unwrap(), 16_200);
+    assert!(many < few * 3, "{few} bytes at 200 links, {many} at 16,200");
+}

@@ -1,0 +1,136 @@
+//! The whole check: every record, and that the tables agree with each other.
+//!
+//! Takes time with the number of links, but no memory: it goes through the tables in pages.
+
+use super::MetadataError;
+use super::changes::{cursor, due};
+use super::codec::{self, Record};
+use super::records::{Mark, Number};
+use super::schema::{
+    ACCOUNTS, BLOBS, DUE, GARBAGE, HELD, HOTLINKS, KEYS, LEASES, LINKS, NAMES, OWNERS, Rows, STATE,
+    Snapshot, TAGS, account_key, due_key, held_key, owner_key, tail,
+};
+use std::ops::Bound;
+
+/// Rows looked at in one go.
+const PAGE: usize = 256;
+
+/// Checks everything that `view` shows.
+pub(super) fn verify(view: &impl Snapshot) -> Result<(), MetadataError> {
+    let mut leased = 0;
+    let mut expected_due = 0;
+    each(view, &LINKS, |key, link| {
+        let fits = OWNERS.has(view, &owner_key(link.owner, &cursor(&link)))?
+            && match due(&link) {
+                Some(at) => DUE.has(view, &due_key(at, &link.lookup))?,
+                None => true,
+            }
+            && match &link.hotlink {
+                Some(hotlink) => HOTLINKS
+                    .get(view, &hotlink.0)?
+                    .is_some_and(|h| h.link == link.lookup),
+                None => true,
+            }
+            && BLOBS.has(view, &link.blob.0)?;
+        leased += u64::from(link.allowance.leased);
+        expected_due += u64::from(due(&link).is_some());
+        expect(LINKS.name, key, fits)
+    })?;
+    let links = LINKS.count(view)?;
+    total(OWNERS.name, OWNERS.count(view)?, links)?;
+    total(DUE.name, DUE.count(view)?, expected_due)?;
+    total(LEASES.name, LEASES.count(view)?, leased)?;
+    total(HELD.name, HELD.count(view)?, leased)?;
+
+    each(view, &OWNERS, |key, Mark| {
+        let link = LINKS.need(view, &tail::<32>(OWNERS.name, key)?)?;
+        expect(
+            OWNERS.name,
+            key,
+            owner_key(link.owner, &cursor(&link)) == key,
+        )
+    })?;
+    each(view, &DUE, |key, Mark| {
+        let link = LINKS.need(view, &tail::<32>(DUE.name, key)?)?;
+        let fits = due(&link).is_some_and(|at| due_key(at, &link.lookup) == key);
+        expect(DUE.name, key, fits)
+    })?;
+    each(view, &HOTLINKS, |key, hotlink| {
+        let link = LINKS.need(view, &hotlink.link.0)?;
+        let fits = link.hotlink.is_some_and(|hotlink| hotlink.0 == key);
+        expect(HOTLINKS.name, key, fits)
+    })?;
+    each(view, &LEASES, |key, lease| {
+        let fits =
+            LINKS.has(view, &lease.link.0)? && HELD.has(view, &held_key(&lease.link, &lease.id))?;
+        expect(LEASES.name, key, fits)
+    })?;
+    each(view, &HELD, |key, Mark| {
+        let lease = LEASES.need(view, &tail::<16>(HELD.name, key)?)?;
+        expect(HELD.name, key, held_key(&lease.link, &lease.id) == key)
+    })?;
+
+    let mut references = 0;
+    let mut tags = 0;
+    each(view, &BLOBS, |key, blob| {
+        let fits = match &blob.tag {
+            Some(tag) => TAGS.get(view, tag)?.is_some_and(|t| t.blob == blob.id),
+            None => true,
+        };
+        references += u64::from(blob.references);
+        tags += u64::from(blob.tag.is_some());
+        expect(BLOBS.name, key, fits && blob.references > 0)
+    })?;
+    total(BLOBS.name, references, links)?;
+    total(TAGS.name, TAGS.count(view)?, tags)?;
+    each(view, &TAGS, |_, _| Ok(()))?;
+    each(view, &GARBAGE, |key, Mark| {
+        expect(GARBAGE.name, key, !BLOBS.has(view, key)?)
+    })?;
+
+    each(view, &ACCOUNTS, |key, account| {
+        let name = account.name.to_ascii_lowercase();
+        let Number(id) = NAMES.need(view, name.as_bytes())?;
+        expect(ACCOUNTS.name, key, id == account.id.0)
+    })?;
+    total(NAMES.name, NAMES.count(view)?, ACCOUNTS.count(view)?)?;
+    each(view, &NAMES, |_, _| Ok(()))?;
+    each(view, &KEYS, |key, api_key| {
+        let known = ACCOUNTS.has(view, &account_key(api_key.account))?;
+        expect(KEYS.name, key, known)
+    })?;
+    each(view, &STATE, |_, _| Ok(()))
+}
+
+fn expect(table: &str, key: &[u8], fits: bool) -> Result<(), MetadataError> {
+    fits.then_some(()).ok_or_else(|| codec::damaged(table, key))
+}
+
+fn total(table: &str, found: u64, expected: u64) -> Result<(), MetadataError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(MetadataError::Corrupt(format!(
+        "table {table} accounts for {found} where the links make {expected}"
+    )))
+}
+
+/// Goes through a table in pages.
+fn each<R: Record>(
+    view: &impl Snapshot,
+    rows: &Rows<R>,
+    mut look: impl FnMut(&[u8], R) -> Result<(), MetadataError>,
+) -> Result<(), MetadataError> {
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let start = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let page = rows.range(view, (start, Bound::Unbounded), PAGE)?;
+        let Some((last, _)) = page.last() else {
+            return Ok(());
+        };
+        after = Some(last.clone());
+        for (key, record) in page {
+            look(&key, record)?;
+        }
+    }
+}

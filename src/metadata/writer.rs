@@ -1,0 +1,181 @@
+//! The one thread that writes: it commits what waits in one transaction, so that callers who come
+//! together share the syncs.
+//!
+//! A caller gets its answer after the commit. When a commit fails, nobody knows what is on the
+//! disk: every member of the batch gets [`MetadataError::OutcomeUnknown`], `on_fatal` is called
+//! once, and nothing is written from then on.
+
+use super::schema::Change;
+use super::{MetadataError, OnFatal};
+use redb::Database;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::thread::{Builder, JoinHandle};
+
+/// The most changes of one transaction: bounds its memory, and how long the first one waits.
+const BATCH: usize = 256;
+
+/// Stack of the thread. The engine descends a few pages deep, no more.
+const STACK: usize = 512 * 1024;
+
+/// Tells one caller how it ended: `None` when its change is durable (or there was none to make).
+pub(super) type Answer = Box<dyn FnOnce(Option<&str>) + Send>;
+
+/// What one change did within the transaction.
+pub(super) enum Ran {
+    /// It is done, or refused without a trace.
+    Whole(Answer),
+    /// The transaction must not be committed.
+    Broken(Answer, String),
+}
+
+/// One change that waits.
+pub(super) type Job = Box<dyn FnOnce(&Change<'_>) -> Ran + Send>;
+
+/// The sending end. Dropping it ends the thread.
+pub(super) struct Writer {
+    queue: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(database: Arc<Database>, on_fatal: OnFatal) -> Result<Self, MetadataError> {
+        let (queue, jobs) = channel();
+        let thread = Builder::new()
+            .name("metadata".to_owned())
+            .stack_size(STACK)
+            .spawn(move || serve(&database, &jobs, &on_fatal))
+            .map_err(|e| MetadataError::Unavailable(format!("no thread to write with: {e}")))?;
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        })
+    }
+
+    /// Makes a change, and waits until it is durable.
+    ///
+    /// The callers are bounded threads that wait here, and with them the queue.
+    pub(super) fn run<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Change<'_>) -> Result<T, MetadataError> + Send + 'static,
+    ) -> Result<T, MetadataError> {
+        let (job, answer) = job(change);
+        let stopped = || {
+            MetadataError::Unavailable(
+                "nothing is written any more after a failed commit".to_owned(),
+            )
+        };
+        self.queue
+            .as_ref()
+            .ok_or_else(stopped)?
+            .send(job)
+            .map_err(|_| stopped())?;
+        // The thread drops what it has not begun when it stops.
+        answer.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+/// A change for the queue, and where its answer comes out.
+pub(super) fn job<T: Send + 'static>(
+    change: impl FnOnce(&Change<'_>) -> Result<T, MetadataError> + Send + 'static,
+) -> (Job, Receiver<Result<T, MetadataError>>) {
+    let (sender, receiver) = sync_channel(1);
+    let job: Job = Box::new(move |to| {
+        let before = to.writes();
+        let result = change(to);
+        let broken = match &result {
+            Err(MetadataError::OutcomeUnknown(what)) => Some(what.clone()),
+            Err(other) if to.writes() != before => Some(other.to_string()),
+            _ => None,
+        };
+        let answer: Answer = Box::new(move |failure| {
+            // A caller that no longer waits has no use for the answer.
+            let _ = sender.send(match failure {
+                None => result,
+                Some(what) => Err(MetadataError::OutcomeUnknown(what.to_owned())),
+            });
+        });
+        match broken {
+            None => Ran::Whole(answer),
+            Some(what) => Ran::Broken(answer, what),
+        }
+    });
+    (job, receiver)
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the thread that writes the database panicked");
+        }
+    }
+}
+
+/// Commits batches until every sender is gone or a commit fails.
+pub(super) fn serve(database: &Database, jobs: &Receiver<Job>, on_fatal: &OnFatal) {
+    while let Ok(first) = jobs.recv() {
+        let mut answers = Vec::new();
+        let batch = std::iter::once(first).chain(jobs.try_iter()).take(BATCH);
+        // The engine panics rather than answer wrongly; that is a failed commit as well.
+        let outcome = catch_unwind(AssertUnwindSafe(|| commit(database, batch, &mut answers)))
+            .unwrap_or_else(|_| Err("the database engine panicked".to_owned()));
+        let failure = outcome.err();
+        if let Some(what) = &failure {
+            log::error!("a commit failed, nothing more is written: {what}");
+            on_fatal(what);
+        }
+        for answer in answers {
+            answer(failure.as_deref());
+        }
+        if failure.is_some() {
+            return;
+        }
+    }
+}
+
+/// Runs `batch` in one transaction and makes it durable. Callers that were heard are in `answers`,
+/// whatever happens.
+fn commit(
+    database: &Database,
+    batch: impl Iterator<Item = Job>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), String> {
+    let transaction = begin(database)?;
+    let change = Change::new(&transaction);
+    let mut broken = None;
+    for job in batch {
+        match job(&change) {
+            Ran::Whole(answer) => answers.push(answer),
+            Ran::Broken(answer, what) => {
+                answers.push(answer);
+                broken = Some(what);
+                break;
+            }
+        }
+    }
+    if let Some(what) = broken {
+        // The error that counts is the one that broke it.
+        let _ = transaction.abort();
+        return Err(what);
+    }
+    if change.writes() == 0 {
+        return transaction.abort().map_err(|e| e.to_string());
+    }
+    transaction.commit().map_err(|e| e.to_string())
+}
+
+/// A write transaction whose commit is durable and leaves nothing to repair.
+///
+/// Two-phase, because a one-phase commit relies on a checksum that whoever chooses the data can
+/// forge; with quick repair, so that a start after a power cut does not walk a million rows.
+pub(super) fn begin(database: &Database) -> Result<redb::WriteTransaction, String> {
+    let mut transaction = database.begin_write().map_err(|e| e.to_string())?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
