@@ -1,13 +1,31 @@
 //! Downloads that count: leases on the allowance of a link, exact to the byte.
+//!
+//! `lease_book` keeps the account and holds the proof. Here it meets the database and the client.
 
-use super::{Error, OpenFile, Service};
-use crate::pipeline::Output;
+use super::lease_book::{Bearer, Cargo, Claim, End, LIFE, LeaseBook};
+use super::{Error, OpenFile, Service, limiter};
+use crate::metadata::Taken;
+use crate::model::{Lease, LeaseId, Link, Lookup};
+use crate::pipeline::seal::{SEGMENT, keys};
+use crate::pipeline::{Output, SendError, Source};
+use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How long a broken download keeps its lease, unless configured: 10 minutes.
 pub const LEASE_SECONDS_DEFAULT: u64 = 600;
+
+/// A download whose last segment comes after no more than this many bytes takes its lease and
+/// closes it in one commit.
+const CLOSED_AT_ONCE: u64 = 64 * 1024;
+/// Links whose counts may wait for the next flush.
+const COUNTS: usize = 4096;
+/// The longest wait that a busy link asks for; a broken download may come back earlier than its
+/// lease ends.
+const BUSY_MAX: Duration = Duration::from_secs(60);
 
 /// A part of a download: what goes before the bytes (the framing of `multipart/byteranges`; empty
 /// otherwise), and which bytes.
@@ -35,9 +53,34 @@ pub struct DownloadWish<'a> {
 /// bytes back to the lease.
 pub struct Download {
     /// Value and life in seconds of the cookie that continues this lease; `None` when nothing is
-    /// counted.
+    /// counted, and for a request that continues a lease without having had its cookie.
     pub cookie: Option<(String, u64)>,
-    _private: (),
+    source: Source,
+    size: u64,
+    parts: Vec<Part>,
+    tail: Vec<u8>,
+    account: Account,
+}
+
+/// Where a download is accounted for.
+enum Account {
+    /// Nowhere.
+    Free,
+    /// A link without a limit: counted when the last byte has been delivered.
+    Counted(Arc<Service>, Lookup),
+    /// On a lease.
+    Leased(Transfer),
+}
+
+/// The bytes of one download, taken from a lease. Whatever happens to it, they are accounted for.
+struct Transfer {
+    service: Arc<Service>,
+    claim: Claim,
+    bearer: Bearer,
+    cargo: Cargo,
+    /// The last byte may have left.
+    last_left: bool,
+    finished: bool,
 }
 
 impl Download {
@@ -45,8 +88,138 @@ impl Download {
     ///
     /// # Errors
     /// What ended it early.
-    pub fn send(self, _output: &mut dyn Output) -> io::Result<()> {
-        todo!()
+    pub fn send(mut self, output: &mut dyn Output) -> io::Result<()> {
+        let sent = self.write(output);
+        let acknowledged = output.settle();
+        let complete = sent.is_ok() && acknowledged >= self.length();
+        let delivered = self.delivered(acknowledged, complete);
+        match &mut self.account {
+            Account::Free => {}
+            Account::Counted(service, link) => {
+                let last = self.size.max(1) - 1;
+                if delivered.iter().any(|range| range.contains(&last)) {
+                    service.count_download(link);
+                }
+            }
+            Account::Leased(transfer) => transfer.finish(&delivered),
+        }
+        sent?;
+        if complete {
+            Ok(())
+        } else {
+            Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the client went away before it had everything",
+            ))
+        }
+    }
+
+    fn write(&mut self, output: &mut dyn Output) -> io::Result<()> {
+        let last_segment = self.size.saturating_sub(1) / SEGMENT as u64 * SEGMENT as u64;
+        for part in &self.parts {
+            output.write_all(&part.lead)?;
+            let range = part.range.clone();
+            let mut rest = range.clone();
+            if let Account::Leased(transfer) = &mut self.account
+                && range.end == self.size
+            {
+                let split = last_segment.max(range.start);
+                if split > range.start {
+                    send(&mut self.source, range.start..split, output)?;
+                }
+                transfer.before_last()?;
+                rest = split..range.end;
+            }
+            if !rest.is_empty() {
+                send(&mut self.source, rest, output)?;
+            }
+        }
+        output.write_all(&self.tail)
+    }
+
+    /// Bytes of the whole body.
+    fn length(&self) -> u64 {
+        let parts = self.parts.iter();
+        let parts: u64 = parts
+            .map(|p| p.lead.len() as u64 + (p.range.end - p.range.start))
+            .sum();
+        parts + self.tail.len() as u64
+    }
+
+    /// Which bytes of the file are among the first `acknowledged` bytes of the body.
+    fn delivered(&self, mut acknowledged: u64, complete: bool) -> Vec<Range<u64>> {
+        if self.size == 0 {
+            return if complete { vec![0..1] } else { Vec::new() };
+        }
+        let mut ranges = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            acknowledged = acknowledged.saturating_sub(part.lead.len() as u64);
+            let length = acknowledged.min(part.range.end - part.range.start);
+            ranges.push(part.range.start..part.range.start + length);
+            acknowledged -= length;
+        }
+        ranges
+    }
+}
+
+fn send(source: &mut Source, range: Range<u64>, output: &mut dyn Output) -> io::Result<()> {
+    source.send(range, output).map_err(|error| match error {
+        SendError::Output(error) => error,
+        SendError::Blob(error) => {
+            log::error!("a stored file cannot be read: {error}");
+            io::Error::other("a stored file cannot be read")
+        }
+        SendError::Damaged => {
+            log::error!("a stored file is damaged: its download was broken off");
+            io::Error::new(io::ErrorKind::InvalidData, "a stored file is damaged")
+        }
+    })
+}
+
+impl Transfer {
+    /// Makes durable that the last byte leaves now.
+    fn before_last(&mut self) -> io::Result<()> {
+        if self.service.book().needs_closing(&self.claim) {
+            // False means that the link was removed meanwhile, and its leases with it: nothing is
+            // left to count, and whoever has begun may finish.
+            self.service
+                .parts
+                .metadata
+                .close_lease(&self.claim.id)
+                .map_err(|error| io::Error::other(self.service.failed(error)))?;
+            self.service.book().closed(&self.claim);
+        }
+        self.last_left = true;
+        Ok(())
+    }
+
+    fn finish(&mut self, delivered: &[Range<u64>]) {
+        self.finished = true;
+        let now = self.service.parts.clock.elapsed();
+        let end = self
+            .service
+            .book()
+            .finish(&self.claim, self.bearer, &self.cargo, delivered, now);
+        if let Some(end) = end {
+            // A failure is logged there; the sweep tries again.
+            let _ = self.service.end_lease(&self.claim, end);
+        }
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        // Unsent: nothing was delivered. Broken off by a panic behind the last byte: nobody can
+        // tell, so all of it counts as delivered.
+        let delivered = if self.last_left {
+            self.cargo.ranges.clone()
+        } else {
+            Vec::new()
+        };
+        self.finish(&delivered);
     }
 }
 
@@ -54,12 +227,170 @@ impl Service {
     /// Takes or continues a lease for these bytes.
     ///
     /// # Errors
-    /// [`Error::Busy`] while leases hold all that is left, [`Error::NotFound`] once it is used up.
+    /// [`Error::Busy`] while leases hold all that is left, [`Error::NotFound`] once it is used up,
+    /// [`Error::Invalid`] when the parts are none of this file.
     pub fn download(
-        self: &std::sync::Arc<Self>,
-        _file: OpenFile,
-        _wish: DownloadWish<'_>,
+        self: &Arc<Self>,
+        file: OpenFile,
+        wish: DownloadWish<'_>,
     ) -> Result<Download, Error> {
-        todo!()
+        let cargo = cargo(&wish.parts, file.size)?;
+        let mut cookie = None;
+        let account = if !file.counts {
+            Account::Free
+        } else if file.link.allowance.unlimited {
+            Account::Counted(Arc::clone(self), file.link.lookup)
+        } else {
+            let transfer = self.transfer(&file.link, cargo, wish.cookie, wish.peer)?;
+            if transfer.bearer == Bearer::Owner {
+                let life = LIFE.as_secs();
+                cookie = Some((self.seal_lease(&transfer.claim), life));
+            }
+            Account::Leased(transfer)
+        };
+        Ok(Download {
+            cookie,
+            source: file.source,
+            size: file.size,
+            parts: wish.parts,
+            tail: wish.tail,
+            account,
+        })
     }
+
+    /// Finds the lease that these bytes belong to, or takes one.
+    fn transfer(
+        self: &Arc<Self>,
+        link: &Link,
+        cargo: Cargo,
+        cookie: Option<&str>,
+        peer: IpAddr,
+    ) -> Result<Transfer, Error> {
+        let clock = &self.parts.clock;
+        let client = keys::client_tag(&self.parts.server_key, &limiter::address_block(peer));
+        let transfer = |claim, bearer, cargo| Transfer {
+            service: Arc::clone(self),
+            claim,
+            bearer,
+            cargo,
+            last_left: false,
+            finished: false,
+        };
+        let owned = cookie.and_then(|cookie| self.open_lease(&link.lookup, cookie));
+        {
+            let mut book = self.book();
+            let now = clock.elapsed();
+            if let Some(claim) = owned
+                && book.continue_as_owner(&claim, &cargo, now)
+            {
+                return Ok(transfer(claim, Bearer::Owner, cargo));
+            }
+            let found = book.continue_as_neighbour(&link.lookup, &client, &cargo, now);
+            if let Some(claim) = found {
+                return Ok(transfer(claim, Bearer::Neighbour, cargo));
+            }
+        }
+        let busy = Error::Busy(self.policy.lease.min(BUSY_MAX));
+        match self.book().make_room() {
+            Ok(None) => {}
+            Ok(Some((claim, end))) => self.end_lease(&claim, end)?,
+            Err(()) => return Err(busy),
+        }
+        let closing = closes_at_once(&cargo);
+        let lease = Lease {
+            id: LeaseId(keys::random()),
+            link: link.lookup,
+            taken: clock.now(),
+            client,
+            closing,
+        };
+        match self.parts.metadata.take_lease(&lease) {
+            Ok(Taken::Leased) => {
+                let claim = Claim {
+                    link: lease.link,
+                    client,
+                    id: lease.id,
+                };
+                self.book().enter(claim, &cargo, closing, clock.elapsed());
+                Ok(transfer(claim, Bearer::Owner, cargo))
+            }
+            Ok(Taken::Busy) => Err(busy),
+            Ok(Taken::Gone) => Err(Error::NotFound),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Writes the end of a lease into the database and removes what that frees.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]; the lease is then tried again by the sweep.
+    pub(super) fn end_lease(&self, claim: &Claim, end: End) -> Result<(), Error> {
+        let metadata = &self.parts.metadata;
+        let result = match end {
+            End::Settle => metadata.settle_lease(&claim.id).map(Some),
+            End::Return => metadata.return_lease(&claim.id).map(|()| None),
+        };
+        let freed = result.map_err(|error| self.failed(error))?;
+        self.book().forget(claim);
+        if let Some(freed) = freed {
+            if let Some(link) = freed.link {
+                log::info!("link {link}: the last download is complete, the link is gone");
+            }
+            self.unlink(freed.blob.as_slice());
+        }
+        Ok(())
+    }
+
+    /// Counts a complete download of a link without a limit, in memory.
+    fn count_download(&self, link: &Lookup) {
+        let many = {
+            let mut counts = self.counts();
+            *counts.entry(*link).or_default() += 1;
+            counts.len() >= COUNTS
+        };
+        if many {
+            // A failure is logged there, and the counts stay.
+            let _ = self.flush_counts();
+        }
+    }
+
+    /// The open leases. A panic elsewhere cannot leave them half changed: each change is one call.
+    pub(super) fn book(&self) -> MutexGuard<'_, LeaseBook> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The counts that wait for the next flush.
+    pub(super) fn counts(&self) -> MutexGuard<'_, HashMap<Lookup, u64>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a wish takes from a lease. An empty file counts as one byte, so that it can be leased.
+fn cargo(parts: &[Part], size: u64) -> Result<Cargo, Error> {
+    let fits = |part: &Part| part.range.start <= part.range.end && part.range.end <= size;
+    let mut ranges: Vec<_> = parts.iter().map(|part| part.range.clone()).collect();
+    if size == 0 {
+        ranges = vec![0..1];
+    }
+    ranges.retain(|range| !range.is_empty());
+    if ranges.is_empty() || !parts.iter().all(fits) {
+        return Err(Error::Invalid("no bytes of this file are asked for".into()));
+    }
+    Ok(Cargo {
+        ranges,
+        span: size.max(1),
+    })
+}
+
+/// Whether the last segment of the file leaves so soon that a commit of its own is not worth it.
+fn closes_at_once(cargo: &Cargo) -> bool {
+    let last_segment = (cargo.span - 1) / SEGMENT as u64 * SEGMENT as u64;
+    let mut before = 0;
+    for range in &cargo.ranges {
+        if range.end == cargo.span {
+            return before + last_segment.saturating_sub(range.start) <= CLOSED_AT_ONCE;
+        }
+        before += range.end - range.start;
+    }
+    false
 }

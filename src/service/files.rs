@@ -1,8 +1,11 @@
 //! What owners do with their files: list, inspect, change, delete, restore.
 
+use super::label::{Label, row};
+use super::link_keys::{OwnerKeys, wrap_by_link};
 use super::{Count, Error, Lifetime, Service, Session};
-use crate::metadata::LinkCursor;
-use crate::model::{AccountId, Allowance, Expiry, Timestamp, Token};
+use crate::metadata::{LinkCursor, LinkEdit};
+use crate::model::{AccountId, Allowance, BlobFormat, Expiry, Link, Lookup, Timestamp, Token};
+use crate::pipeline::seal::keys::{self, TokenKind};
 use zeroize::Zeroizing;
 
 /// A file, as its owner sees it.
@@ -56,6 +59,12 @@ pub enum PasswordChange {
     Set(Zeroizing<String>),
 }
 
+/// An own link, opened with the account key.
+pub(super) struct OwnLink {
+    pub(super) link: Link,
+    pub(super) keys: OwnerKeys,
+}
+
 impl Service {
     /// Up to `limit` files of the session's account that are not over, oldest first, and where to go
     /// on; `None` at the end. Files that wait for their deletion are included.
@@ -64,47 +73,234 @@ impl Service {
     /// [`Error::Internal`].
     pub fn files(
         &self,
-        _session: &Session,
-        _after: Option<&LinkCursor>,
-        _limit: usize,
+        session: &Session,
+        after: Option<&LinkCursor>,
+        limit: usize,
     ) -> Result<(Vec<FileView>, Option<LinkCursor>), Error> {
-        todo!()
+        let limit = limit.max(1);
+        let mut after = after.cloned();
+        loop {
+            let page = self
+                .parts
+                .metadata
+                .links_of(session.account, after.as_ref(), limit)
+                .map_err(|error| self.failed(error))?;
+            let full = page.len() == limit;
+            after = page.last().map(|link| LinkCursor {
+                created: link.created,
+                lookup: link.lookup,
+            });
+            let now = self.parts.clock.now();
+            let mut views = Vec::with_capacity(page.len());
+            for link in page.into_iter().filter(|link| !link.is_over(now)) {
+                let lookup = link.lookup;
+                match self
+                    .unlock_own(session, link)
+                    .and_then(|own| self.view_of(own))
+                {
+                    Ok(view) => views.push(view),
+                    // One damaged row must not hide the others.
+                    Err(Error::Damaged) => log::error!("link {lookup}: its record is damaged"),
+                    Err(error) => return Err(error),
+                }
+            }
+            if !full {
+                return Ok((views, None));
+            }
+            if !views.is_empty() {
+                return Ok((views, after));
+            }
+        }
     }
 
     /// One file of the session's account.
     ///
     /// # Errors
     /// [`Error::NotFound`] (also when it waits for its deletion), [`Error::Forbidden`].
-    pub fn file(&self, _session: &Session, _id: &str) -> Result<FileView, Error> {
-        todo!()
+    pub fn file(&self, session: &Session, id: &str) -> Result<FileView, Error> {
+        let own = self.own_visible(session, id)?;
+        self.view_of(own)
     }
 
     /// Deletes a file, at once or after `delay` seconds; hidden at once in both cases.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Forbidden`].
-    pub fn delete(&self, _session: &Session, _id: &str, _delay: u64) -> Result<(), Error> {
-        todo!()
+    pub fn delete(&self, session: &Session, id: &str, delay: u64) -> Result<(), Error> {
+        let link = self.own_row(session, id)?;
+        if delay == 0 {
+            return self.end_link(&link.lookup);
+        }
+        let delay = i64::try_from(delay).unwrap_or(i64::MAX);
+        let edit = LinkEdit {
+            pending_delete: Some(Some(self.parts.clock.now().plus(delay))),
+            ..LinkEdit::default()
+        };
+        self.edit(&link.lookup, edit).map(drop)
     }
 
     /// Takes a delayed deletion back. Works when there was none.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Forbidden`].
-    pub fn restore(&self, _session: &Session, _id: &str) -> Result<FileView, Error> {
-        todo!()
+    pub fn restore(&self, session: &Session, id: &str) -> Result<FileView, Error> {
+        let mut link = self.own_row(session, id)?;
+        if link.pending_delete.is_some() {
+            let edit = LinkEdit {
+                pending_delete: Some(None),
+                ..LinkEdit::default()
+            };
+            link = self.edit(&link.lookup, edit)?;
+        }
+        let own = self.unlock_own(session, link)?;
+        self.view_of(own)
     }
 
-    /// Changes limits or password.
+    /// Changes limits or password. A new number of downloads includes those that are in progress.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Invalid`].
-    pub fn modify(
-        &self,
-        _session: &Session,
-        _id: &str,
-        _changes: Changes,
-    ) -> Result<FileView, Error> {
-        todo!()
+    pub fn modify(&self, session: &Session, id: &str, changes: Changes) -> Result<FileView, Error> {
+        let OwnLink { link, keys } = self.own_visible(session, id)?;
+        let now = self.parts.clock.now();
+        let password = match &changes.password {
+            PasswordChange::Keep => None,
+            PasswordChange::Remove => Some(None),
+            PasswordChange::Set(password) => Some(self.new_password(Some(password))?),
+        };
+        let password = password.map(|password| {
+            let key = password.as_ref().map(|(_, key)| key);
+            let context = row(&link.lookup, &link.blob);
+            let by_link = wrap_by_link(&keys.id, key, &context, &keys.content);
+            (password.map(|(params, _)| params), by_link)
+        });
+        let expiry = changes.lifetime.map(|lifetime| match lifetime {
+            // The number stays, as in Gokapi.
+            Lifetime::Unlimited => Expiry {
+                unlimited: true,
+                ..link.expiry
+            },
+            Lifetime::Until(_) => lifetime.expiry(now),
+        });
+        let edit = LinkEdit {
+            expiry,
+            allowance: changes.count.map(|count| allowance(count, link.allowance)),
+            pending_delete: None,
+            password,
+        };
+        let mut changed = self.edit(&link.lookup, edit)?;
+        // Downloads may have begun or ended since the row was read: what is left is what was
+        // asked for, including those that are in progress.
+        let mut assumed = link.allowance.leased;
+        while let Some(count @ Count::Limited(_)) = changes.count
+            && changed.allowance.leased != assumed
+        {
+            assumed = changed.allowance.leased;
+            let edit = LinkEdit {
+                allowance: Some(allowance(count, changed.allowance)),
+                ..LinkEdit::default()
+            };
+            changed = self.edit(&link.lookup, edit)?;
+        }
+        if changed.is_over(now) {
+            self.end_link(&changed.lookup)?;
+        }
+        self.view_of(OwnLink {
+            link: changed,
+            keys,
+        })
+    }
+
+    fn edit(&self, lookup: &Lookup, edit: LinkEdit) -> Result<Link, Error> {
+        let edited = self.parts.metadata.edit(lookup, edit);
+        edited
+            .map_err(|error| self.failed(error))?
+            .ok_or(Error::NotFound)
+    }
+
+    /// Removes a link and, with its last reference, the bytes.
+    fn end_link(&self, lookup: &Lookup) -> Result<(), Error> {
+        let freed = self.parts.metadata.remove(lookup);
+        let freed = freed
+            .map_err(|error| self.failed(error))?
+            .ok_or(Error::NotFound)?;
+        self.unlink(freed.blob.as_slice());
+        Ok(())
+    }
+
+    /// The row of an own link that is not over.
+    fn own_row(&self, session: &Session, id: &str) -> Result<Link, Error> {
+        let token = Token::parse(id).ok_or(Error::NotFound)?;
+        let link = self
+            .parts
+            .metadata
+            .link(&keys::lookup(TokenKind::Link, &token))
+            .map_err(|error| self.failed(error))?
+            .filter(|link| !link.is_over(self.parts.clock.now()))
+            .ok_or(Error::NotFound)?;
+        if link.owner == session.account {
+            Ok(link)
+        } else {
+            Err(Error::Forbidden)
+        }
+    }
+
+    /// An own link that recipients may see, too.
+    pub(super) fn own_visible(&self, session: &Session, id: &str) -> Result<OwnLink, Error> {
+        let link = self.own_row(session, id)?;
+        if link.pending_delete.is_some() {
+            return Err(Error::NotFound);
+        }
+        self.unlock_own(session, link)
+    }
+
+    fn unlock_own(&self, session: &Session, link: Link) -> Result<OwnLink, Error> {
+        let context = row(&link.lookup, &link.blob);
+        let keys = OwnerKeys::unwrap(&session.account_key, &context, &link.by_owner);
+        let keys = keys.ok_or(Error::Damaged)?;
+        Ok(OwnLink { link, keys })
+    }
+
+    fn view_of(&self, own: OwnLink) -> Result<FileView, Error> {
+        let OwnLink { link, keys } = own;
+        let label = Label::open(&link.label, &keys.content, &link.lookup, &link.blob);
+        let label = label.ok_or(Error::Damaged)?;
+        let blob = self.parts.metadata.blob(&link.blob);
+        let blob = blob.map_err(|error| self.failed(error))?;
+        let waiting = self.counts().get(&link.lookup).copied();
+        let mut allowance = link.allowance;
+        allowance.count += waiting.unwrap_or_default();
+        let has_password = link.password.is_some();
+        Ok(FileView {
+            id: keys.id,
+            name: label.name,
+            content_type: label.content_type,
+            size: link.size,
+            created: link.created,
+            expiry: link.expiry,
+            allowance,
+            owner: link.owner,
+            has_password,
+            sealed: blob.is_some_and(|blob| blob.format == BlobFormat::Sealed),
+            pending_delete: link.pending_delete.is_some(),
+            // It opens nothing while the link has a password.
+            hotlink: keys.hotlink.filter(|_| !has_password),
+        })
+    }
+}
+
+/// The allowance after a change: what is left in all is `count`, and leases hold a part of it.
+fn allowance(count: Count, old: Allowance) -> Allowance {
+    match count {
+        // The number stays, as in Gokapi.
+        Count::Unlimited => Allowance {
+            unlimited: true,
+            ..old
+        },
+        Count::Limited(n) => Allowance {
+            remaining: n.saturating_sub(old.leased),
+            unlimited: false,
+            ..old
+        },
     }
 }

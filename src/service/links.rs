@@ -1,8 +1,15 @@
 //! What recipients do before they download: look at a link, unlock it, open it.
 
+use super::label::{Label, row};
+use super::limiter::Kind;
+use super::link_keys::unwrap_by_link;
+use super::passwords::{PASSWORD_MAX, Wait};
 use super::{Error, Service, Session};
-use crate::model::{Link, Timestamp};
+use crate::model::{Allowance, BlobFormat, Link, Lookup, Secret, Timestamp, Token};
 use crate::pipeline::Source;
+use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
+use crate::store::StoreError;
+use data_encoding::HEXLOWER;
 use std::net::IpAddr;
 
 /// What the page of a link may show.
@@ -34,7 +41,6 @@ pub enum Door<'a> {
 }
 
 /// A file that may be downloaded. Nothing is counted yet.
-#[allow(dead_code)]
 pub struct OpenFile {
     /// Its name.
     pub name: String,
@@ -58,22 +64,55 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::TooMany`] after too many ids that are none.
-    pub fn view(
-        &self,
-        _id: &str,
-        _unlock: Option<&str>,
-        _peer: IpAddr,
-    ) -> Result<PublicView, Error> {
-        todo!()
+    pub fn view(&self, id: &str, unlock: Option<&str>, peer: IpAddr) -> Result<PublicView, Error> {
+        let (token, link) = self.visible_link(id, peer)?;
+        let content = match self.content_by_link(&token, &link, unlock) {
+            Err(Error::PasswordNeeded) => return Ok(PublicView::Locked),
+            content => content?,
+        };
+        let label = Label::open(&link.label, &content, &link.lookup, &link.blob);
+        let label = label.ok_or(Error::Damaged)?;
+        let Allowance {
+            remaining,
+            leased,
+            unlimited,
+            ..
+        } = link.allowance;
+        Ok(PublicView::Open {
+            name: label.name,
+            content_type: label.content_type,
+            size: link.size,
+            until: (!link.expiry.unlimited).then_some(link.expiry.at),
+            downloads: (!unlimited).then_some(remaining.saturating_add(leased)),
+        })
     }
 
     /// Checks the password of a link; answers a cookie value that opens this link for a time. Takes
     /// a password check, so it belongs into the password room.
     ///
     /// # Errors
-    /// [`Error::WrongPassword`], [`Error::NotFound`], [`Error::TooMany`].
-    pub fn unlock(&self, _id: &str, _password: &str, _peer: IpAddr) -> Result<String, Error> {
-        todo!()
+    /// [`Error::WrongPassword`], [`Error::NotFound`] (also when the link has no password),
+    /// [`Error::TooMany`].
+    pub fn unlock(&self, id: &str, password: &str, peer: IpAddr) -> Result<String, Error> {
+        let (token, link) = self.visible_link(id, peer)?;
+        let params = link.password.ok_or(Error::NotFound)?;
+        let charged = [
+            (Kind::LinkPassword, (&link.lookup).into()),
+            (Kind::LinkPasswordFrom, peer.into()),
+        ];
+        self.limiter
+            .charge(&charged, self.parts.clock.elapsed())
+            .map_err(Error::TooMany)?;
+        if password.len() > PASSWORD_MAX {
+            return Err(Error::WrongPassword);
+        }
+        let key = self.stretch(password, &params, Wait::Bounded)?;
+        let context = row(&link.lookup, &link.blob);
+        if unwrap_by_link(&token, Some(&key), &context, &link.by_link).is_none() {
+            return Err(Error::WrongPassword);
+        }
+        self.limiter.refund(&charged);
+        Ok(self.seal_unlock(&link, &key))
     }
 
     /// Opens a link for reading. Counts nothing.
@@ -82,11 +121,19 @@ impl Service {
     /// [`Error::NotFound`], [`Error::PasswordNeeded`], [`Error::TooMany`], [`Error::Damaged`].
     pub fn open(
         &self,
-        _door: Door<'_>,
-        _unlock: Option<&str>,
-        _peer: IpAddr,
+        door: Door<'_>,
+        unlock: Option<&str>,
+        peer: IpAddr,
     ) -> Result<OpenFile, Error> {
-        todo!()
+        let (link, content) = match door {
+            Door::Link(id) => {
+                let (token, link) = self.visible_link(id, peer)?;
+                let content = self.content_by_link(&token, &link, unlock)?;
+                (link, content)
+            }
+            Door::Hotlink(id) => self.hotlinked(id, peer)?,
+        };
+        self.open_file(link, &content, true)
     }
 
     /// Opens a file of the session's account; its password is not asked for. Whether the download
@@ -94,12 +141,126 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Damaged`].
-    pub fn open_own(
+    pub fn open_own(&self, session: &Session, id: &str, counts: bool) -> Result<OpenFile, Error> {
+        let own = self.own_visible(session, id)?;
+        self.open_file(own.link, &own.keys.content, counts)
+    }
+
+    /// The link of that id, if a recipient may see it. Ids that are none are charged to `peer`.
+    fn visible_link(&self, id: &str, peer: IpAddr) -> Result<(Token, Link), Error> {
+        let found = match Token::parse(id) {
+            Some(token) => {
+                let link = self.visible_row(&keys::lookup(TokenKind::Link, &token))?;
+                link.map(|link| (token, link))
+            }
+            None => None,
+        };
+        found.ok_or_else(|| self.unknown_id(peer))
+    }
+
+    /// The link of that hotlink id and its content key. A password closes this way in.
+    fn hotlinked(&self, id: &str, peer: IpAddr) -> Result<(Link, Secret), Error> {
+        let found = match Token::parse(id) {
+            Some(token) => {
+                let lookup = keys::lookup(TokenKind::Hotlink, &token);
+                let hotlink = self.parts.metadata.hotlink(&lookup);
+                let hotlink = hotlink.map_err(|error| self.failed(error))?;
+                hotlink.map(|hotlink| (token, lookup, hotlink))
+            }
+            None => None,
+        };
+        let (token, lookup, hotlink) = found.ok_or_else(|| self.unknown_id(peer))?;
+        let link = self.visible_row(&hotlink.link)?;
+        let link = link
+            .filter(|link| link.password.is_none())
+            .ok_or_else(|| self.unknown_id(peer))?;
+        let content = keys::unwrap(
+            Purpose::ContentByHotlink,
+            &[token.reveal().as_bytes()],
+            &row(&lookup, &link.blob),
+            &hotlink.by_hotlink,
+        );
+        let content = content.and_then(|key| Secret::from_slice(&key));
+        Ok((link, content.ok_or(Error::Damaged)?))
+    }
+
+    fn visible_row(&self, lookup: &Lookup) -> Result<Option<Link>, Error> {
+        let link = self.parts.metadata.link(lookup);
+        let link = link.map_err(|error| self.failed(error))?;
+        Ok(link.filter(|link| link.is_visible(self.parts.clock.now())))
+    }
+
+    /// The same answer for unknown, expired, used up and deleted; too many of them are limited.
+    fn unknown_id(&self, peer: IpAddr) -> Error {
+        let charged = [(Kind::UnknownId, peer.into())];
+        match self.limiter.charge(&charged, self.parts.clock.elapsed()) {
+            Ok(()) => Error::NotFound,
+            Err(wait) => Error::TooMany(wait),
+        }
+    }
+
+    /// The content key, by the id and, where there is a password, by the unlock cookie.
+    fn content_by_link(
         &self,
-        _session: &Session,
-        _id: &str,
-        _counts: bool,
-    ) -> Result<OpenFile, Error> {
-        todo!()
+        token: &Token,
+        link: &Link,
+        unlock: Option<&str>,
+    ) -> Result<Secret, Error> {
+        let context = row(&link.lookup, &link.blob);
+        if link.password.is_none() {
+            let content = unwrap_by_link(token, None, &context, &link.by_link);
+            return content.ok_or(Error::Damaged);
+        }
+        // A cookie from before a change of the password does not open the new wrap.
+        unlock
+            .and_then(|cookie| self.open_unlock(link, cookie))
+            .and_then(|key| unwrap_by_link(token, Some(&key), &context, &link.by_link))
+            .ok_or(Error::PasswordNeeded)
+    }
+
+    fn open_file(&self, link: Link, content: &Secret, counts: bool) -> Result<OpenFile, Error> {
+        let label = Label::open(&link.label, content, &link.lookup, &link.blob);
+        let label = label.ok_or(Error::Damaged)?;
+        let blob = self.parts.metadata.blob(&link.blob);
+        let Some(blob) = blob.map_err(|error| self.failed(error))? else {
+            // The link ended since its row was read.
+            return Err(Error::NotFound);
+        };
+        let stored = match self.parts.store.open(&link.blob) {
+            Ok(stored) => stored,
+            Err(StoreError::NotFound) => {
+                // Gone with its link since, or missing: the row tells.
+                if self.visible_row(&link.lookup)?.is_none() {
+                    return Err(Error::NotFound);
+                }
+                log::error!("link {}: its stored file is missing", link.lookup);
+                return Err(Error::Damaged);
+            }
+            Err(error) => {
+                log::error!("link {}: {error}", link.lookup);
+                return Err(Error::Internal(error.to_string()));
+            }
+        };
+        let source = match blob.format {
+            BlobFormat::Plain => Source::plain(stored, link.size),
+            BlobFormat::Sealed => Source::sealed(stored, link.size, content),
+        };
+        let source = source.map_err(|_| {
+            log::error!("link {}: its stored file is damaged", link.lookup);
+            Error::Damaged
+        })?;
+        // Keyed by the content key: it tells neither the bytes nor the id, and not that two links
+        // have the same bytes.
+        let etag = keys::client_tag(content, &row(&link.lookup, &link.blob));
+        Ok(OpenFile {
+            name: label.name,
+            content_type: label.content_type,
+            size: link.size,
+            created: link.created,
+            etag: HEXLOWER.encode(&etag),
+            link,
+            source,
+            counts,
+        })
     }
 }

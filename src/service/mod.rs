@@ -2,13 +2,22 @@
 //! is over. No HTTP, no JSON, no paths.
 
 mod accounts;
+mod cookies;
 mod download;
 mod error;
 mod files;
+mod label;
+mod lease_book;
 mod limiter;
+mod link_keys;
 mod links;
+mod passwords;
+mod ranges;
 mod sweep;
 mod upload;
+
+#[cfg(test)]
+mod tests;
 
 pub use accounts::{NewAccount, NewApiKey, Session};
 pub use download::{Download, DownloadWish, LEASE_SECONDS_DEFAULT, Part};
@@ -17,10 +26,15 @@ pub use files::{Changes, FileView, PasswordChange};
 pub use links::{Door, OpenFile, PublicView};
 pub use upload::{Count, Lifetime, LinkWish, Received};
 
-use crate::metadata::Metadata;
-use crate::model::{Clock, Secret};
+use crate::metadata::{Metadata, MetadataError};
+use crate::model::{BlobId, Clock, Lookup, Secret};
+use crate::pipeline::seal::keys;
 use crate::store::Store;
-use std::sync::Arc;
+use lease_book::LeaseBook;
+use limiter::Limiter;
+use passwords::PasswordRoom;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How uploads are kept.
@@ -71,16 +85,54 @@ pub struct Parts {
 pub struct Service {
     parts: Parts,
     policy: Policy,
+    /// Seals what must not outlive this process.
+    process_key: Secret,
+    limiter: Limiter,
+    passwords: PasswordRoom,
+    /// Blobs between their rename and their commit: the orphan sweep keeps away from them.
+    publishing: Mutex<HashSet<BlobId>>,
+    book: Mutex<LeaseBook>,
+    /// Complete downloads of links without a limit since the last flush.
+    counts: Mutex<HashMap<Lookup, u64>>,
+    /// How far the orphan sweep has come.
+    orphans_after: Mutex<Option<BlobId>>,
 }
 
 impl Service {
     /// Puts a service together. Does nothing yet; see [`Service::recover`].
     pub fn new(parts: Parts, policy: Policy) -> Self {
-        Self { parts, policy }
+        Self {
+            parts,
+            policy,
+            process_key: keys::random_secret(),
+            limiter: Limiter::default(),
+            passwords: PasswordRoom::default(),
+            publishing: Mutex::default(),
+            book: Mutex::default(),
+            counts: Mutex::default(),
+            orphans_after: Mutex::default(),
+        }
     }
 
     /// The policy it was made with.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// What a failure of the database means for the caller. An unknown outcome ends the process.
+    fn failed(&self, error: MetadataError) -> Error {
+        if matches!(error, MetadataError::OutcomeUnknown(_)) {
+            return self.fatal(&error.to_string());
+        }
+        log::error!("{error}");
+        Error::Internal(error.to_string())
+    }
+
+    /// The outcome of a write is unknown: nothing may be repaired or removed by this process any
+    /// more, the next start finds out.
+    fn fatal(&self, what: &str) -> Error {
+        log::error!("{what}");
+        (self.parts.on_fatal)(what);
+        Error::Internal(what.to_owned())
     }
 }

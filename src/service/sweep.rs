@@ -1,6 +1,19 @@
 //! What ends by itself: links, leases, leftovers.
 
+use super::lease_book::{Claim, End};
+use super::upload::describe;
 use super::{Error, Service};
+use crate::model::{AccountId, BlobId};
+use crate::store::StoreError;
+use std::sync::PoisonError;
+
+/// Rows and files that are looked at in one step.
+const PAGE: usize = 128;
+/// Steps of one sweep; what is left waits for the next.
+const STEPS: usize = 64;
+/// A crash leaves an orphan for each upload that was between its rename and its commit. More of
+/// them in one page, and most of the page: then the database does not belong to these files.
+const ORPHANS_OF_A_CRASH: usize = 16;
 
 impl Service {
     /// Once, before the first request: drops staged leftovers, takes the open leases of the last
@@ -9,7 +22,37 @@ impl Service {
     /// # Errors
     /// [`Error::Internal`] when store or database do not answer, or do not belong together.
     pub fn recover(&self) -> Result<(), Error> {
-        todo!()
+        let metadata = &self.parts.metadata;
+        let fresh = metadata
+            .account(AccountId(1))
+            .map_err(|error| self.failed(error))?
+            .is_none();
+        let empty = self.parts.store.is_empty();
+        if fresh && !empty.map_err(|error| broken(&error))? {
+            let what = "the database is new, but there are stored files: put the database that \
+                        belongs to them back, or move the files away";
+            log::error!("{what}");
+            return Err(Error::Internal(what.into()));
+        }
+        let staged = self.parts.store.sweep_staged();
+        let staged = staged.map_err(|error| broken(&error))?;
+        if staged > 0 {
+            log::info!("removed {staged} uploads that an earlier run had not finished");
+        }
+        let now = self.parts.clock.elapsed();
+        for lease in metadata.leases().map_err(|error| self.failed(error))? {
+            let claim = Claim {
+                link: lease.link,
+                client: lease.client,
+                id: lease.id,
+            };
+            if lease.closing {
+                self.end_lease(&claim, End::Settle)?;
+            } else {
+                self.book().adopt(claim, now);
+            }
+        }
+        Ok(())
     }
 
     /// Removes what is over: links by time, leases by silence, bytes without references. Cheap when
@@ -18,7 +61,78 @@ impl Service {
     /// # Errors
     /// [`Error::Internal`].
     pub fn sweep(&self) -> Result<u64, Error> {
-        todo!()
+        let mut ended = 0;
+        for _ in 0..STEPS {
+            let removed = self.sweep_due()?;
+            ended += removed;
+            if removed < PAGE as u64 {
+                break;
+            }
+        }
+        let elapsed = self.parts.clock.elapsed();
+        let over = self.book().over(self.policy.lease, elapsed);
+        for (claim, end) in over {
+            self.end_lease(&claim, end)?;
+        }
+        for _ in 0..STEPS {
+            let garbage = self.parts.metadata.garbage(PAGE);
+            let garbage = garbage.map_err(|error| self.failed(error))?;
+            if self.unlink(&garbage) < PAGE {
+                break;
+            }
+        }
+        Ok(ended)
+    }
+
+    fn sweep_due(&self) -> Result<u64, Error> {
+        let metadata = &self.parts.metadata;
+        let now = self.parts.clock.now();
+        let due = metadata
+            .due(now, PAGE)
+            .map_err(|error| self.failed(error))?;
+        if due.is_empty() {
+            return Ok(0);
+        }
+        let freed = metadata.remove_over(&due, now);
+        let freed = freed.map_err(|error| self.failed(error))?;
+        let blobs: Vec<_> = freed.iter().filter_map(|freed| freed.blob).collect();
+        self.unlink(&blobs);
+        let links = freed.iter().filter_map(|freed| freed.link);
+        Ok(links
+            .inspect(|link| log::info!("link {link}: its time is over"))
+            .count() as u64)
+    }
+
+    /// Removes the bytes of blobs that nothing refers to, and tells the database. Returns how many
+    /// are gone. What fails is logged and stays in the list of garbage, for the next sweep.
+    pub(super) fn unlink(&self, blobs: &[BlobId]) -> usize {
+        let gone: Vec<_> = blobs
+            .iter()
+            .filter(|id| self.delete_bytes(id))
+            .copied()
+            .collect();
+        if gone.is_empty() {
+            return 0;
+        }
+        match self.parts.metadata.collected(&gone) {
+            Ok(()) => gone.len(),
+            Err(error) => {
+                // Logged there.
+                self.failed(error);
+                0
+            }
+        }
+    }
+
+    fn delete_bytes(&self, id: &BlobId) -> bool {
+        let deleted = self.parts.store.delete(id);
+        if let Err(error) = &deleted {
+            log::warn!(
+                "stored bytes could not be removed, the next sweep tries again: {}",
+                describe(error)
+            );
+        }
+        deleted.is_ok()
     }
 
     /// One step of looking for files in the store that no row refers to, and removing them.
@@ -27,7 +141,37 @@ impl Service {
     /// # Errors
     /// [`Error::Internal`].
     pub fn sweep_orphans_step(&self) -> Result<bool, Error> {
-        todo!()
+        let mut after = self
+            .orphans_after
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let page = self.parts.store.list(after.as_ref(), PAGE);
+        let mut page = page.map_err(|error| broken(&error))?;
+        let listed = page.len();
+        *after = page.last().copied().filter(|_| listed == PAGE);
+        let more = after.is_some();
+        // In this order: a file that was listed and is not being published any more by now has
+        // its row by now, and the question comes after that.
+        {
+            let publishing = self.publishing();
+            page.retain(|id| !publishing.contains(id));
+        }
+        let unknown = self.parts.metadata.unknown_blobs(&page);
+        let unknown = unknown.map_err(|error| self.failed(error))?;
+        if unknown.len() > ORPHANS_OF_A_CRASH && unknown.len() * 2 > listed {
+            log::error!(
+                "the database knows nothing of {} of {listed} stored files: it may be older than \
+                 they are. Nothing was removed. Put the right database back, or move the files \
+                 away",
+                unknown.len()
+            );
+            return Ok(more);
+        }
+        let removed = unknown.iter().filter(|id| self.delete_bytes(id)).count();
+        if removed > 0 {
+            log::info!("removed {removed} stored files that belonged to no link");
+        }
+        Ok(more)
     }
 
     /// Writes the batched counts of unlimited links. At most once a minute, and at the end.
@@ -35,6 +179,24 @@ impl Service {
     /// # Errors
     /// [`Error::Internal`].
     pub fn flush_counts(&self) -> Result<(), Error> {
-        todo!()
+        let counts = std::mem::take(&mut *self.counts());
+        if counts.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<_> = counts.into_iter().collect();
+        self.parts.metadata.add_downloads(&rows).map_err(|error| {
+            let mut counts = self.counts();
+            for (link, count) in rows {
+                *counts.entry(link).or_default() += count;
+            }
+            drop(counts);
+            self.failed(error)
+        })
     }
+}
+
+fn broken(error: &StoreError) -> Error {
+    let what = describe(error);
+    log::error!("{what}");
+    Error::Internal(what)
 }

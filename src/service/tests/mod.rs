@@ -1,0 +1,1 @@
+//! The service on the real parts, with every fault that can be thrown at it.
