@@ -2,6 +2,7 @@
 //! is over. No HTTP, no JSON, no paths.
 
 mod accounts;
+mod beginning;
 mod cookies;
 mod download;
 mod error;

@@ -1,1 +1,161 @@
-//! To come.
+//! The dialect of Gokapi's REST interface: `/api/...`.
+//!
+//! Parameters come in header fields (uploads: form fields), answers are JSON. The method is never
+//! looked at, an address with a query or a slash too many is no call, and a key without the
+//! permission is treated like no key.
+
+pub(super) mod error;
+mod files;
+mod keys;
+mod params;
+mod upload;
+pub mod wire;
+
+use super::Api;
+use super::route::{Call, Keyed, Methods, Route, Run, Workers};
+use crate::http::{Head, Response, Room, basic};
+use crate::model::Permissions;
+use crate::service::{Error, Session};
+use error::Fault;
+
+/// The table.
+pub static ROUTES: &[Route] = &[
+    Route {
+        methods: Methods::Any,
+        path: "/api/files/add",
+        room: Workers::Of(Room::Transfer),
+        run: key(Permissions::UPLOAD, upload::add),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/files/list",
+        room: Workers::Of(Room::Transfer),
+        run: key(Permissions::VIEW, files::list),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/files/list/{id}",
+        room: Workers::Of(Room::Control),
+        run: key(Permissions::VIEW, files::one),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/files/download/{id}",
+        room: Workers::Of(Room::Transfer),
+        run: key(Permissions::DOWNLOAD, files::download),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/files/delete",
+        room: Workers::Of(Room::Control),
+        run: Run::Key(Keyed {
+            needed: Permissions::DELETE,
+            or_password: false,
+            query: true,
+            run: files::delete,
+        }),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/files/restore",
+        room: Workers::Of(Room::Control),
+        run: key(Permissions::DELETE, files::restore),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/files/modify",
+        room: Workers::PasswordWhen(files::sets_password),
+        run: key(Permissions::EDIT, files::modify),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/info/version",
+        room: Workers::Of(Room::Control),
+        run: key(Permissions::NONE, keys::version),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/info/config",
+        room: Workers::Of(Room::Control),
+        run: key(Permissions::UPLOAD, keys::config),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/auth/create",
+        room: Workers::PasswordWhen(has_password),
+        run: Run::Key(Keyed {
+            needed: Permissions::API_MOD,
+            or_password: true,
+            query: false,
+            run: keys::create,
+        }),
+    },
+];
+
+/// A call for who has a key with these permissions, at an address without a query.
+const fn key(
+    needed: Permissions,
+    run: fn(&Api, Session, Call<'_>) -> Result<Response, Fault>,
+) -> Run {
+    Run::Key(Keyed {
+        needed,
+        or_password: false,
+        query: false,
+        run,
+    })
+}
+
+/// Whether paths like this one are this dialect's, calls or not.
+pub fn owns(path: &str) -> bool {
+    path == "/api" || path.starts_with("/api/")
+}
+
+/// The answer to what is no call.
+pub fn unknown_call() -> Response {
+    Fault::invalid_url().response()
+}
+
+/// Runs the code of a route, if the request shows what it takes to. Nothing of the body has been
+/// read before that is clear.
+pub fn run(api: &Api, keyed: &Keyed, call: Call<'_>) -> Response {
+    if call.head.query.is_some() && !keyed.query {
+        return unknown_call();
+    }
+    session(api, keyed, call.head)
+        .map_err(Fault::from)
+        .and_then(|session| (keyed.run)(api, session, call))
+        .unwrap_or_else(|fault| fault.response())
+}
+
+/// Who asks.
+fn session(api: &Api, keyed: &Keyed, head: &Head) -> Result<Session, Error> {
+    let key = shown_key(head);
+    if keyed.or_password
+        && key.is_none()
+        && let Some((name, password)) = authorization(head).and_then(basic::decode)
+    {
+        return api
+            .service
+            .authenticate_password(&name, &password, head.peer);
+    }
+    api.service.authenticate(key, keyed.needed, head.peer)
+}
+
+/// The API key: in a field of its own, or as a bearer token (RFC 6750 section 2.1).
+fn shown_key(head: &Head) -> Option<&str> {
+    head.headers.first("apikey").or_else(|| {
+        let (scheme, token) = authorization(head)?.split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("Bearer")
+            .then(|| token.trim_start())
+    })
+}
+
+fn authorization(head: &Head) -> Option<&str> {
+    head.headers.first("Authorization")
+}
+
+/// Whether name and password come with the request and would be looked at.
+fn has_password(head: &Head) -> bool {
+    shown_key(head).is_none() && authorization(head).and_then(basic::decode).is_some()
+}

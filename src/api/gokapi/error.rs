@@ -1,0 +1,223 @@
+//! Errors on the wire: every failure has one status, one code and one text.
+//!
+//! Statuses are Gokapi's, so that its scripts work unchanged (a missing permission is 401, never
+//! 403), but for four cases in which Gokapi's 400 would say too little: a file over the limit is
+//! 413, one that does not fit is 507, an upload that came too slowly is 408, and attempts over a
+//! limit are 429 with `Retry-After`. Their codes are Gokapi's.
+
+use super::wire;
+use crate::http::Response;
+use crate::service::Error;
+use std::io::ErrorKind;
+
+/// A failure, ready for the wire.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// HTTP status.
+    pub status: u16,
+    /// Gokapi's `ErrorCode`.
+    pub code: u16,
+    /// Gokapi's `ErrorMessage`.
+    pub text: String,
+    /// Seconds after which it may work.
+    pub retry_after: Option<u64>,
+}
+
+/// Gokapi's error codes, as far as they are used here.
+mod code {
+    pub const UNSPECIFIED: u16 = 0;
+    pub const INVALID_URL: u16 = 1;
+    pub const INVALID_KEY: u16 = 2;
+    pub const CANNOT_PARSE: u16 = 4;
+    pub const NOT_FOUND: u16 = 5;
+    pub const NO_PERMISSION: u16 = 6;
+    pub const INTERNAL: u16 = 8;
+    pub const TOO_LARGE: u16 = 9;
+    pub const INVALID_INPUT: u16 = 10;
+    pub const CANNOT_ALLOCATE: u16 = 13;
+    pub const RATE_LIMITED: u16 = 16;
+    pub const NO_END_TO_END: u16 = 17;
+}
+
+impl Fault {
+    fn new(status: u16, code: u16, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            text: text.into(),
+            retry_after: None,
+        }
+    }
+
+    /// There is no such call.
+    pub fn invalid_url() -> Self {
+        Self::new(400, code::INVALID_URL, "Invalid request")
+    }
+
+    /// A parameter is missing.
+    pub fn missing(name: &str) -> Self {
+        Self::new(
+            400,
+            code::CANNOT_PARSE,
+            format!("header {name} is required"),
+        )
+    }
+
+    /// A parameter cannot be understood.
+    pub fn bad_value(name: &str) -> Self {
+        Self::new(
+            400,
+            code::CANNOT_PARSE,
+            format!("invalid value in header {name} supplied"),
+        )
+    }
+
+    /// The body is not what the call takes.
+    pub fn bad_body(text: impl Into<String>) -> Self {
+        Self::new(400, code::UNSPECIFIED, text)
+    }
+
+    /// The client asks for end-to-end encryption.
+    pub fn no_end_to_end() -> Self {
+        Self::new(
+            400,
+            code::NO_END_TO_END,
+            "end-to-end encrypted files are not supported by this call",
+        )
+    }
+
+    /// The client asks for what this server does not offer.
+    pub fn not_offered(text: &str) -> Self {
+        Self::new(400, code::INVALID_INPUT, text)
+    }
+
+    /// The same, but when a file was not found, in the words that this call has for it.
+    #[must_use]
+    pub fn not_found_as(mut self, text: &str) -> Self {
+        if self.code == code::NOT_FOUND {
+            text.clone_into(&mut self.text);
+        }
+        self
+    }
+
+    /// The answer.
+    pub fn response(&self) -> Response {
+        let mut response = wire::json(self.status, &wire::Failure::new(self.code, &self.text));
+        if self.status == 401 {
+            // RFC 9110 section 11.6.1 asks for a challenge; this one opens no dialog in browsers.
+            response = response.with("WWW-Authenticate", "Bearer");
+        }
+        match self.retry_after {
+            Some(seconds) => response.with("Retry-After", seconds.to_string()),
+            None => response,
+        }
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Unauthorized => Self::new(401, code::INVALID_KEY, "Unauthorized"),
+            Error::Forbidden => Self::new(401, code::NO_PERMISSION, "No permission for this file"),
+            Error::NotFound => Self::new(404, code::NOT_FOUND, "File not found"),
+            Error::PasswordNeeded | Error::WrongPassword => {
+                Self::new(401, code::NO_PERMISSION, text)
+            }
+            Error::Busy(after) | Error::TooMany(after) => Self {
+                retry_after: Some(after.as_secs().max(1)),
+                ..Self::new(429, code::RATE_LIMITED, text)
+            },
+            Error::TooLarge { limit } => Self::new(
+                413,
+                code::TOO_LARGE,
+                format!("upload limit exceeded: files may have up to {limit} bytes"),
+            ),
+            Error::Full { .. } => Self::new(507, code::CANNOT_ALLOCATE, text),
+            Error::Invalid(_) => Self::new(400, code::INVALID_INPUT, text),
+            Error::Input(e) if e.kind() == ErrorKind::TimedOut => {
+                Self::new(408, code::UNSPECIFIED, text)
+            }
+            Error::Input(_) => Self::new(400, code::UNSPECIFIED, text),
+            Error::Damaged | Error::Internal(_) => Self::new(500, code::INTERNAL, text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Payload;
+    use std::io;
+    use std::time::Duration;
+
+    #[test]
+    fn every_error_has_its_status_and_code() {
+        let wait = Duration::from_secs(7);
+        let table = [
+            (Error::Unauthorized, 401, 2),
+            (Error::Forbidden, 401, 6),
+            (Error::NotFound, 404, 5),
+            (Error::PasswordNeeded, 401, 6),
+            (Error::WrongPassword, 401, 6),
+            (Error::Busy(wait), 429, 16),
+            (Error::TooMany(wait), 429, 16),
+            (Error::TooLarge { limit: 5 }, 413, 9),
+            (Error::Full { available: 5 }, 507, 13),
+            (Error::Invalid("no".into()), 400, 10),
+            (Error::Input(io::ErrorKind::TimedOut.into()), 408, 0),
+            (Error::Input(io::ErrorKind::UnexpectedEof.into()), 400, 0),
+            (Error::Damaged, 500, 8),
+            (Error::Internal("secret cause".into()), 500, 8),
+        ];
+        for (error, status, code) in table {
+            let name = format!("{error:?}");
+            let fault = Fault::from(error);
+            assert_eq!((fault.status, fault.code), (status, code), "{name}");
+            assert_eq!(fault.retry_after, (status == 429).then_some(7), "{name}");
+            assert!(!fault.text.contains("secret cause"));
+        }
+    }
+
+    #[test]
+    fn a_failure_looks_as_gokapi_writes_it() {
+        let response = Fault::from(Error::Unauthorized).response();
+        assert_eq!(response.status, 401);
+        let Payload::Bytes(body) = response.payload else {
+            panic!("a failure is small");
+        };
+        assert_eq!(
+            String::from_utf8_lossy(&body),
+            r#"{"Result":"error","ErrorMessage":"Unauthorized","ErrorCode":2}"#
+        );
+        let header = |name: &str| {
+            response
+                .headers
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| v.as_str())
+        };
+        assert_eq!(
+            header("Content-Type"),
+            Some("application/json; charset=UTF-8")
+        );
+        assert_eq!(header("Cache-Control"), Some("no-store"));
+        assert_eq!(header("WWW-Authenticate"), Some("Bearer"));
+    }
+
+    #[test]
+    fn a_limit_says_when_to_come_back_and_never_at_once() {
+        let response = Fault::from(Error::TooMany(Duration::from_millis(200))).response();
+        assert!(response.headers.contains(&("Retry-After", "1".to_owned())));
+    }
+
+    #[test]
+    fn only_a_missing_file_takes_the_words_of_the_call() {
+        let words = "Invalid file ID provided.";
+        assert_eq!(Fault::from(Error::NotFound).not_found_as(words).text, words);
+        assert_eq!(
+            Fault::from(Error::Unauthorized).not_found_as(words).text,
+            "Unauthorized"
+        );
+    }
+}

@@ -1,0 +1,180 @@
+//! `/api/files/...` but for uploads: list, inspect, download, change, delete, restore.
+
+use super::error::Fault;
+use super::params::{self, Params};
+use super::wire::{self, FileInfo, UploadResult};
+use crate::api::Api;
+use crate::api::public::download;
+use crate::api::route::Call;
+use crate::http::form::{Form, read_limited};
+use crate::http::{Head, Response, Sink, Stream};
+use crate::model::Timestamp;
+use crate::service::{Changes, Count, Error, FileView, Lifetime, PasswordChange, Session};
+use std::io;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Files fetched at a time for a listing: bounds its memory, whatever its length.
+const PAGE: usize = 100;
+/// The longest form.
+const FORM: u64 = 4 * 1024;
+
+/// Every file of the account, written as it is read. `[]` when there is none, where Gokapi has
+/// `null`: both are a list without elements to its clients, and scripts can loop over this one.
+pub fn list(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
+    // Checked only: there are no file requests whose files could be shown.
+    Params(&call.head.headers).flag("showFileRequests")?;
+    // The first page is fetched before the answer begins, so that a failure still has a status.
+    let (mut files, mut next) = api.service.files(&session, None, PAGE)?;
+    let service = Arc::clone(&api.service);
+    let settings = Arc::clone(&api.settings);
+    let send = move |sink: &mut dyn Sink| {
+        let mut text = b"[".to_vec();
+        loop {
+            for file in &files {
+                if text.len() > 1 || !text.starts_with(b"[") {
+                    text.push(b',');
+                }
+                let info = FileInfo::new(file, &settings.base_url, !settings.hotlink_protection);
+                text.extend_from_slice(&wire::bytes(&info));
+            }
+            sink.write_all(&text)?;
+            let Some(cursor) = next else { break };
+            (files, next) = service
+                .files(&session, Some(&cursor), PAGE)
+                .map_err(io::Error::other)?;
+            text.clear();
+        }
+        sink.write_all(b"]")
+    };
+    Ok(wire::answer(200).stream(Stream {
+        length: None,
+        send: Box::new(send),
+    }))
+}
+
+/// One file.
+pub fn one(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
+    let file = api.service.file(&session, call.id)?;
+    Ok(wire::json(200, &info(api, &file)))
+}
+
+/// The bytes of a file, without its password. It counts as a download on demand only.
+pub fn download(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
+    let params = Params(&call.head.headers);
+    let counts = params.flag("increaseCounter")?;
+    if params.flag("presignUrl")? {
+        return Err(Fault::not_offered(
+            "presignUrl is not available on this server: download with the API key, or share the link of the file",
+        ));
+    }
+    api.service
+        .open_own(&session, call.id, counts)
+        .and_then(|file| download::own(api, call.head, file, call.id))
+        .map_err(|error| Fault::from(error).not_found_as("file not found"))
+}
+
+/// Deletes a file. Its id comes in a header, in the query or in a form.
+pub fn delete(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
+    let params = Params(&call.head.headers);
+    let mut id = params.text("id")?.unwrap_or_default().to_owned();
+    let mut delay = params.number("delay")?;
+    let mut take = |encoded: &[u8]| -> Result<(), Fault> {
+        let given = |name| {
+            let value = Form::new(encoded).first(name);
+            value.filter(|text| !text.is_empty())
+        };
+        if let (true, Some(text)) = (id.is_empty(), given("id")) {
+            id = text.into_owned();
+        }
+        if let (None, Some(text)) = (delay, given("delay")) {
+            let seconds = params::number(&text).ok_or_else(|| Fault::bad_value("delay"))?;
+            delay = Some(seconds);
+        }
+        Ok(())
+    };
+    take(call.head.query.as_deref().unwrap_or_default().as_bytes())?;
+    if is_form(call.head) {
+        let body = read_limited(call.body, FORM).map_err(|e| Fault::bad_body(e.to_string()))?;
+        take(&body)?;
+    }
+    if id.is_empty() {
+        return Err(Fault::missing("id"));
+    }
+    // A delay below zero is none.
+    let delay = u64::try_from(delay.unwrap_or(0)).unwrap_or(0);
+    api.service
+        .delete(&session, &id, delay)
+        .map_err(|error| Fault::from(error).not_found_as("Invalid file ID provided."))?;
+    Ok(wire::answer(200))
+}
+
+/// Whether the body is an encoded form.
+fn is_form(head: &Head) -> bool {
+    let declared = head.headers.first("Content-Type").unwrap_or_default();
+    let essence = declared.split(';').next().unwrap_or_default();
+    essence
+        .trim()
+        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+/// Takes a delayed deletion back.
+pub fn restore(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
+    let id = Params(&call.head.headers).required("id")?;
+    let file = api.service.restore(&session, id).map_err(|error| {
+        Fault::from(error)
+            .not_found_as("Invalid file ID provided or file has already been deleted.")
+    })?;
+    Ok(wire::json(200, &UploadResult::ok(&info(api, &file))))
+}
+
+/// Changes limits and password. As in Gokapi, a call that says nothing of the password removes it;
+/// `originalPassword` keeps it.
+pub fn modify(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
+    let params = Params(&call.head.headers);
+    let id = params.required("id")?;
+    let password = if params.flag("originalPassword")? {
+        PasswordChange::Keep
+    } else {
+        match params.text("password")? {
+            None | Some("") => PasswordChange::Remove,
+            Some(password) => PasswordChange::Set(Zeroizing::new(password.to_owned())),
+        }
+    };
+    let changes = Changes {
+        count: params.number("allowedDownloads")?.map(count),
+        lifetime: params.number("expiryTimestamp")?.map(|at| match at {
+            0 => Lifetime::Unlimited,
+            at => Lifetime::Until(Timestamp(at)),
+        }),
+        password,
+    };
+    let file = api
+        .service
+        .modify(&session, id, changes)
+        .map_err(|error: Error| Fault::from(error).not_found_as("Invalid file ID provided."))?;
+    Ok(wire::json(200, &info(api, &file)))
+}
+
+/// Whether [`modify`] would have to stretch a password.
+pub fn sets_password(head: &Head) -> bool {
+    head.headers.all("password").any(|value| !value.is_empty())
+}
+
+/// A number of downloads, as Gokapi means it: 0 is any number, and less is none.
+pub fn count(wished: i64) -> Count {
+    match wished {
+        0 => Count::Unlimited,
+        ..0 => Count::Limited(0),
+        _ => Count::Limited(u32::try_from(wished).unwrap_or(u32::MAX)),
+    }
+}
+
+/// The wire form of a file.
+pub fn info<'a>(api: &Api, file: &'a FileView) -> FileInfo<'a> {
+    FileInfo::new(
+        file,
+        &api.settings.base_url,
+        !api.settings.hotlink_protection,
+    )
+}

@@ -1,0 +1,38 @@
+//! Calls of our own, for those who watch the server: no credential, no secret, no cost.
+
+use super::Api;
+use super::public::pages::plain;
+use super::route::{Call, READ, Route, Run, Workers};
+use crate::http::{Response, Room};
+
+/// The table.
+pub static ROUTES: &[Route] = &[
+    Route {
+        methods: READ,
+        path: "/health",
+        room: Workers::Of(Room::Control),
+        run: Run::Anyone(health),
+    },
+    Route {
+        methods: READ,
+        path: "/ready",
+        room: Workers::Of(Room::Control),
+        run: Run::Anyone(ready),
+    },
+];
+
+/// The process answers.
+fn health(_: &Api, _: Call<'_>) -> Response {
+    plain(200, "ok\n")
+}
+
+/// The process can do its work. What is in the way goes to the log, not to whoever asks.
+fn ready(api: &Api, _: Call<'_>) -> Response {
+    match (api.ready)() {
+        Ok(()) => plain(200, "ready\n"),
+        Err(why) => {
+            log::warn!("not ready: {why}");
+            plain(503, "not ready\n").with("Retry-After", "5")
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Files on their way out: conditions, ranges, the fields that keep a stranger's file from acting
+//! in our name, and the lease that makes a download count.
+
+use super::set_cookie;
+use crate::api::Api;
+use crate::http::conditional::{Outcome, Validators, evaluate};
+use crate::http::disposition::Disposition;
+use crate::http::inline::{SNIFF, inline_type};
+use crate::http::range::{self, ByteRanges, Ranges};
+use crate::http::{Head, Method, Response, Sink, Stream, cookie, date};
+use crate::pipeline::Output;
+use crate::pipeline::seal::keys::random_token;
+use crate::service::{DownloadWish, Error, OpenFile, Part};
+use std::fs::File;
+use std::io;
+
+/// Who gets a file, and how.
+struct Terms<'a> {
+    /// Part of the name of the lease's cookie.
+    id: &'a str,
+    /// The path that the lease's cookie goes back to.
+    path: &'a str,
+    /// Whether browsers may show the file in pages of other sites, if its kind allows.
+    shown: bool,
+}
+
+/// A file for its recipient. `path` is where it was asked for; `id` is what opened it.
+pub fn public(
+    api: &Api,
+    head: &Head,
+    file: OpenFile,
+    id: &str,
+    path: &str,
+    shown: bool,
+) -> Result<Response, Error> {
+    serve(api, head, file, &Terms { id, path, shown })
+}
+
+/// A file for its owner.
+pub fn own(api: &Api, head: &Head, file: OpenFile, id: &str) -> Result<Response, Error> {
+    let path = head.path.as_str();
+    let shown = false;
+    serve(api, head, file, &Terms { id, path, shown })
+}
+
+fn serve(api: &Api, head: &Head, mut file: OpenFile, terms: &Terms) -> Result<Response, Error> {
+    let size = file.size;
+    let etag = format!("\"{}\"", file.etag);
+    let validators = Validators {
+        etag: Some(&etag),
+        modified: Some(file.created),
+    };
+    let respond = |status| fields(status, &etag, &file, terms);
+    let by_range = match evaluate(head, &validators) {
+        Outcome::NotModified => return Ok(respond(304)),
+        Outcome::Failed => return Ok(respond(412)),
+        Outcome::Proceed { ranges } => head.headers.first("Range").filter(|_| ranges),
+    };
+    let ranges = by_range.map_or(Ranges::Whole, |text| range::parse(text, size));
+    if ranges == Ranges::Unsatisfiable {
+        return Ok(respond(416).with("Content-Range", range::unsatisfied_range(size)));
+    }
+    let shown_as = if terms.shown {
+        let first = file.first_bytes(SNIFF)?;
+        inline_type(&file.content_type, &first)
+    } else {
+        None
+    };
+    let (disposition, content_type) = match shown_as {
+        Some(kind) => (Disposition::Inline, kind),
+        None => (Disposition::Attachment, saved_type(&file.content_type)),
+    };
+    let content_type = content_type.to_owned();
+    let mut response = fields(
+        if ranges == Ranges::Whole { 200 } else { 206 },
+        &etag,
+        &file,
+        terms,
+    )
+    .with("Content-Disposition", disposition.with_name(&file.name));
+    let whole = |range: std::ops::Range<u64>| Part {
+        lead: Vec::new(),
+        range,
+    };
+    let (parts, tail, length) = match ranges {
+        Ranges::Parts(parts) if parts.len() > 1 => {
+            let boundary = random_token(22);
+            let framing = ByteRanges::new(boundary.reveal(), &content_type, size, &parts);
+            response = response.with("Content-Type", framing.content_type());
+            let leads = framing.leads().iter().cloned();
+            let parts = leads
+                .zip(parts)
+                .map(|(lead, range)| Part { lead, range })
+                .collect();
+            (parts, framing.tail(), framing.total())
+        }
+        Ranges::Parts(parts) => {
+            response = response.with("Content-Type", content_type);
+            let one = parts.into_iter().next().unwrap_or(0..size);
+            response = response.with("Content-Range", range::content_range(&one, size));
+            let length = one.end - one.start;
+            (vec![whole(one)], Vec::new(), length)
+        }
+        Ranges::Whole | Ranges::Unsatisfiable => {
+            response = response.with("Content-Type", content_type);
+            (vec![whole(0..size)], Vec::new(), size)
+        }
+    };
+    if head.method == Method::Head {
+        return Ok(response.stream(Stream {
+            length: Some(length),
+            send: Box::new(|_| Ok(())),
+        }));
+    }
+    let name = format!("lease_{}", terms.id);
+    let download = api.service.download(
+        file,
+        DownloadWish {
+            parts,
+            tail,
+            cookie: cookie::first(&head.headers, &name),
+            peer: head.peer,
+        },
+    )?;
+    if let Some((value, life)) = &download.cookie
+        && let Some(cookie) = set_cookie(api, &name, value, *life, terms.path)
+    {
+        response = response.with("Set-Cookie", cookie);
+    }
+    Ok(response.stream(Stream {
+        length: Some(length),
+        send: Box::new(move |sink| download.send(&mut Towards(sink))),
+    }))
+}
+
+/// The fields of every answer about a file, whatever becomes of the request. They keep it from
+/// being kept, guessed at, run, or embedded where it is not meant to be.
+fn fields(status: u16, etag: &str, file: &OpenFile, terms: &Terms) -> Response {
+    Response::new(status)
+        .with("ETag", etag)
+        .with("Last-Modified", date::format(file.created))
+        .with("Accept-Ranges", "bytes")
+        .with("Cache-Control", "no-store, no-cache, no-transform")
+        .with("X-Content-Type-Options", "nosniff")
+        .with("Content-Security-Policy", "default-src 'none'; sandbox")
+        .with(
+            "Cross-Origin-Resource-Policy",
+            if terms.shown {
+                "cross-origin"
+            } else {
+                "same-origin"
+            },
+        )
+        .with("Referrer-Policy", "no-referrer")
+        .with("X-Robots-Tag", "noindex, nofollow")
+}
+
+/// The type of a file that is saved: as declared, when that can stand in a header.
+fn saved_type(declared: &str) -> &str {
+    if !declared.is_empty() && declared.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        declared
+    } else {
+        "application/octet-stream"
+    }
+}
+
+/// The client's socket, as the pipeline sees it.
+struct Towards<'a>(&'a mut dyn Sink);
+
+impl Output for Towards<'_> {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn send_file(&mut self, file: &File, offset: u64, length: u64) -> io::Result<()> {
+        self.0.send_file(file, offset, length)
+    }
+
+    fn settle(&mut self) -> u64 {
+        self.0.settle()
+    }
+}
