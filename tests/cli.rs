@@ -1,0 +1,599 @@
+//! The program as a person or a service manager meets it: commands, messages, exit codes, files.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// No step of these tests takes longer; what does is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program, run by the emulator that `MAYFLY_RUNNER` names, if any.
+fn mayfly() -> Command {
+    let binary =
+        std::env::var("MAYFLY_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_mayfly").to_owned());
+    let runner = std::env::var("MAYFLY_RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace().map(str::to_owned).chain([binary]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    mayfly().args(arguments).output().unwrap()
+}
+
+fn code_and_message(output: &Output) -> (i32, String) {
+    let message = String::from_utf8(output.stderr.clone()).unwrap();
+    (output.status.code().unwrap(), message)
+}
+
+/// A running server; killed with the test if it still runs.
+struct Running {
+    child: Child,
+}
+
+/// What a demo prints first.
+#[derive(PartialEq, Eq, Debug)]
+struct Greeting {
+    url: String,
+    key: String,
+    user: String,
+    password: String,
+    /// Everything after that, as far as it was read.
+    friendly: String,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { child }
+    }
+
+    fn demo(dir: &Path) -> Self {
+        Self::start(
+            mayfly()
+                .args(["demo", "--listen", "127.0.0.1:0", "--dir"])
+                .arg(dir),
+        )
+    }
+
+    fn greeting(&mut self) -> Greeting {
+        let mut lines = BufReader::new(self.child.stdout.take().unwrap()).lines();
+        let mut value = |key: &str| {
+            let line = lines.next().unwrap().unwrap();
+            let value = line.strip_prefix(key).and_then(|l| l.strip_prefix('='));
+            value
+                .unwrap_or_else(|| panic!("{key}= expected, {line:?} came"))
+                .to_owned()
+        };
+        let (url, key) = (value("URL"), value("API_KEY"));
+        let (user, password) = (value("ADMIN_USER"), value("ADMIN_PASSWORD"));
+        let mut friendly = String::new();
+        for line in lines {
+            friendly += &(line.unwrap() + "\n");
+            if friendly.contains("Ctrl-C") {
+                break;
+            }
+        }
+        Greeting {
+            url,
+            key,
+            user,
+            password,
+            friendly,
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for the end: exit code (none after a signal) and log.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut log = String::new();
+        let status = self.wait();
+        let stderr = self.child.stderr.as_mut().unwrap();
+        stderr.read_to_string(&mut log).unwrap();
+        (status, log)
+    }
+
+    fn wait(&mut self) -> Option<i32> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "it does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // An error means that it has ended by itself.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// Asks and reads to the end of the connection: status and body.
+fn ask(url: &str, request: &str) -> (u16, String) {
+    let address: SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = answer.split_once("\r\n\r\n").unwrap().1.to_owned();
+    (status, body)
+}
+
+fn get(url: &str, path: &str, key: &str) -> (u16, String) {
+    let head =
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\napikey: {key}\r\nConnection: close\r\n\r\n");
+    ask(url, &head)
+}
+
+fn upload(url: &str, key: &str, content: &str) -> (u16, String) {
+    let body = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n{content}\r\n--b--\r\n"
+    );
+    let head = format!(
+        "POST /api/files/add HTTP/1.1\r\nHost: x\r\napikey: {key}\r\nConnection: close\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    ask(url, &(head + &body))
+}
+
+fn directory() -> (tempfile::TempDir, PathBuf) {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    (home, data)
+}
+
+fn settings(home: &Path, text: &str) -> PathBuf {
+    let path = home.join("mayfly.toml");
+    fs::write(
+        &path,
+        format!("listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n{text}"),
+    )
+    .unwrap();
+    path
+}
+
+/// Starts `serve` and waits until it listens; returns the address and the log so far.
+fn serve(config: &Path) -> (Running, String, String) {
+    let mut running = Running::start(mayfly().args(["serve", "--config"]).arg(config));
+    let mut log = String::new();
+    let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
+    let url = loop {
+        let mut line = String::new();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "no start:\n{log}");
+        log += &line;
+        if let Some((_, rest)) = line.split_once("listening on ") {
+            break format!("http://{}", rest.split(',').next().unwrap());
+        }
+    };
+    running.child.stderr = Some(stderr.into_inner());
+    (running, url, log)
+}
+
+/// Every file below `folder` with its permissions.
+fn modes(folder: &Path, found: &mut Vec<(PathBuf, u32)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        found.push((path.clone(), metadata.permissions().mode() & 0o7777));
+        if metadata.is_dir() {
+            modes(&path, found);
+        }
+    }
+}
+
+#[test]
+fn help_and_version_are_told_and_wrong_usage_is_64() {
+    let help = run(&["--help"]);
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(help.status.success() && text.contains("mayfly demo [--dir DIR]"));
+    let version = run(&["--version"]);
+    assert_eq!(
+        version.stdout,
+        format!("mayfly {}\n", env!("CARGO_PKG_VERSION")).as_bytes()
+    );
+    for (arguments, told) in [
+        (&[][..], "demo or serve"),
+        (&["dance"], "no command \"dance\""),
+        (&["serve"], "--config"),
+        (&["serve", "--config", "x", "--dir", "y"], "--config only"),
+        (&["demo", "--config", "x"], "--dir and --listen only"),
+        (&["demo", "--listen", "here"], "127.0.0.1:53842"),
+        (&["demo", "--loud"], "--loud"),
+        (&["demo", "--dir"], "--dir"),
+    ] {
+        let (code, message) = code_and_message(&run(arguments));
+        assert_eq!(code, 64, "{arguments:?}: {message}");
+        assert!(
+            message.contains(told) && message.contains("--help"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_demo_greets_serves_and_greets_the_same_at_its_second_start() {
+    let (_home, dir) = directory();
+    let mut demo = Running::demo(&dir);
+    let first = demo.greeting();
+    assert_eq!(first.user, "admin");
+    assert!(first.key.len() == 30 && first.password.len() >= 20);
+    assert!(!first.url.ends_with(":0") && first.url.starts_with("http://127.0.0.1:"));
+    let line = format!(
+        "curl -X POST {}/api/files/add -H \"apikey: {}\"",
+        first.url, first.key
+    );
+    assert!(first.friendly.contains(&line), "{}", first.friendly);
+    assert_eq!(get(&first.url, "/health", "").0, 200);
+    assert_eq!(get(&first.url, "/ready", "").0, 200);
+    let (status, answer) = upload(&first.url, &first.key, "hello");
+    assert_eq!(status, 200, "{answer}");
+    demo.signal("TERM");
+    assert_eq!(demo.end().0, Some(0));
+
+    let mut demo = Running::demo(&dir);
+    let second = demo.greeting();
+    assert_eq!(
+        (&second.key, &second.user, &second.password),
+        (&first.key, &first.user, &first.password)
+    );
+    let (status, list) = get(&second.url, "/api/files/list", &second.key);
+    assert!(status == 200 && list.contains("a.txt"), "{status} {list}");
+    demo.signal("INT");
+    let (code, log) = demo.end();
+    assert_eq!(code, Some(0));
+    for secret in [&first.key, &first.password] {
+        assert!(!log.contains(secret.as_str()), "a secret is in the log");
+    }
+}
+
+#[test]
+fn everything_in_the_directory_is_for_its_owner_alone() {
+    let (home, dir) = directory();
+    // The loosest umask there is: the program sets its own.
+    let script = format!("umask 000; exec \"$@\"; # {}", dir.display());
+    let inner = mayfly();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &script, "sh"])
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    command
+        .args(["demo", "--listen", "127.0.0.1:0", "--dir"])
+        .arg(&dir);
+    let mut demo = Running::start(&mut command);
+    let greeting = demo.greeting();
+    assert_eq!(upload(&greeting.url, &greeting.key, "hello").0, 200);
+    let mut found = Vec::new();
+    modes(home.path(), &mut found);
+    assert!(
+        found
+            .iter()
+            .any(|(p, _)| p.ends_with("demo-credentials.toml"))
+    );
+    assert!(found.iter().any(|(p, _)| p.ends_with("server.key")));
+    for (path, mode) in found {
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, expected, "{} has {mode:o}", path.display());
+    }
+}
+
+#[test]
+fn a_second_instance_on_the_same_directory_is_refused() {
+    let (_home, dir) = directory();
+    let mut demo = Running::demo(&dir);
+    let greeting = demo.greeting();
+    let (code, log) = Running::demo(&dir).end();
+    assert_eq!(code, Some(75), "{log}");
+    assert!(log.contains("in use by another Mayfly"), "{log}");
+    assert_eq!(
+        get(&greeting.url, "/health", "").0,
+        200,
+        "the first one is not disturbed"
+    );
+    demo.child.kill().unwrap();
+    demo.wait();
+    let mut third = Running::demo(&dir);
+    assert_eq!(
+        third.greeting().key,
+        greeting.key,
+        "a kill leaves no lock behind"
+    );
+}
+
+#[test]
+fn a_taken_port_is_told_with_the_remedy() {
+    let (_home, dir) = directory();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = mayfly()
+        .args(["demo", "--listen", &address, "--dir"])
+        .arg(dir)
+        .output()
+        .unwrap();
+    let (code, message) = code_and_message(&output);
+    assert_eq!(code, 75);
+    assert!(
+        message.contains(&address) && message.contains("another port"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_closed_output_does_not_stop_the_demo() {
+    let (_home, dir) = directory();
+    let mut demo = Running::demo(&dir);
+    drop(demo.child.stdout.take());
+    let credentials = dir.join("demo-credentials.toml");
+    let until = Instant::now() + PATIENCE;
+    let stderr = demo.child.stderr.take().unwrap();
+    let mut log = BufReader::new(stderr);
+    let mut line = String::new();
+    while !line.contains("listening on") {
+        assert!(Instant::now() < until);
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "it ended");
+    }
+    let url = format!(
+        "http://{}",
+        line.split("listening on ")
+            .nth(1)
+            .unwrap()
+            .split(',')
+            .next()
+            .unwrap()
+    );
+    assert_eq!(get(&url, "/health", "").0, 200);
+    assert!(credentials.exists());
+    demo.signal("TERM");
+    assert_eq!(demo.wait(), Some(0));
+    assert_eq!(run(&["--version"]).status.code(), Some(0));
+}
+
+#[test]
+fn lost_demo_credentials_are_refused_with_the_remedy() {
+    let (home, dir) = directory();
+    let file = dir.join("demo-credentials.toml");
+    let mut demo = Running::demo(&dir);
+    let before = demo.greeting();
+    demo.signal("TERM");
+    demo.end();
+
+    fs::rename(&file, home.path().join("kept")).unwrap();
+    let (code, log) = Running::demo(&dir).end();
+    assert_eq!(code, Some(78), "{log}");
+    assert!(
+        log.contains("--dir") && log.contains("demo-credentials.toml"),
+        "{log}"
+    );
+
+    let foreign = fs::read_to_string(home.path().join("kept")).unwrap();
+    fs::write(&file, foreign.replace(&before.key, &"A".repeat(30))).unwrap();
+    let (code, log) = Running::demo(&dir).end();
+    assert_eq!(code, Some(78), "{log}");
+    assert!(log.contains("does not open this demo"), "{log}");
+
+    fs::write(&file, "nonsense").unwrap();
+    let (code, log) = Running::demo(&dir).end();
+    assert_eq!(code, Some(78), "{log}");
+
+    fs::rename(home.path().join("kept"), &file).unwrap();
+    assert_eq!(Running::demo(&dir).greeting().key, before.key);
+}
+
+#[test]
+fn a_crash_around_the_first_account_never_locks_its_owner_out() {
+    let (_home, dir) = directory();
+    let file = dir.join("demo-credentials.toml");
+    // The file was written, the account was not made yet.
+    fs::create_dir(&dir).unwrap();
+    fs::write(
+        &file,
+        "user = \"admin\"\npassword = \"drawn-before-the-crash\"\n",
+    )
+    .unwrap();
+    let mut demo = Running::demo(&dir);
+    let greeting = demo.greeting();
+    assert_eq!(greeting.password, "drawn-before-the-crash");
+    assert_eq!(get(&greeting.url, "/api/files/list", &greeting.key).0, 200);
+    demo.child.kill().unwrap();
+    demo.wait();
+
+    // The account was made, its key did not get into the file any more.
+    fs::write(
+        &file,
+        "user = \"admin\"\npassword = \"drawn-before-the-crash\"\n",
+    )
+    .unwrap();
+    let mut demo = Running::demo(&dir);
+    let again = demo.greeting();
+    assert_ne!(again.key, greeting.key);
+    assert_eq!(again.password, greeting.password);
+    assert_eq!(upload(&again.url, &again.key, "hello").0, 200);
+}
+
+#[test]
+fn no_new_database_is_made_beside_stored_files() {
+    let (_home, dir) = directory();
+    let mut demo = Running::demo(&dir);
+    let greeting = demo.greeting();
+    assert_eq!(upload(&greeting.url, &greeting.key, "hello").0, 200);
+    demo.signal("TERM");
+    demo.end();
+    fs::remove_file(dir.join("mayfly.redb")).unwrap();
+    let (code, log) = Running::demo(&dir).end();
+    assert_eq!(code, Some(78), "{log}");
+    assert!(log.contains("restore mayfly.redb from a backup"), "{log}");
+    assert!(!dir.join("mayfly.redb").exists());
+}
+
+#[test]
+fn serve_makes_the_first_account_and_tells_where_not_what() {
+    let (home, dir) = directory();
+    let config = settings(home.path(), "");
+    let (running, url, log) = serve(&config);
+    let file = dir.join("first-credentials.toml");
+    assert!(log.contains(file.to_str().unwrap()), "{log}");
+    let credentials = fs::read_to_string(&file).unwrap();
+    let value = |key: &str| {
+        let line = credentials.lines().find(|l| l.starts_with(key)).unwrap();
+        line.split('"').nth(1).unwrap().to_owned()
+    };
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let key = value("api_key");
+    assert!(!log.contains(&key) && !log.contains(&value("password")));
+    assert_eq!(get(&url, "/api/files/list", &key).0, 200);
+    running.signal("TERM");
+    assert_eq!(running.end().0, Some(0));
+
+    // Noted elsewhere and deleted, as advised: the account stays, no other one appears.
+    fs::remove_file(&file).unwrap();
+    let (running, url, _) = serve(&config);
+    assert_eq!(get(&url, "/api/files/list", &key).0, 200);
+    assert!(!file.exists());
+    running.signal("TERM");
+    assert_eq!(running.end().0, Some(0));
+}
+
+#[test]
+fn the_master_key_is_made_once_and_never_replaced() {
+    let (home, _) = directory();
+    let config = settings(
+        home.path(),
+        "encryption = \"server\"\nmaster_key_file = \"master.key\"\n",
+    );
+    let (running, _, log) = serve(&config);
+    assert!(log.contains("keep a copy"), "{log}");
+    running.signal("TERM");
+    assert_eq!(running.end().0, Some(0));
+    let path = home.path().join("master.key");
+    let key = fs::read(&path).unwrap();
+    assert_eq!(key.len(), 32);
+
+    fs::write(&path, &key[..31]).unwrap();
+    let start = || Running::start(mayfly().args(["serve", "--config"]).arg(&config)).end();
+    let (code, log) = start();
+    assert_eq!(code, Some(78), "{log}");
+    assert!(log.contains("32 bytes"), "{log}");
+    fs::remove_file(&path).unwrap();
+    let (code, log) = start();
+    assert_eq!(code, Some(78), "{log}");
+    assert!(
+        log.contains("restore the file from its copy") && !path.exists(),
+        "{log}"
+    );
+}
+
+#[test]
+fn wrong_settings_are_all_told_at_once() {
+    let (home, _) = directory();
+    let config = settings(home.path(), "max_file_size = \"big\"\ndedupe = true\n");
+    let output = mayfly()
+        .args(["serve", "--config"])
+        .arg(&config)
+        .output()
+        .unwrap();
+    let (code, message) = code_and_message(&output);
+    assert_eq!(code, 78);
+    assert!(message.contains("2 problems"), "{message}");
+    assert!(message.contains("max_file_size = \"big\""), "{message}");
+    assert!(message.contains("did you mean dedup?"), "{message}");
+    let missing = run(&["serve", "--config", "/nonexistent/m.toml"]);
+    assert_eq!(missing.status.code(), Some(78));
+}
+
+#[test]
+fn a_running_upload_ends_before_the_program_does() {
+    let (_home, dir) = directory();
+    let mut demo = Running::demo(&dir);
+    let greeting = demo.greeting();
+    let address: SocketAddr = greeting.url["http://".len()..].parse().unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let start =
+        "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nfirst";
+    let end = " last\r\n--b--\r\n";
+    let head = format!(
+        "POST /api/files/add HTTP/1.1\r\nHost: x\r\napikey: {}\r\nExpect: 100-continue\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n",
+        greeting.key,
+        start.len() + end.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    let mut line = String::new();
+    answers.read_line(&mut line).unwrap();
+    assert!(line.contains("100"), "the upload has begun: {line}");
+    stream.write_all(start.as_bytes()).unwrap();
+
+    demo.signal("TERM");
+    let until = Instant::now() + PATIENCE;
+    while TcpStream::connect(address).is_ok() {
+        assert!(Instant::now() < until, "it still accepts");
+        std::thread::yield_now();
+    }
+    assert_eq!(
+        demo.child.try_wait().unwrap(),
+        None,
+        "it waits for the upload"
+    );
+    stream.write_all(end.as_bytes()).unwrap();
+    let mut answer = String::new();
+    answers.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("HTTP/1.1 200"), "{answer}");
+    assert_eq!(demo.end().0, Some(0));
+}
+
+#[test]
+fn whoever_asks_twice_does_not_wait() {
+    let (_home, dir) = directory();
+    let mut demo = Running::demo(&dir);
+    let greeting = demo.greeting();
+    let address: SocketAddr = greeting.url["http://".len()..].parse().unwrap();
+    let mut stuck = TcpStream::connect(address).unwrap();
+    let head = format!(
+        "POST /api/files/add HTTP/1.1\r\nHost: x\r\napikey: {}\r\nExpect: 100-continue\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n",
+        greeting.key
+    );
+    stuck.write_all(head.as_bytes()).unwrap();
+    let mut first = [0; 12];
+    stuck.read_exact(&mut first).unwrap();
+    let asked = Instant::now();
+    demo.signal("INT");
+    while TcpStream::connect(address).is_ok() {
+        assert!(asked.elapsed() < PATIENCE, "it still accepts");
+        std::thread::yield_now();
+    }
+    demo.signal("INT");
+    assert_eq!(demo.wait(), Some(130));
+    assert!(
+        asked.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        asked.elapsed()
+    );
+}
