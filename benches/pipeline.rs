@@ -1,9 +1,13 @@
 //! How fast the path of the bytes is: hash, seal, open, the form around a file, and the whole way
 //! into a store that keeps nothing. `cargo bench`; `tests/guard.rs` holds the bars.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark, not an interface")]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a benchmark, not an interface"
+)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use mayfly::http::Multipart;
+use mayfly::http::multipart::Multipart;
 use mayfly::model::{BlobId, Secret};
 use mayfly::pipeline::seal::Cipher;
 use mayfly::pipeline::{Layout, Output, Source, receive};
@@ -19,14 +23,18 @@ fn data() -> Vec<u8> {
     let mut state = 1u64;
     let mut data = Vec::with_capacity(SIZE);
     while data.len() < SIZE {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         data.extend_from_slice(&state.to_le_bytes());
     }
     data
 }
 
 fn form(data: &[u8]) -> Vec<u8> {
-    let mut form = b"--frontier\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n".to_vec();
+    let mut form =
+        b"--frontier\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n"
+            .to_vec();
     form.extend_from_slice(data);
     form.extend_from_slice(b"\r\n--frontier--\r\n");
     form
@@ -100,7 +108,9 @@ fn pipeline(c: &mut Criterion) {
     let key = Secret::new([5; 32]);
     let ciphers = [Cipher::Aes256Gcm, Cipher::ChaCha20Poly1305];
     let mut group = c.benchmark_group("pipeline");
-    group.throughput(Throughput::Bytes(SIZE as u64)).sample_size(20);
+    group
+        .throughput(Throughput::Bytes(SIZE as u64))
+        .sample_size(20);
 
     group.bench_function("hash", |b| {
         b.iter(|| ring::digest::digest(&ring::digest::SHA256, &data));

@@ -78,23 +78,35 @@ fn the_disk_alone_tells_nothing_and_the_link_alone_opens() {
     let upload = |name: &str, extra: &[&str]| -> serde_json::Value {
         let mut curl = std::process::Command::new("curl");
         curl.args(["-sSf", "-H", &format!("apikey: {}", server.key)]);
-        curl.args(["-F", &format!("file=@{};filename={name};type=text/plain", plain.display())]);
+        curl.args([
+            "-F",
+            &format!("file=@{};filename={name};type=text/plain", plain.display()),
+        ]);
         extra.iter().for_each(|field| {
             curl.args(["-F", field]);
         });
-        let output = curl.arg(format!("{}/api/files/add", server.url)).output().unwrap();
+        let output = curl
+            .arg(format!("{}/api/files/add", server.url))
+            .output()
+            .unwrap();
         serde_json::from_slice(&output.stdout).unwrap()
     };
     if !support::have("curl") {
         return;
     }
     let open = upload(NAME, &["allowedDownloads=0"]);
-    let locked = upload("another-name-entirely.txt", &[&format!("password={PASSWORD}"), "allowedDownloads=0"]);
+    let locked = upload(
+        "another-name-entirely.txt",
+        &[&format!("password={PASSWORD}"), "allowedDownloads=0"],
+    );
     let open_id = open["fileInfo"]["id"].as_str().unwrap().to_owned();
     let locked_id = locked["fileInfo"]["id"].as_str().unwrap().to_owned();
 
     // Use them in every way first: whatever that leaves behind is looked at, too.
-    assert_eq!(server.get(&format!("/downloadFile?id={open_id}")).body, text);
+    assert_eq!(
+        server.get(&format!("/downloadFile?id={open_id}")).body,
+        text
+    );
     assert_eq!(server.get(&format!("/d?id={locked_id}")).status(), 200);
     let form = format!("password={PASSWORD}");
     let mut conn = server.connect();
@@ -116,7 +128,15 @@ fn the_disk_alone_tells_nothing_and_the_link_alone_opens() {
         &[&format!("Cookie: {cookie}")],
     );
     assert_eq!(body.body, text);
-    assert_eq!(server.api("GET", "/api/files/list", &[]).json().as_array().unwrap().len(), 2);
+    assert_eq!(
+        server
+            .api("GET", "/api/files/list", &[])
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 
     let log = fs::read(server.log_path()).unwrap();
     server.kill();
@@ -145,14 +165,21 @@ fn the_disk_alone_tells_nothing_and_the_link_alone_opens() {
     assert!(found.is_empty(), "{found:#?}");
 
     // The search itself works: it finds what is there.
-    fs::write(disk.join("control"), data_encoding::BASE64.encode(format!("--{NAME}--").as_bytes())).unwrap();
+    fs::write(
+        disk.join("control"),
+        data_encoding::BASE64.encode(format!("--{NAME}--").as_bytes()),
+    )
+    .unwrap();
     assert_eq!(find(&disk, "control", NAME.as_bytes()).len(), 1);
     fs::remove_file(disk.join("control")).unwrap();
 
     let opened = opener::open(&disk, &open_id).expect("the link opens its file");
     assert_eq!(opened.content, text);
     let label = String::from_utf8_lossy(&opened.label).into_owned();
-    assert!(label.contains(NAME) && label.contains("text/plain"), "{label:?}");
+    assert!(
+        label.contains(NAME) && label.contains("text/plain"),
+        "{label:?}"
+    );
     let mut other = open_id.clone().into_bytes();
     other[5] = if other[5] == b'a' { b'b' } else { b'a' };
     assert!(opener::open(&disk, std::str::from_utf8(&other).unwrap()).is_none());
@@ -170,7 +197,11 @@ fn equal_files_do_not_look_equal_on_the_disk() {
     let blobs = Blobs::in_dir(&server.dir).published;
     assert_eq!(blobs.len(), 2);
     let [a, b] = [&blobs[0], &blobs[1]].map(|p| fs::read(p).unwrap());
-    let equal = a.chunks(16).zip(b.chunks(16)).filter(|(a, b)| a == b).count();
+    let equal = a
+        .chunks(16)
+        .zip(b.chunks(16))
+        .filter(|(a, b)| a == b)
+        .count();
     assert!(equal <= 1, "{equal} equal blocks");
 }
 
@@ -239,17 +270,36 @@ fn tamperings() -> Vec<(&'static str, fn(&mut Vec<u8>))> {
 fn never_a_wrong_body(server: &Server, id: &str, payload: &Payload, how: &str) {
     let target = format!("/downloadFile?id={id}");
     let answer = support::fetch(server.address, "GET", &target, &["Connection: close"]);
-    let complete = answer.is_ok_and(|r| r.status() == 200 && r.whole && r.body.len() as u64 == payload.size());
-    assert!(!complete, "{how}: a complete body came out of a changed blob");
-    for (from, last) in [(0, 99), (16_384, 40_000), (payload.size() - 10, payload.size() - 1)] {
+    let complete =
+        answer.is_ok_and(|r| r.status() == 200 && r.whole && r.body.len() as u64 == payload.size());
+    assert!(
+        !complete,
+        "{how}: a complete body came out of a changed blob"
+    );
+    for (from, last) in [
+        (0, 99),
+        (16_384, 40_000),
+        (payload.size() - 10, payload.size() - 1),
+    ] {
         let range = format!("Range: bytes={from}-{last}");
-        if let Ok(part) = support::fetch(server.address, "GET", &target, &[&range, "Connection: close"]) {
+        if let Ok(part) = support::fetch(
+            server.address,
+            "GET",
+            &target,
+            &[&range, "Connection: close"],
+        ) {
             if part.status() == 206 && part.whole {
-                assert!(part.body == payload.part(from, last + 1), "{how}: wrong bytes {from}-{last}");
+                assert!(
+                    part.body == payload.part(from, last + 1),
+                    "{how}: wrong bytes {from}-{last}"
+                );
             }
             if part.status() == 206 {
                 let right = payload.part(from, last + 1);
-                assert!(right.starts_with(&part.body), "{how}: wrong bytes before the cut");
+                assert!(
+                    right.starts_with(&part.body),
+                    "{how}: wrong bytes before the cut"
+                );
             }
         }
     }
@@ -307,7 +357,11 @@ fn curl_reports_a_damaged_file_as_an_error() {
     bytes[late] ^= 1;
     fs::write(&path, bytes).unwrap();
     let shell = support::Shell::beside(&server);
-    let (code, _) = shell.try_run(&format!("curl -sSf -o got '{}{}'", server.url, file.target()));
+    let (code, _) = shell.try_run(&format!(
+        "curl -sSf -o got '{}{}'",
+        server.url,
+        file.target()
+    ));
     assert_ne!(code, 0, "curl took a damaged file for a good one");
 }
 
@@ -315,9 +369,8 @@ fn curl_reports_a_damaged_file_as_an_error() {
 fn mode_none_keeps_files_as_they_are_and_mode_server_does_not() {
     for (mode, readable) in [("none", true), ("server", false)] {
         let keys = tempfile::tempdir().unwrap();
-        let mut settings = format!(
-            "listen = \"{{listen}}\"\ndata_dir = \"{{dir}}\"\nencryption = \"{mode}\"\n"
-        );
+        let mut settings =
+            format!("listen = \"{{listen}}\"\ndata_dir = \"{{dir}}\"\nencryption = \"{mode}\"\n");
         if mode == "server" {
             let key = keys.path().join("master.key");
             settings.push_str(&format!("master_key_file = \"{}\"\n", key.display()));

@@ -16,8 +16,18 @@ use support::{Blobs, Launch, Payload, Server, Upload, Uploaded, have, opener, sl
 
 /// Calls that change the disk, and those that answer the client.
 const STEPS: [&str; 12] = [
-    "openat", "write", "pwrite64", "writev", "fallocate", "ftruncate", "sync_file_range",
-    "fdatasync", "fsync", "renameat2,renameat,rename,linkat", "unlinkat,unlink", "sendto,sendmsg",
+    "openat",
+    "write",
+    "pwrite64",
+    "writev",
+    "fallocate",
+    "ftruncate",
+    "sync_file_range",
+    "fdatasync",
+    "fsync",
+    "renameat2,renameat,rename,linkat",
+    "unlinkat,unlink",
+    "sendto,sendmsg",
 ];
 
 /// Calls that change the database file.
@@ -33,9 +43,22 @@ struct Injector {
 
 impl Injector {
     /// Attaches; from now on the `n`-th call of `calls` by any thread meets `fault`.
-    fn attach(server: &Server, calls: &str, fault: &str, n: u32, only_database: bool) -> Option<Self> {
+    fn attach(
+        server: &Server,
+        calls: &str,
+        fault: &str,
+        n: u32,
+        only_database: bool,
+    ) -> Option<Self> {
         let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "-o", "/dev/null", "-p", &server.pid().to_string()]);
+        strace.args([
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-p",
+            &server.pid().to_string(),
+        ]);
         if only_database {
             strace.arg("-P").arg(opener::database(&server.dir));
         }
@@ -174,8 +197,7 @@ fn killed_at_every_step_of_an_upload_it_is_there_or_not() {
         },
         |server, _| {
             acknowledged_files.extend(last.borrow_mut().take());
-            let known: Vec<&Uploaded> =
-                acknowledged_files.iter().chain([&bystander]).collect();
+            let known: Vec<&Uploaded> = acknowledged_files.iter().chain([&bystander]).collect();
             let listed = listed_files_are_whole(server, &known, SIZE);
             assert!(server.delivers(&bystander));
             for file in &acknowledged_files {
@@ -184,7 +206,12 @@ fn killed_at_every_step_of_an_upload_it_is_there_or_not() {
             assert!(listed >= known.len());
             swept(server, listed);
             // Start from few files again.
-            for file in server.api("GET", "/api/files/list", &[]).json().as_array().unwrap() {
+            for file in server
+                .api("GET", "/api/files/list", &[])
+                .json()
+                .as_array()
+                .unwrap()
+            {
                 let id = file["Id"].as_str().unwrap();
                 if id != bystander.id {
                     let gone = server.api("DELETE", "/api/files/delete", &[&format!("id: {id}")]);
@@ -196,7 +223,10 @@ fn killed_at_every_step_of_an_upload_it_is_there_or_not() {
         },
     );
     eprintln!("killed at {kills} points of an upload");
-    assert!(kills >= 8, "only {kills} points: the calls have other names now");
+    assert!(
+        kills >= 8,
+        "only {kills} points: the calls have other names now"
+    );
 }
 
 #[test]
@@ -214,7 +244,12 @@ fn killed_at_every_step_of_a_deletion_it_is_there_or_not() {
         "signal=SIGKILL",
         |server| {
             let left = server.api("GET", "/api/files/list", &[]).json();
-            let left = left.as_array().unwrap().iter().find(|f| f["Id"] != bystander.id.as_str()).cloned();
+            let left = left
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|f| f["Id"] != bystander.id.as_str())
+                .cloned();
             let id = match left {
                 Some(file) => file["Id"].as_str().unwrap().to_owned(),
                 None => return true,
@@ -247,7 +282,10 @@ fn killed_at_every_step_of_a_deletion_it_is_there_or_not() {
         },
     );
     eprintln!("killed at {kills} points of a deletion");
-    assert!(kills >= 4, "only {kills} points: the calls have other names now");
+    assert!(
+        kills >= 4,
+        "only {kills} points: the calls have other names now"
+    );
 }
 
 #[test]
@@ -310,16 +348,25 @@ fn a_full_disk_refuses_uploads_and_nothing_else() {
         assert_eq!(reply.status(), 507, "{}", reply.text());
         assert!(reply.text().contains("space"), "{}", reply.text());
         let data = disk.path().join("data");
-        assert!(within(Duration::from_secs(5), || Blobs::in_dir(&data).incoming.is_empty()));
+        assert!(within(Duration::from_secs(5), || Blobs::in_dir(&data)
+            .incoming
+            .is_empty()));
         assert!(server.delivers(&kept), "reading goes on");
     }
     // Other uploads, a change and a deletion go on without a restart.
     let small = Upload::fresh(1 << 20).downloads(0).to(&server);
     assert!(server.delivers(&small));
-    let gone = server.api("DELETE", "/api/files/delete", &[&format!("id: {}", kept.id)]);
+    let gone = server.api(
+        "DELETE",
+        "/api/files/delete",
+        &[&format!("id: {}", kept.id)],
+    );
     assert_eq!(gone.status(), 200);
     let again = Upload::fresh(6 << 20).downloads(0).to(&server);
-    assert!(server.delivers(&again), "space that was freed is used again");
+    assert!(
+        server.delivers(&again),
+        "space that was freed is used again"
+    );
 }
 
 /// What a first start of `serve` wrote down.
@@ -353,6 +400,9 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.dir.path()).status();
+        let _ = Command::new("umount")
+            .arg("-l")
+            .arg(self.dir.path())
+            .status();
     }
 }

@@ -31,7 +31,10 @@ const SEGMENT: usize = 16 * 1024;
 
 fn thread_cpu() -> Duration {
     let t = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(t.tv_sec).unwrap(), u32::try_from(t.tv_nsec).unwrap())
+    Duration::new(
+        u64::try_from(t.tv_sec).unwrap(),
+        u32::try_from(t.tv_nsec).unwrap(),
+    )
 }
 
 /// Processor time that `work` takes on a thread of its own.
@@ -176,15 +179,25 @@ fn server_cpu(server: &Server, work: impl FnOnce()) -> Duration {
 }
 
 /// Compares the server with the parts measured alone; a loaded machine gets three tries.
-fn hold(what: &str, bar: f64, mut measure: impl FnMut() -> (Duration, Vec<(&'static str, Duration)>)) {
+fn hold(
+    what: &str,
+    bar: f64,
+    mut measure: impl FnMut() -> (Duration, Vec<(&'static str, Duration)>),
+) {
     let mut best = f64::MAX;
     for _ in 0..3 {
         let (server, parts) = measure();
         let sum: Duration = parts.iter().map(|(_, c)| *c).sum();
         let ratio = server.as_secs_f64() / sum.as_secs_f64();
-        let parts: Vec<String> =
-            parts.iter().map(|(n, c)| format!("{n} {:.2} s", c.as_secs_f64())).collect();
-        eprintln!("{what}: {:.2} s of the server, {ratio:.2} x ({})", server.as_secs_f64(), parts.join(" + "));
+        let parts: Vec<String> = parts
+            .iter()
+            .map(|(n, c)| format!("{n} {:.2} s", c.as_secs_f64()))
+            .collect();
+        eprintln!(
+            "{what}: {:.2} s of the server, {ratio:.2} x ({})",
+            server.as_secs_f64(),
+            parts.join(" + ")
+        );
         best = best.min(ratio);
         if best <= bar {
             return;
@@ -203,11 +216,26 @@ fn a_sealed_upload_costs_little_more_than_its_parts() {
     let home = tempfile::tempdir_in(server.dir.parent().unwrap()).unwrap();
     let big = home.path().join("big.bin");
     hold("1 GiB sealed upload by curl -F", 1.25, || {
-        std::io::copy(&mut Payload::fresh(SIZE).reader(), &mut File::create(&big).unwrap()).unwrap();
+        std::io::copy(
+            &mut Payload::fresh(SIZE).reader(),
+            &mut File::create(&big).unwrap(),
+        )
+        .unwrap();
         let cost = server_cpu(&server, || {
             let done = Command::new("curl")
-                .args(["-sSf", "-o", "/dev/null", "-H", &format!("apikey: {}", server.key)])
-                .args(["-F", &format!("file=@{}", big.display()), "-F", "allowedDownloads=1"])
+                .args([
+                    "-sSf",
+                    "-o",
+                    "/dev/null",
+                    "-H",
+                    &format!("apikey: {}", server.key),
+                ])
+                .args([
+                    "-F",
+                    &format!("file=@{}", big.display()),
+                    "-F",
+                    "allowedDownloads=1",
+                ])
                 .arg(format!("{}/api/files/add", server.url))
                 .status();
             assert!(done.unwrap().success());
@@ -278,8 +306,14 @@ fn take_whole(server: &Server, target: &str) {
 
 /// From the start of the process to the first 200, best of some.
 fn time_to_first_answer(server: &mut Server, after_kill: bool) -> Duration {
-    let words = ["demo", "--listen", &server.address.to_string(), "--dir", server.dir.to_str().unwrap()]
-        .map(str::to_owned);
+    let words = [
+        "demo",
+        "--listen",
+        &server.address.to_string(),
+        "--dir",
+        server.dir.to_str().unwrap(),
+    ]
+    .map(str::to_owned);
     let address = server.address;
     let starts = (0..5).map(|_| {
         if after_kill {
@@ -325,7 +359,9 @@ fn it_starts_at_once_whatever_the_number_of_links() {
     for after_kill in [false, true] {
         let zero = time_to_first_answer(&mut empty, after_kill);
         let many = time_to_first_answer(&mut full, after_kill);
-        eprintln!("start to first 200 (after SIGKILL: {after_kill}): {zero:.1?} with 0 links, {many:.1?} with {links}");
+        eprintln!(
+            "start to first 200 (after SIGKILL: {after_kill}): {zero:.1?} with 0 links, {many:.1?} with {links}"
+        );
         assert!(zero <= Duration::from_millis(100), "{zero:?}");
         assert!(many <= Duration::from_millis(100), "{many:?}");
         // Two looks at a clock that this test reads every ten milliseconds.
@@ -335,7 +371,12 @@ fn it_starts_at_once_whatever_the_number_of_links() {
 }
 
 /// Requests answered in `time`, and how long each took. Every connection has one request under way.
-fn rush(server: &Server, threads: usize, connections: usize, time: Duration) -> (u64, Vec<Duration>) {
+fn rush(
+    server: &Server,
+    threads: usize,
+    connections: usize,
+    time: Duration,
+) -> (u64, Vec<Duration>) {
     let request = format!(
         "GET /api/info/version HTTP/1.1\r\nHost: localhost\r\napikey: {}\r\n\r\n",
         server.key
@@ -365,7 +406,10 @@ fn rush(server: &Server, threads: usize, connections: usize, time: Duration) -> 
                 })
             })
             .collect();
-        let mut all: Vec<Duration> = clients.into_iter().flat_map(|c| c.join().unwrap()).collect();
+        let mut all: Vec<Duration> = clients
+            .into_iter()
+            .flat_map(|c| c.join().unwrap())
+            .collect();
         all.sort_unstable();
         (all.len() as u64, all)
     })
@@ -387,7 +431,9 @@ fn small_calls_are_fast() {
         let at = |share: f64| took[(took.len() as f64 * share) as usize];
         eprintln!(
             "small authenticated calls: {rate:.0}/s, p50 {:.2?}, p99 {:.2?}, slowest {:.2?}",
-            at(0.5), at(0.99), took[took.len() - 1]
+            at(0.5),
+            at(0.99),
+            took[took.len() - 1]
         );
         if at(0.99) < Duration::from_millis(10) {
             best = best.max(rate);
@@ -419,7 +465,8 @@ fn nothing_gets_slower_with_the_number_of_links() {
     }
     let _turn = turn();
     let many = if slow() { 1_000_000 } else { 20_000 };
-    let servers = [1_000, many].map(|links| (links, Server::on_copy_of(&fixture::with_links(links))));
+    let servers =
+        [1_000, many].map(|links| (links, Server::on_copy_of(&fixture::with_links(links))));
     let mut figures: Vec<[f64; 3]> = Vec::new();
     for (links, server) in &servers {
         let mut best = [f64::MAX; 3];
@@ -430,14 +477,18 @@ fn nothing_gets_slower_with_the_number_of_links() {
             });
             let delete = each(200, |n| {
                 let id = format!("id: {}", made[n as usize]);
-                assert_eq!(server.api("DELETE", "/api/files/delete", &[&id]).status(), 200);
+                assert_eq!(
+                    server.api("DELETE", "/api/files/delete", &[&id]).status(),
+                    200
+                );
             });
             let began = Instant::now();
             let repeats = if *links < 10_000 { 10 } else { 1 };
             let key = format!("apikey: {}", server.key);
             for _ in 0..repeats {
                 let mut conn = server.connect();
-                conn.ask("GET", "/api/files/list", &[&key, "Connection: close"]).unwrap();
+                conn.ask("GET", "/api/files/list", &[&key, "Connection: close"])
+                    .unwrap();
                 let head = conn.head().unwrap();
                 assert!(conn.body(&head, |_| {}));
             }
@@ -448,7 +499,9 @@ fn nothing_gets_slower_with_the_number_of_links() {
         }
         eprintln!(
             "{links} links: create {:.0} µs, delete {:.0} µs, list {:.2} µs for each",
-            best[0] * 1e6, best[1] * 1e6, best[2] * 1e6
+            best[0] * 1e6,
+            best[1] * 1e6,
+            best[2] * 1e6
         );
         figures.push(best);
     }

@@ -5,7 +5,7 @@
 
 mod support;
 
-use mayfly::http::Multipart;
+use mayfly::http::multipart::Multipart;
 use mayfly::model::{BlobId, Secret};
 use mayfly::pipeline::seal::Cipher;
 use mayfly::pipeline::{Layout, Output, Source, receive};
@@ -23,7 +23,10 @@ const SEGMENT: usize = 16 * 1024;
 fn cost(mut work: impl FnMut()) -> Duration {
     let now = || {
         let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        Duration::new(u64::try_from(t.tv_sec).unwrap(), u32::try_from(t.tv_nsec).unwrap())
+        Duration::new(
+            u64::try_from(t.tv_sec).unwrap(),
+            u32::try_from(t.tv_nsec).unwrap(),
+        )
     };
     work();
     let runs = (0..5).map(|_| {
@@ -42,9 +45,19 @@ fn rate(cost: Duration) -> f64 {
 fn hold(what: &str, path: Duration, parts: &[(&str, Duration)], bar: f64) {
     let sum: Duration = parts.iter().map(|(_, c)| *c).sum();
     let ratio = path.as_secs_f64() / sum.as_secs_f64();
-    let parts: Vec<String> = parts.iter().map(|(n, c)| format!("{n} {:.0} MiB/s", rate(*c))).collect();
-    eprintln!("{what}: {:.0} MiB/s, {ratio:.2} x its parts ({})", rate(path), parts.join(", "));
-    assert!(ratio <= bar, "{what}: {ratio:.2} x its parts, the bar is {bar}");
+    let parts: Vec<String> = parts
+        .iter()
+        .map(|(n, c)| format!("{n} {:.0} MiB/s", rate(*c)))
+        .collect();
+    eprintln!(
+        "{what}: {:.0} MiB/s, {ratio:.2} x its parts ({})",
+        rate(path),
+        parts.join(", ")
+    );
+    assert!(
+        ratio <= bar,
+        "{what}: {ratio:.2} x its parts, the bar is {bar}"
+    );
 }
 
 struct Bytes;
@@ -177,7 +190,12 @@ fn receiving_costs_no_more_than_its_parts() {
         let intake = receive(&mut &data[..], &mut Bytes, &Layout::Plain, u64::MAX);
         assert_eq!(intake.unwrap().size, SIZE as u64);
     });
-    hold("receive, plain", path, &[("copy", copy), ("SHA-256", hash)], 1.15);
+    hold(
+        "receive, plain",
+        path,
+        &[("copy", copy), ("SHA-256", hash)],
+        1.15,
+    );
 }
 
 #[test]
@@ -211,13 +229,16 @@ fn the_form_around_a_file_costs_next_to_nothing() {
         return;
     }
     let data = data();
-    let mut form = b"--frontier\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n".to_vec();
+    let mut form =
+        b"--frontier\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n"
+            .to_vec();
     form.extend_from_slice(&data);
     form.extend_from_slice(b"\r\n--frontier--\r\n");
     let mut buffer = vec![0; 64 * 1024];
     let path = cost(|| {
         let mut input = &form[..];
-        let mut parts = Multipart::new("multipart/form-data; boundary=frontier", &mut input).unwrap();
+        let mut parts =
+            Multipart::new("multipart/form-data; boundary=frontier", &mut input).unwrap();
         let mut part = parts.next_part().unwrap().unwrap();
         let mut size = 0;
         loop {
@@ -234,7 +255,12 @@ fn the_form_around_a_file_costs_next_to_nothing() {
     let scan = cost(|| {
         std::hint::black_box(finder.find(&data));
     });
-    hold("multipart", path, &[("copy", copying(&data)), ("search", scan)], 1.5);
+    hold(
+        "multipart",
+        path,
+        &[("copy", copying(&data)), ("search", scan)],
+        1.5,
+    );
     let share = path.as_secs_f64() / hashing(&data).as_secs_f64();
     eprintln!("multipart: {share:.3} of one SHA-256");
     assert!(share <= 0.4, "{share:.2} of one SHA-256");

@@ -10,7 +10,9 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use support::{Blobs, Conn, Figures, GIB, Launch, MB, Server, Upload, optimised, reset, slow, within};
+use support::{
+    Blobs, Conn, Figures, GIB, Launch, MB, Server, Upload, optimised, reset, slow, within,
+};
 
 /// Sieges take turns: they measure.
 static TURN: Mutex<()> = Mutex::new(());
@@ -36,7 +38,9 @@ impl Siege {
     }
 
     fn of(launch: Launch) -> Self {
-        let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let turn = TURN
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let server = Server::launched(launch);
         // What the first requests start once and for all is no leak.
         for _ in 0..20 {
@@ -97,21 +101,45 @@ impl Siege {
         let now = after(figures);
         eprintln!(
             "{what}: slowest probe {worst} ms, peak {:.1} MB, before {threads} threads {descriptors} fds {:.1} MB, after {} threads {} fds {:.1} MB",
-            peak as f64 / 1e6, rss as f64 / 1e6, now.0, now.1, now.2 as f64 / 1e6
+            peak as f64 / 1e6,
+            rss as f64 / 1e6,
+            now.0,
+            now.1,
+            now.2 as f64 / 1e6
         );
-        assert_eq!(self.failed.load(Ordering::Relaxed), 0, "{what}: probes went unanswered");
+        assert_eq!(
+            self.failed.load(Ordering::Relaxed),
+            0,
+            "{what}: probes went unanswered"
+        );
         assert!(worst <= 1000, "{what}: a probe waited {worst} ms");
-        assert!(back, "{what}: threads or descriptors leaked: {:?} -> {now:?}", self.before);
-        let bound = if optimised() { MEMORY } else { MEMORY_UNOPTIMISED };
-        assert!(peak <= bound, "{what}: {:.1} MB at the peak", peak as f64 / 1e6);
+        assert!(
+            back,
+            "{what}: threads or descriptors leaked: {:?} -> {now:?}",
+            self.before
+        );
+        let bound = if optimised() {
+            MEMORY
+        } else {
+            MEMORY_UNOPTIMISED
+        };
+        assert!(
+            peak <= bound,
+            "{what}: {:.1} MB at the peak",
+            peak as f64 / 1e6
+        );
         let file = Upload::fresh(10_000).to(&self.server);
         assert!(self.server.delivers(&file), "{what}: it still does its job");
     }
 
     fn open(&self) -> TcpStream {
         let stream = TcpStream::connect(self.server.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        stream
+            .set_write_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         stream
     }
 
@@ -133,7 +161,9 @@ impl Siege {
 
 fn statuses(answer: &str) -> Vec<u16> {
     let lines = answer.match_indices("HTTP/1.1 ");
-    lines.filter_map(|(at, _)| answer.get(at + 9..at + 12)?.parse().ok()).collect()
+    lines
+        .filter_map(|(at, _)| answer.get(at + 9..at + 12)?.parse().ok())
+        .collect()
 }
 
 #[test]
@@ -142,25 +172,106 @@ fn lies_in_the_framing_are_refused_and_nothing_is_smuggled() {
     let smuggled = "GET /api/info/version HTTP/1.1\r\nHost: x\r\napikey: smuggled\r\n\r\n";
     let head = "POST /api/files/add HTTP/1.1\r\nHost: x\r\n";
     let cases: Vec<(&str, String, &[u16])> = vec![
-        ("both framings", format!("{head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}"), &[400]),
-        ("two lengths", format!("{head}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello{smuggled}"), &[400]),
-        ("a list of lengths", format!("{head}Content-Length: 5, 5\r\n\r\nhello{smuggled}"), &[400]),
-        ("a negative length", format!("{head}Content-Length: -1\r\n\r\n{smuggled}"), &[400]),
-        ("a length with a sign", format!("{head}Content-Length: +5\r\n\r\nhello{smuggled}"), &[400]),
-        ("a hexadecimal length", format!("{head}Content-Length: 0x5\r\n\r\nhello{smuggled}"), &[400]),
-        ("a length beyond all numbers", format!("{head}Content-Length: 99999999999999999999999\r\n\r\n{smuggled}"), &[400, 413]),
-        ("folded lines", format!("{head}X-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello{smuggled}"), &[400]),
-        ("an unknown coding", format!("{head}Transfer-Encoding: xchunked\r\n\r\n{smuggled}"), &[400, 501]),
-        ("identity", format!("{head}Transfer-Encoding: identity\r\n\r\n{smuggled}"), &[400, 501]),
-        ("a space before the colon", format!("{head}Content-Length : 5\r\n\r\nhello{smuggled}"), &[400]),
-        ("bare line feeds", "GET /health HTTP/1.1\nHost: x\n\n".to_owned(), &[400]),
-        ("a NUL in a field", format!("{head}X-A: a\0b\r\nContent-Length: 0\r\n\r\n{smuggled}"), &[400]),
+        (
+            "both framings",
+            format!(
+                "{head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}"
+            ),
+            &[400],
+        ),
+        (
+            "two lengths",
+            format!("{head}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello{smuggled}"),
+            &[400],
+        ),
+        (
+            "a list of lengths",
+            format!("{head}Content-Length: 5, 5\r\n\r\nhello{smuggled}"),
+            &[400],
+        ),
+        (
+            "a negative length",
+            format!("{head}Content-Length: -1\r\n\r\n{smuggled}"),
+            &[400],
+        ),
+        (
+            "a length with a sign",
+            format!("{head}Content-Length: +5\r\n\r\nhello{smuggled}"),
+            &[400],
+        ),
+        (
+            "a hexadecimal length",
+            format!("{head}Content-Length: 0x5\r\n\r\nhello{smuggled}"),
+            &[400],
+        ),
+        (
+            "a length beyond all numbers",
+            format!("{head}Content-Length: 99999999999999999999999\r\n\r\n{smuggled}"),
+            &[400, 413],
+        ),
+        (
+            "folded lines",
+            format!(
+                "{head}X-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello{smuggled}"
+            ),
+            &[400],
+        ),
+        (
+            "an unknown coding",
+            format!("{head}Transfer-Encoding: xchunked\r\n\r\n{smuggled}"),
+            &[400, 501],
+        ),
+        (
+            "identity",
+            format!("{head}Transfer-Encoding: identity\r\n\r\n{smuggled}"),
+            &[400, 501],
+        ),
+        (
+            "a space before the colon",
+            format!("{head}Content-Length : 5\r\n\r\nhello{smuggled}"),
+            &[400],
+        ),
+        (
+            "bare line feeds",
+            "GET /health HTTP/1.1\nHost: x\n\n".to_owned(),
+            &[400],
+        ),
+        (
+            "a NUL in a field",
+            format!("{head}X-A: a\0b\r\nContent-Length: 0\r\n\r\n{smuggled}"),
+            &[400],
+        ),
         ("no host", "GET /health HTTP/1.1\r\n\r\n".to_owned(), &[400]),
-        ("two hosts", "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(), &[400]),
-        ("another version", "GET /health HTTP/2.0\r\nHost: x\r\n\r\n".to_owned(), &[400, 505]),
-        ("an unknown expectation", format!("{head}Expect: 200-maybe\r\nContent-Length: 5\r\n\r\nhello"), &[417, 400]),
-        ("a forged inner header", format!("GET /api/info/version HTTP/1.1\r\nHost: x\r\nX-Exchange: 1\r\nX-Mayfly-Exchange: 1\r\nConnection: close\r\n\r\n"), &[401]),
-        ("an unread chunked body", format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{smuggled}\r\n0\r\n\r\n", smuggled.len()), &[401]),
+        (
+            "two hosts",
+            "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(),
+            &[400],
+        ),
+        (
+            "another version",
+            "GET /health HTTP/2.0\r\nHost: x\r\n\r\n".to_owned(),
+            &[400, 505],
+        ),
+        (
+            "an unknown expectation",
+            format!("{head}Expect: 200-maybe\r\nContent-Length: 5\r\n\r\nhello"),
+            &[417, 400],
+        ),
+        (
+            "a forged inner header",
+            format!(
+                "GET /api/info/version HTTP/1.1\r\nHost: x\r\nX-Exchange: 1\r\nX-Mayfly-Exchange: 1\r\nConnection: close\r\n\r\n"
+            ),
+            &[401],
+        ),
+        (
+            "an unread chunked body",
+            format!(
+                "{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{smuggled}\r\n0\r\n\r\n",
+                smuggled.len()
+            ),
+            &[401],
+        ),
     ];
     for (what, bytes, allowed) in cases {
         let answer = siege.say(bytes.as_bytes());
@@ -182,10 +293,17 @@ fn an_endless_head_is_refused() {
     }
     let mut target = b"GET /".to_vec();
     target.resize(10 * 1024 * 1024, b'a');
-    for (what, bytes) in [("one long field", long), ("a million fields", many), ("a long target", target)] {
+    for (what, bytes) in [
+        ("one long field", long),
+        ("a million fields", many),
+        ("a long target", target),
+    ] {
         let got = statuses(&siege.say(&bytes));
         // A client that goes on sending may see the connection end before it sees the answer.
-        assert!(got.is_empty() || matches!(got[..], [414 | 431 | 400]), "{what}: {got:?}");
+        assert!(
+            got.is_empty() || matches!(got[..], [414 | 431 | 400]),
+            "{what}: {got:?}"
+        );
     }
     siege.lifted("endless head");
 }
@@ -194,7 +312,12 @@ fn an_endless_head_is_refused() {
 fn a_huge_length_is_a_number_and_nothing_else() {
     let siege = Siege::begin();
     let key = siege.server.key.clone();
-    for length in ["100000000000000000", "34359738368", "9223372036854775808", "18446744073709551615"] {
+    for length in [
+        "100000000000000000",
+        "34359738368",
+        "9223372036854775808",
+        "18446744073709551615",
+    ] {
         for auth in ["", &format!("apikey: {key}\r\n")] {
             let answer = siege.say(
                 format!("POST /api/files/add HTTP/1.1\r\nHost: x\r\n{auth}Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n\r\n--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nhello")
@@ -202,8 +325,15 @@ fn a_huge_length_is_a_number_and_nothing_else() {
             );
             let got = statuses(&answer);
             // Gokapi answers a file that is too large with 400 and code 9; no space is 507.
-            let allowed: &[u16] = if auth.is_empty() { &[401, 413] } else { &[400, 413, 507, 408] };
-            assert!(got.len() == 1 && allowed.contains(&got[0]), "{length}: {answer}");
+            let allowed: &[u16] = if auth.is_empty() {
+                &[401, 413]
+            } else {
+                &[400, 413, 507, 408]
+            };
+            assert!(
+                got.len() == 1 && allowed.contains(&got[0]),
+                "{length}: {answer}"
+            );
         }
     }
     siege.lifted("huge lengths");
@@ -224,7 +354,8 @@ fn a_cancelled_upload_of_40_gib_leaves_nothing() {
             ],
         )
         .unwrap();
-        conn.send("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n").unwrap();
+        conn.send("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n")
+            .unwrap();
         let megabyte = vec![7; 1_000_000];
         // A disk without 40 GiB refuses at once, which is right as well.
         let _ = conn.send(&megabyte);
@@ -234,7 +365,9 @@ fn a_cancelled_upload_of_40_gib_leaves_nothing() {
             drop(conn);
         }
         let dir = &siege.server.dir;
-        assert!(within(Duration::from_secs(10), || Blobs::in_dir(dir).incoming.is_empty()));
+        assert!(within(Duration::from_secs(10), || Blobs::in_dir(dir)
+            .incoming
+            .is_empty()));
     }
     siege.lifted("cancelled uploads");
 }
@@ -306,7 +439,11 @@ fn two_hundred_thousand_pipelined_requests_are_answered_one_by_one() {
             // A status line that was cut in two is kept for the next round.
             let keep = tail.len().min(11);
             let rest = tail.split_off(tail.len() - keep);
-            tail = if String::from_utf8_lossy(&rest).contains("HTTP/1.1 200") { Vec::new() } else { rest };
+            tail = if String::from_utf8_lossy(&rest).contains("HTTP/1.1 200") {
+                Vec::new()
+            } else {
+                rest
+            };
         }
         seen
     });
@@ -331,8 +468,16 @@ fn stuck_bodies_on_every_worker_do_not_block_the_others() {
     // With a key they occupy transfers; without one they are answered before the body.
     for n in 0..500 {
         let mut stream = siege.open();
-        let auth = if n % 5 == 0 { String::new() } else { format!("apikey: {key}\r\n") };
-        let expect = if n % 3 == 0 { "Expect: 100-continue\r\n" } else { "" };
+        let auth = if n % 5 == 0 {
+            String::new()
+        } else {
+            format!("apikey: {key}\r\n")
+        };
+        let expect = if n % 3 == 0 {
+            "Expect: 100-continue\r\n"
+        } else {
+            ""
+        };
         write!(stream, "POST /api/files/add HTTP/1.1\r\nHost: x\r\n{auth}{expect}Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 5000\r\n\r\n").unwrap();
         held.push(stream);
     }
@@ -366,10 +511,17 @@ fn two_thousand_slow_heads_do_no_harm() {
     // The deadline for a head is ten seconds, however it trickles.
     let mut open = 0;
     for stream in &mut held {
-        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
         let mut answer = Vec::new();
         let ended = stream.read_to_end(&mut answer);
-        let timed_out = ended.is_err_and(|e| matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut));
+        let timed_out = ended.is_err_and(|e| {
+            matches!(
+                e.kind(),
+                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+            )
+        });
         open += u32::from(timed_out);
         if open > 3 {
             break;
@@ -401,7 +553,9 @@ fn few_descriptors_are_survived() {
     if !support::have("prlimit") {
         return;
     }
-    let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let turn = TURN
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let server = Server::launched(Launch::under("prlimit --nofile=64"));
     let pid = server.pid();
     for _ in 0..3 {
@@ -417,7 +571,9 @@ fn few_descriptors_are_survived() {
         std::thread::sleep(Duration::from_secs(1));
         drop(held);
         assert!(
-            within(Duration::from_secs(5), || server.probe().is_some_and(|t| t < Duration::from_secs(1))),
+            within(Duration::from_secs(5), || server
+                .probe()
+                .is_some_and(|t| t < Duration::from_secs(1))),
             "it recovers by itself"
         );
     }
@@ -429,12 +585,20 @@ fn few_descriptors_are_survived() {
 
 #[test]
 fn wrong_keys_and_guessed_ids_are_limited_and_valid_calls_are_not() {
-    let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let turn = TURN
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let server = Server::demo();
     let file = Upload::fresh(1000).downloads(0).to(&server);
     let mut limited = 0;
     for n in 0..100 {
-        let from = support::fetch(server.address, "GET", "/api/info/version", &[&format!("apikey: wrongwrongwrong{n}")]).unwrap();
+        let from = support::fetch(
+            server.address,
+            "GET",
+            "/api/info/version",
+            &[&format!("apikey: wrongwrongwrong{n}")],
+        )
+        .unwrap();
         if from.status() == 429 {
             limited += 1;
             assert!(from.head.field("retry-after").is_some());
@@ -458,10 +622,21 @@ fn wrong_keys_and_guessed_ids_are_limited_and_valid_calls_are_not() {
 #[test]
 fn huge_fields_and_passwords_are_refused_before_they_cost_anything() {
     let siege = Siege::begin();
-    let file = Upload::fresh(1000).downloads(0).password("right").to(&siege.server);
+    let file = Upload::fresh(1000)
+        .downloads(0)
+        .password("right")
+        .to(&siege.server);
     let cpu = siege.server.figures().cpu();
     let mut conn = siege.server.connect();
-    conn.ask("POST", &format!("/d?id={}", file.id), &["Content-Type: application/x-www-form-urlencoded", "Content-Length: 100000000"]).unwrap();
+    conn.ask(
+        "POST",
+        &format!("/d?id={}", file.id),
+        &[
+            "Content-Type: application/x-www-form-urlencoded",
+            "Content-Length: 100000000",
+        ],
+    )
+    .unwrap();
     let piece = vec![b'p'; 1 << 20];
     let _ = conn.send("password=");
     let taken = (0..95).take_while(|_| conn.send(&piece).is_ok()).count();
@@ -469,7 +644,16 @@ fn huge_fields_and_passwords_are_refused_before_they_cost_anything() {
     drop(conn);
     // A field of the upload form that never ends.
     let mut conn = siege.server.connect();
-    conn.ask("POST", "/api/files/add", &[&format!("apikey: {}", siege.server.key), "Content-Type: multipart/form-data; boundary=b", "Content-Length: 100000000"]).unwrap();
+    conn.ask(
+        "POST",
+        "/api/files/add",
+        &[
+            &format!("apikey: {}", siege.server.key),
+            "Content-Type: multipart/form-data; boundary=b",
+            "Content-Length: 100000000",
+        ],
+    )
+    .unwrap();
     let _ = conn.send("--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\n");
     let taken = (0..95).take_while(|_| conn.send(&piece).is_ok()).count();
     assert!(taken < 95, "a field of 100 MB was read");

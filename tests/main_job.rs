@@ -30,7 +30,10 @@ fn a_newcomer_uploads_opens_the_link_and_the_file_is_gone_after_its_download() {
     );
     assert_eq!(shell.run("jq -r .result answer.json"), "OK");
     assert_eq!(shell.run("jq -r .fileInfo.name answer.json"), "report.pdf");
-    assert_eq!(shell.run("jq -r .fileInfo.remainingDownloads answer.json"), "1");
+    assert_eq!(
+        shell.run("jq -r .fileInfo.remainingDownloads answer.json"),
+        "1"
+    );
     let days = shell.run("jq '(.fileInfo.expiry - now) / 86400 | round' answer.json");
     assert_eq!(days, "7");
     let link = shell.run("jq -r .fileInfo.url answer.json");
@@ -127,30 +130,67 @@ fn an_owner_inspects_changes_hides_restores_and_downloads_by_api() {
     );
     let api = |rest: &str| shell.run(&format!(r#"curl -sS -H "apikey: $API_KEY" {rest}"#));
 
-    assert_eq!(api("$URL/api/files/list/$(cat id) | jq -r '.Name, .SizeBytes, .DownloadsRemaining'"), "a.txt\n12\n1");
     assert_eq!(
-        api("-X PUT -H \"id: $(cat id)\" -H 'allowedDownloads: 3' $URL/api/files/modify | jq .DownloadsRemaining"),
+        api("$URL/api/files/list/$(cat id) | jq -r '.Name, .SizeBytes, .DownloadsRemaining'"),
+        "a.txt\n12\n1"
+    );
+    assert_eq!(
+        api(
+            "-X PUT -H \"id: $(cat id)\" -H 'allowedDownloads: 3' $URL/api/files/modify | jq .DownloadsRemaining"
+        ),
         "3"
     );
     // Downloading through the API does not count unless asked to.
     assert_eq!(api("$URL/api/files/download/$(cat id)"), "hello world");
-    assert_eq!(api("$URL/api/files/list/$(cat id) | jq .DownloadsRemaining"), "3");
-    assert_eq!(api("-H 'increaseCounter: true' $URL/api/files/download/$(cat id)"), "hello world");
+    assert_eq!(
+        api("$URL/api/files/list/$(cat id) | jq .DownloadsRemaining"),
+        "3"
+    );
+    assert_eq!(
+        api("-H 'increaseCounter: true' $URL/api/files/download/$(cat id)"),
+        "hello world"
+    );
     assert_eq!(
         api("$URL/api/files/list/$(cat id) | jq -c '[.DownloadsRemaining, .DownloadCount]'"),
         "[2,1]"
     );
-    assert_eq!(api("-H 'Range: bytes=2-4' $URL/api/files/download/$(cat id)"), "llo");
+    assert_eq!(
+        api("-H 'Range: bytes=2-4' $URL/api/files/download/$(cat id)"),
+        "llo"
+    );
 
     // Deleted with a delay: hidden at once, restorable.
-    assert_eq!(api("-X DELETE -H \"id: $(cat id)\" -H 'delay: 600' -w '%{http_code}' $URL/api/files/delete"), "200");
-    assert_eq!(api("-o /dev/null -w '%{http_code}' $URL/d?id=$(cat id)"), "404");
-    assert_eq!(api("$URL/api/files/list | jq '.[0].IsPendingDeletion'"), "true");
-    assert_eq!(api("-X POST -H \"id: $(cat id)\" $URL/api/files/restore | jq -r .Result"), "OK");
-    assert_eq!(api("-o /dev/null -w '%{http_code}' $URL/d?id=$(cat id)"), "200");
+    assert_eq!(
+        api(
+            "-X DELETE -H \"id: $(cat id)\" -H 'delay: 600' -w '%{http_code}' $URL/api/files/delete"
+        ),
+        "200"
+    );
+    assert_eq!(
+        api("-o /dev/null -w '%{http_code}' $URL/d?id=$(cat id)"),
+        "404"
+    );
+    assert_eq!(
+        api("$URL/api/files/list | jq '.[0].IsPendingDeletion'"),
+        "true"
+    );
+    assert_eq!(
+        api("-X POST -H \"id: $(cat id)\" $URL/api/files/restore | jq -r .Result"),
+        "OK"
+    );
+    assert_eq!(
+        api("-o /dev/null -w '%{http_code}' $URL/d?id=$(cat id)"),
+        "200"
+    );
     // Deleted for good; GET works as gokapi-cli uses it.
-    assert_eq!(api("-H \"id: $(cat id)\" -o /dev/null -w '%{http_code}' $URL/api/files/delete"), "200");
-    assert_eq!(api("-o /dev/null -w '%{http_code}' $URL/d?id=$(cat id)"), "404");
+    assert_eq!(
+        api("-H \"id: $(cat id)\" -o /dev/null -w '%{http_code}' $URL/api/files/delete"),
+        "200"
+    );
+    assert_eq!(
+        api("-o /dev/null -w '%{http_code}' $URL/d?id=$(cat id)"),
+        "404"
+    );
     assert_eq!(api("$URL/api/files/list/$(cat id) | jq .ErrorCode"), "5");
 }
 
@@ -171,7 +211,9 @@ fn strangers_are_told_in_gokapis_words() {
         "401"
     );
     assert_eq!(
-        shell.run(r#"curl -sS -H "apikey: $API_KEY" $URL/api/info/version | jq '.VersionInt >= 20205'"#),
+        shell.run(
+            r#"curl -sS -H "apikey: $API_KEY" $URL/api/info/version | jq '.VersionInt >= 20205'"#
+        ),
         "true"
     );
     for path in ["health", "ready"] {
@@ -197,11 +239,15 @@ fn a_password_opens_the_page_for_the_one_who_knows_it() {
     assert!(page.contains("password"), "{page}");
     let (_, without) = shell.try_run("curl -sS $URL/downloadFile?id=$(cat id)");
     assert!(!without.contains("the plans"));
-    shell.run("curl -sS -c jar -b jar --data-urlencode 'password=wrong' $URL/d?id=$(cat id) > wrong.html");
+    shell.run(
+        "curl -sS -c jar -b jar --data-urlencode 'password=wrong' $URL/d?id=$(cat id) > wrong.html",
+    );
     let (_, still) = shell.try_run("curl -sS -c jar -b jar -L $URL/downloadFile?id=$(cat id)");
     assert!(!still.contains("the plans"));
     // With it, page and bytes open.
-    let page = shell.run("curl -sSf -c jar -b jar -L --data-urlencode 'password=correct horse' $URL/d?id=$(cat id)");
+    let page = shell.run(
+        "curl -sSf -c jar -b jar -L --data-urlencode 'password=correct horse' $URL/d?id=$(cat id)",
+    );
     assert!(page.contains("secret-plans.txt"), "{page}");
     let bytes = shell.run("curl -sSf -c jar -b jar $URL/downloadFile?id=$(cat id)");
     assert_eq!(bytes, "the plans");
@@ -229,7 +275,9 @@ fn a_broken_download_is_resumed_by_curl() {
         r#"curl -sSf -H "apikey: $API_KEY" -F file=@big.bin -F allowedDownloads=1 \
              $URL/api/files/add | jq -r .FileInfo.Id > id"#,
     );
-    let head = shell.run("curl -sSfI $URL/downloadFile?id=$(cat id)").to_lowercase();
+    let head = shell
+        .run("curl -sSfI $URL/downloadFile?id=$(cat id)")
+        .to_lowercase();
     assert!(head.contains("accept-ranges: bytes"), "{head}");
     assert!(head.contains("content-length: 3000000"), "{head}");
     assert!(head.contains("\netag: \""), "{head}");
@@ -248,17 +296,36 @@ fn a_broken_download_is_resumed_by_curl() {
 fn if_range_resumes_the_same_bytes_and_restarts_on_others() {
     let server = Server::demo();
     let file = support::Upload::fresh(50_000).downloads(0).to(&server);
-    let head = support::fetch(server.address, "HEAD", &file.target(), &[]).unwrap().head;
+    let head = support::fetch(server.address, "HEAD", &file.target(), &[])
+        .unwrap()
+        .head;
     let etag = head.field("etag").unwrap().to_owned();
-    let again = support::fetch(server.address, "HEAD", &file.target(), &[]).unwrap().head;
+    let again = support::fetch(server.address, "HEAD", &file.target(), &[])
+        .unwrap()
+        .head;
     assert_eq!(again.field("etag"), Some(etag.as_str()), "stable");
 
-    let part = support::get(server.address, &file.target(), &["Range: bytes=40000-", &format!("If-Range: {etag}")]);
+    let part = support::get(
+        server.address,
+        &file.target(),
+        &["Range: bytes=40000-", &format!("If-Range: {etag}")],
+    );
     assert_eq!((part.status(), part.body.len()), (206, 10_000));
-    assert_eq!(part.head.field("content-range"), Some("bytes 40000-49999/50000"));
-    let all = support::get(server.address, &file.target(), &["Range: bytes=40000-", "If-Range: \"other\""]);
+    assert_eq!(
+        part.head.field("content-range"),
+        Some("bytes 40000-49999/50000")
+    );
+    let all = support::get(
+        server.address,
+        &file.target(),
+        &["Range: bytes=40000-", "If-Range: \"other\""],
+    );
     assert_eq!((all.status(), all.body.len()), (200, 50_000));
-    let same = support::get(server.address, &file.target(), &[&format!("If-None-Match: {etag}")]);
+    let same = support::get(
+        server.address,
+        &file.target(),
+        &[&format!("If-None-Match: {etag}")],
+    );
     assert_eq!(same.status(), 304);
     let beyond = support::get(server.address, &file.target(), &["Range: bytes=50000-"]);
     assert_eq!(beyond.status(), 416);
@@ -272,13 +339,28 @@ fn every_range_of_a_sealed_file_is_the_right_one() {
     let file = support::Upload::of(&payload).downloads(0).to(&server);
     // Around the borders of the 16 KiB segments, and the usual oddities.
     let ranges = [
-        (0, 0), (0, 99_999), (16_383, 16_384), (16_384, 16_384), (16_384, 32_767),
-        (1, 16_384), (98_303, 98_304), (98_304, 99_999), (99_999, 99_999), (5_000, 77_777),
+        (0, 0),
+        (0, 99_999),
+        (16_383, 16_384),
+        (16_384, 16_384),
+        (16_384, 32_767),
+        (1, 16_384),
+        (98_303, 98_304),
+        (98_304, 99_999),
+        (99_999, 99_999),
+        (5_000, 77_777),
     ];
     for (from, last) in ranges {
-        let part = support::get(server.address, &file.target(), &[&format!("Range: bytes={from}-{last}")]);
+        let part = support::get(
+            server.address,
+            &file.target(),
+            &[&format!("Range: bytes={from}-{last}")],
+        );
         assert_eq!(part.status(), 206, "{from}-{last}");
-        assert!(part.body == payload.part(from, last + 1), "{from}-{last} are other bytes");
+        assert!(
+            part.body == payload.part(from, last + 1),
+            "{from}-{last} are other bytes"
+        );
     }
     let tail = support::get(server.address, &file.target(), &["Range: bytes=-17"]);
     assert!(tail.body == payload.part(99_983, 100_000));
@@ -291,7 +373,10 @@ fn an_image_can_be_embedded_and_a_page_can_not() {
     }
     let server = Server::demo();
     let shell = Shell::beside(&server);
-    shell.write("img.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89");
+    shell.write(
+        "img.png",
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89",
+    );
     shell.run(
         r#"curl -sSf -H "apikey: $API_KEY" -F "file=@img.png;type=image/png" -F allowedDownloads=0 $URL/api/files/add > answer.json"#,
     );
@@ -304,9 +389,15 @@ fn an_image_can_be_embedded_and_a_page_can_not() {
     assert!(head.contains("content-type: image/png"), "{head}");
     assert!(head.contains("content-disposition: inline"), "{head}");
     assert!(head.contains("x-content-type-options: nosniff"), "{head}");
-    assert!(head.contains("content-security-policy:") && head.contains("sandbox"), "{head}");
+    assert!(
+        head.contains("content-security-policy:") && head.contains("sandbox"),
+        "{head}"
+    );
 
-    shell.write("evil.svg", "<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>");
+    shell.write(
+        "evil.svg",
+        "<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
+    );
     shell.run(
         r#"curl -sSf -H "apikey: $API_KEY" -F "file=@evil.svg;type=image/svg+xml" -F allowedDownloads=0 $URL/api/files/add > answer.json"#,
     );
@@ -323,13 +414,27 @@ fn names_of_every_kind_survive_the_way() {
     }
     let server = Server::demo();
     let shell = Shell::beside(&server);
-    for name in ["üni é 文件.txt", "with \"quotes\".txt", "semi;colon.txt", "percent%20.txt", "emoji 🎉.txt"] {
+    for name in [
+        "üni é 文件.txt",
+        "with \"quotes\".txt",
+        "semi;colon.txt",
+        "percent%20.txt",
+        "emoji 🎉.txt",
+    ] {
         shell.write(name, name);
         let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
-        shell.write("curl.cfg", format!("form = \"file=@\\\"{}\\\"\"\n", quoted.replace('\\', "\\\\").replace('"', "\\\"")));
-        shell.run(r#"curl -sSf -H "apikey: $API_KEY" -K curl.cfg $URL/api/files/add > answer.json"#);
+        shell.write(
+            "curl.cfg",
+            format!(
+                "form = \"file=@\\\"{}\\\"\"\n",
+                quoted.replace('\\', "\\\\").replace('"', "\\\"")
+            ),
+        );
+        shell
+            .run(r#"curl -sSf -H "apikey: $API_KEY" -K curl.cfg $URL/api/files/add > answer.json"#);
         assert_eq!(shell.run("jq -r .fileInfo.name answer.json"), name);
-        let head = shell.run("curl -sSf -o got -D - $URL/downloadFile?id=$(jq -r .fileInfo.id answer.json)");
+        let head = shell
+            .run("curl -sSf -o got -D - $URL/downloadFile?id=$(jq -r .fileInfo.id answer.json)");
         assert_eq!(shell.read("got"), name.as_bytes());
         assert!(head.contains("filename*=UTF-8''"), "{head}");
         assert!(head.is_ascii(), "{head}");
@@ -358,8 +463,14 @@ fn the_link_is_over_when_its_days_are() {
         .with("FAKETIME_NO_CACHE", "1")
         .with("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     let mut server = Server::launched(launch);
-    let week = support::Upload::fresh(10_000).days(7).downloads(0).to(&server);
-    let forever = support::Upload::fresh(10_000).days(0).downloads(0).to(&server);
+    let week = support::Upload::fresh(10_000)
+        .days(7)
+        .downloads(0)
+        .to(&server);
+    let forever = support::Upload::fresh(10_000)
+        .days(0)
+        .downloads(0)
+        .to(&server);
     std::fs::write(time.path(), "+6d").unwrap();
     assert_eq!(server.get(&format!("/d?id={}", week.id)).status(), 200);
     assert!(server.delivers(&week));
@@ -404,7 +515,10 @@ fn a_second_start_finds_everything_again_and_a_second_server_is_refused() {
         code.is_some()
     });
     let _ = second.kill();
-    assert!(ended && !code.unwrap().success(), "a second server on one directory: {code:?}");
+    assert!(
+        ended && !code.unwrap().success(),
+        "a second server on one directory: {code:?}"
+    );
 
     let status = server.stop(Duration::from_secs(30));
     assert!(status.success(), "{status}");

@@ -10,7 +10,8 @@ mod fixture;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use support::{
-    Blobs, Conn, Figures, GIB, MB, MIB, Payload, Server, Upload, figures_say_nothing, slow, stranger,
+    Blobs, Conn, Figures, GIB, MB, MIB, Payload, Server, Upload, figures_say_nothing, slow,
+    stranger,
 };
 
 /// Bound at every moment.
@@ -68,17 +69,28 @@ fn a_gibibyte_goes_in_and_out_in_constant_memory_and_is_written_once() {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let disk = std::thread::spawn(move || {
         let mut most = 0;
-        while stopped.recv_timeout(Duration::from_millis(20)).is_err_and(|e| e == std::sync::mpsc::RecvTimeoutError::Timeout) {
+        while stopped
+            .recv_timeout(Duration::from_millis(20))
+            .is_err_and(|e| e == std::sync::mpsc::RecvTimeoutError::Timeout)
+        {
             most = most.max(Blobs::allocated(&dir));
         }
         most.max(Blobs::allocated(&dir))
     });
     // A file system in memory has no device to count on: there, everything written counts.
     let in_memory = is_tmpfs(&server.dir);
-    let counter = |f: Figures| if in_memory { f.written() } else { f.written_to_disk() };
+    let counter = |f: Figures| {
+        if in_memory {
+            f.written()
+        } else {
+            f.written_to_disk()
+        }
+    };
     let written = counter(figures);
     let mut file = None;
-    peak_while(figures, "1 GiB sealed upload", || file = Some(upload.to(&server)));
+    peak_while(figures, "1 GiB sealed upload", || {
+        file = Some(upload.to(&server))
+    });
     let written = counter(figures) - written;
     drop(stop);
     let most = disk.join().unwrap() - base;
@@ -88,9 +100,14 @@ fn a_gibibyte_goes_in_and_out_in_constant_memory_and_is_written_once() {
         written as f64 / GIB as f64,
         most as f64 / GIB as f64
     );
-    assert!(written as f64 <= 1.01 * GIB as f64, "{written} bytes written");
+    assert!(
+        written as f64 <= 1.01 * GIB as f64,
+        "{written} bytes written"
+    );
     assert!(most as f64 <= 1.01 * GIB as f64, "{most} bytes on disk");
-    peak_while(figures, "1 GiB sealed download", || assert!(server.delivers(&file)));
+    peak_while(figures, "1 GiB sealed download", || {
+        assert!(server.delivers(&file))
+    });
     std::thread::sleep(Duration::from_secs(2));
     eprintln!("idle afterwards: {:.1} MB", figures.rss() as f64 / 1e6);
 }
@@ -113,7 +130,9 @@ fn sixteen_uploads_at_once_take_less_than_30_mb() {
             let uploads: Vec<_> = (0..16)
                 .map(|_| scope.spawn(|| Upload::fresh(size).to(&server)))
                 .collect();
-            uploads.into_iter().for_each(|u| assert_eq!(u.join().unwrap().size, size));
+            uploads
+                .into_iter()
+                .for_each(|u| assert_eq!(u.join().unwrap().size, size));
         });
     });
 }
@@ -147,12 +166,18 @@ fn five_hundred_slow_downloads_take_less_than_30_mb() {
                 let n = conn.read(&mut buffer).unwrap();
                 assert!(n > 0, "cut at {offset}");
                 let end = *offset + n as u64;
-                assert!(buffer[..n] == payload.part(*offset, end), "wrong bytes at {offset}");
+                assert!(
+                    buffer[..n] == payload.part(*offset, end),
+                    "wrong bytes at {offset}"
+                );
                 *offset = end;
             }
             assert!(server.probe().is_some_and(|t| t < Duration::from_secs(1)));
         }
-        eprintln!("the slowest got {} KiB", offsets.iter().min().unwrap() / 1024);
+        eprintln!(
+            "the slowest got {} KiB",
+            offsets.iter().min().unwrap() / 1024
+        );
     });
 }
 
@@ -187,7 +212,10 @@ fn fifty_password_checks_at_once_take_less_than_30_mb() {
     }
     let _turn = turn();
     let server = Server::demo();
-    let file = Upload::fresh(1000).downloads(0).password("right one").to(&server);
+    let file = Upload::fresh(1000)
+        .downloads(0)
+        .password("right one")
+        .to(&server);
     let form = "password=right+one";
     peak_while(server.figures(), "50 password checks at once", || {
         let statuses: Vec<u16> = std::thread::scope(|scope| {
@@ -197,7 +225,8 @@ fn fifty_password_checks_at_once_take_less_than_30_mb() {
                         let mut conn = Conn::open_from(stranger(), server.address).unwrap();
                         let length = format!("Content-Length: {}", form.len());
                         let form_type = "Content-Type: application/x-www-form-urlencoded";
-                        conn.ask("POST", &format!("/d?id={}", file.id), &[form_type, &length]).unwrap();
+                        conn.ask("POST", &format!("/d?id={}", file.id), &[form_type, &length])
+                            .unwrap();
                         conn.send(form).unwrap();
                         conn.reply().unwrap().status()
                     })
@@ -209,10 +238,18 @@ fn fifty_password_checks_at_once_take_less_than_30_mb() {
             }
             checks.into_iter().map(|c| c.join().unwrap()).collect()
         });
-        let passed = statuses.iter().filter(|s| matches!(s, 200 | 302 | 303 | 307)).count();
+        let passed = statuses
+            .iter()
+            .filter(|s| matches!(s, 200 | 302 | 303 | 307))
+            .count();
         eprintln!("{passed} of 50 passed, the others were told to wait: {statuses:?}");
         assert!(passed >= 1);
-        assert!(statuses.iter().all(|s| matches!(s, 200 | 302 | 303 | 307 | 429)), "{statuses:?}");
+        assert!(
+            statuses
+                .iter()
+                .all(|s| matches!(s, 200 | 302 | 303 | 307 | 429)),
+            "{statuses:?}"
+        );
     });
 }
 
@@ -224,7 +261,10 @@ fn a_million_links_take_less_than_30_mb() {
     let links = if slow() { 1_000_000 } else { 20_000 };
     let _turn = turn();
     let fixture = fixture::with_links(links);
-    eprintln!("{links} links: a database of {:.0} MB", fixture::database_size(&fixture) as f64 / 1e6);
+    eprintln!(
+        "{links} links: a database of {:.0} MB",
+        fixture::database_size(&fixture) as f64 / 1e6
+    );
     let server = Server::on_copy_of(&fixture);
     std::thread::sleep(Duration::from_secs(2));
     let idle = server.figures().rss();

@@ -3,7 +3,7 @@
 //! The links are published by the program's own service with the account of a real demo, into the
 //! real database and a store that keeps nothing: a million files would only measure the file system.
 
-use super::{MIB, Server, copy_tree, files_below, opener};
+use crate::support::{MIB, Server, copy_tree, files_below, opener};
 use mayfly::metadata::{Metadata, RedbMetadata};
 use mayfly::model::{BlobId, Permissions, Secret, SystemClock};
 use mayfly::service::{Count, Encryption, Lifetime, LinkWish, Parts, Policy, Service};
@@ -101,6 +101,7 @@ fn fill(dir: &Path, key: &str, links: u64) {
 }
 
 /// Bytes of the database file.
+#[allow(dead_code, reason = "not every test program asks")]
 pub fn database_size(dir: &Path) -> u64 {
     files_below(dir)
         .iter()

@@ -207,7 +207,9 @@ impl Conn {
     fn exactly(&mut self, mut left: u64, piece: &mut impl FnMut(&[u8])) -> bool {
         let mut buffer = vec![0; 256 * 1024];
         while left > 0 {
-            let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let most = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(buffer.len());
             match self.read(&mut buffer[..most]) {
                 Ok(0) | Err(_) => return false,
                 Ok(n) => {
@@ -272,12 +274,7 @@ pub fn reset(stream: TcpStream) {
 }
 
 /// One request on its own connection.
-pub fn fetch(
-    address: SocketAddr,
-    method: &str,
-    target: &str,
-    lines: &[&str],
-) -> io::Result<Reply> {
+pub fn fetch(address: SocketAddr, method: &str, target: &str, lines: &[&str]) -> io::Result<Reply> {
     let mut conn = Conn::open(address)?;
     conn.ask(method, target, lines)?;
     if method == "HEAD" {

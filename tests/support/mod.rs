@@ -41,7 +41,9 @@ pub fn optimised() -> bool {
 pub fn figures_say_nothing(test: &str) -> bool {
     let leave = !optimised() && !slow();
     if leave {
-        eprintln!("LEFT OUT: {test}: needs an optimised build (cargo test --release) or MAYFLY_SLOW=1");
+        eprintln!(
+            "LEFT OUT: {test}: needs an optimised build (cargo test --release) or MAYFLY_SLOW=1"
+        );
     }
     leave
 }

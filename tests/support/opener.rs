@@ -43,8 +43,15 @@ pub fn open(dir: &Path, id: &str) -> Option<Opened> {
     let lookup = lookup(id);
     let row = row(dir, &lookup)?;
     assert!(!row.has_password, "a password is needed besides the id");
-    let key = unwrap(b"mayfly/1/wrap/content-by-link", &[id.as_bytes()], &lookup, &row.by_link)?;
-    let label = unwrap(b"mayfly/1/wrap/label", &[&key], &lookup, &row.label)?;
+    // Every wrap is bound to its row: the link's hash and the blob's name.
+    let place = [&lookup[..], &row.blob[..]].concat();
+    let key = unwrap(
+        b"mayfly/1/wrap/content-by-link",
+        &[id.as_bytes()],
+        &place,
+        &row.by_link,
+    )?;
+    let label = unwrap(b"mayfly/1/wrap/label", &[&key], &place, &row.label)?;
     let content = open_blob(&std::fs::read(blob_path(dir, row.blob)?).unwrap(), &key)?;
     assert_eq!(content.len() as u64, row.size);
     Some(Opened { label, content })

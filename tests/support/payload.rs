@@ -40,7 +40,9 @@ impl Payload {
     /// Fills `buffer` with the bytes from `offset`; returns how many there are.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> usize {
         let left = self.size.saturating_sub(offset);
-        let n = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let n = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
         let mut done = 0;
         while done < n {
             let at = offset + done as u64;

@@ -22,9 +22,9 @@ impl Figures {
         let text = self.file(file);
         let line = text.lines().find(|l| l.starts_with(name));
         let number = line.and_then(|l| l[name.len()..].split_whitespace().next());
-        number.and_then(|n| n.parse().ok()).unwrap_or_else(|| {
-            panic!("the server (pid {}) is gone: no {name} in /proc", self.pid)
-        })
+        number
+            .and_then(|n| n.parse().ok())
+            .unwrap_or_else(|| panic!("the server (pid {}) is gone: no {name} in /proc", self.pid))
     }
 
     /// Whether the process runs (a zombie does not).

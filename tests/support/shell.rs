@@ -6,9 +6,9 @@ use std::process::Command;
 
 /// Whether a program is installed; says so when it is not.
 pub fn have(program: &str) -> bool {
-    let found = std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path).any(|d| d.join(program).is_file())
-    }) || Path::new("/usr/sbin").join(program).is_file();
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|d| d.join(program).is_file()))
+        || Path::new("/usr/sbin").join(program).is_file();
     if !found {
         eprintln!("LEFT OUT: {program} is not installed");
     }
@@ -66,7 +66,9 @@ impl Shell {
         if code != 0 && !errors.trim().is_empty() {
             eprintln!("[{code}] {script}\n{}", errors.trim());
         }
-        let text = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+        let text = String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned();
         (code, text)
     }
 

@@ -128,7 +128,9 @@ impl Upload {
         let mut buffer = vec![0; 256 * 1024];
         let mut offset = 0;
         while offset < end {
-            let most = usize::try_from(end - offset).unwrap_or(usize::MAX).min(buffer.len());
+            let most = usize::try_from(end - offset)
+                .unwrap_or(usize::MAX)
+                .min(buffer.len());
             let n = self.payload.read_at(offset, &mut buffer[..most]);
             self.piece(conn, &buffer[..n])?;
             offset += n as u64;
