@@ -170,7 +170,7 @@ fn the_disk_alone_tells_nothing_and_the_link_alone_opens() {
         data_encoding::BASE64.encode(format!("--{NAME}--").as_bytes()),
     )
     .unwrap();
-    assert_eq!(find(&disk, "control", NAME.as_bytes()).len(), 1);
+    assert!(!find(&disk, "control", NAME.as_bytes()).is_empty());
     fs::remove_file(disk.join("control")).unwrap();
 
     let opened = opener::open(&disk, &open_id).expect("the link opens its file");
@@ -187,9 +187,7 @@ fn the_disk_alone_tells_nothing_and_the_link_alone_opens() {
 
 #[test]
 fn equal_files_do_not_look_equal_on_the_disk() {
-    let server = Server::launched(Launch::with_settings(
-        "listen = \"{listen}\"\ndata_dir = \"{dir}\"\ndedup = false\n",
-    ));
+    let server = Server::launched(Launch::with_settings("dedup = false\n"));
     let payload = Payload::new(7, 40_000);
     for _ in 0..2 {
         Upload::of(&payload).to(&server);
@@ -369,8 +367,7 @@ fn curl_reports_a_damaged_file_as_an_error() {
 fn mode_none_keeps_files_as_they_are_and_mode_server_does_not() {
     for (mode, readable) in [("none", true), ("server", false)] {
         let keys = tempfile::tempdir().unwrap();
-        let mut settings =
-            format!("listen = \"{{listen}}\"\ndata_dir = \"{{dir}}\"\nencryption = \"{mode}\"\n");
+        let mut settings = format!("encryption = \"{mode}\"\n");
         if mode == "server" {
             let key = keys.path().join("master.key");
             settings.push_str(&format!("master_key_file = \"{}\"\n", key.display()));

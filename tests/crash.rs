@@ -12,7 +12,7 @@ mod support;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use support::{Blobs, Launch, Payload, Server, Upload, Uploaded, have, opener, slow, within};
+use support::{Blobs, Launch, Server, Upload, Uploaded, have, opener, slow, within};
 
 /// Calls that change the disk, and those that answer the client.
 const STEPS: [&str; 12] = [
@@ -143,36 +143,45 @@ fn swept(server: &Server, files: usize) {
     );
 }
 
-/// Goes through every step: `act` runs under the injector and says whether it was acknowledged;
-/// `check` looks at the restarted server. Returns at how many points the server was killed.
-fn at_every_step(
+/// Goes through every step of `act`, which runs under the injector; `check` gets what `prepare` and
+/// `act` said and looks at the server, started again if it was killed. Returns the number of kills.
+fn at_every_step<P, A>(
     server: &mut Server,
-    fault: &str,
-    mut act: impl FnMut(&Server) -> bool,
-    mut check: impl FnMut(&Server, bool),
+    prepare: impl Fn(&Server) -> P,
+    act: impl Fn(&Server, &P) -> A,
+    check: impl Fn(&Server, P, A),
 ) -> u32 {
     let mut kills = 0;
     let steps = STEPS.iter().map(|s| (*s, false));
     for (calls, only_database) in steps.chain(DATABASE_STEPS.iter().map(|s| (*s, true))) {
         let most = if slow() { MOST } else { 8 };
         for n in 1..=most {
-            let Some(injector) = Injector::attach(server, calls, fault, n, only_database) else {
+            let prepared = prepare(server);
+            let kill = "signal=SIGKILL";
+            let Some(injector) = Injector::attach(server, calls, kill, n, only_database) else {
                 return kills;
             };
-            let acknowledged = act(server);
+            let acted = act(server, &prepared);
             let died = server.ends_within(Duration::from_millis(50)).is_some();
             drop(injector);
             if died {
                 kills += 1;
                 server.restart();
             }
-            check(server, acknowledged);
+            check(server, prepared, acted);
             if !died {
                 break;
             }
         }
     }
     kills
+}
+
+/// The ids of all files.
+fn ids(server: &Server) -> Vec<String> {
+    let listed = server.api("GET", "/api/files/list", &[]).json();
+    let ids = listed.as_array().unwrap().iter();
+    ids.map(|f| f["Id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -183,42 +192,25 @@ fn killed_at_every_step_of_an_upload_it_is_there_or_not() {
     const SIZE: u64 = 300_000;
     let mut server = Server::demo();
     let bystander = Upload::fresh(50_000).downloads(0).to(&server);
-    let mut acknowledged_files: Vec<Uploaded> = Vec::new();
-    let last = std::cell::RefCell::new(None);
     let kills = at_every_step(
         &mut server,
-        "signal=SIGKILL",
-        |server| {
-            let upload = Upload::of(&Payload::fresh(SIZE)).downloads(0);
-            let reply = upload.attempt(server);
-            let file = reply.ok().filter(|r| r.status() == 200 && r.whole);
-            *last.borrow_mut() = file.map(|r| upload.acknowledged(&r));
-            last.borrow().is_some()
+        |_| Upload::fresh(SIZE).downloads(0),
+        |server, upload| {
+            let reply = upload.attempt(server).ok();
+            reply.filter(|r| r.status() == 200 && r.whole)
         },
-        |server, _| {
-            acknowledged_files.extend(last.borrow_mut().take());
-            let known: Vec<&Uploaded> = acknowledged_files.iter().chain([&bystander]).collect();
+        |server, upload, reply| {
+            let acknowledged = reply.map(|r| upload.acknowledged(&r));
+            let known: Vec<&Uploaded> = acknowledged.iter().chain([&bystander]).collect();
             let listed = listed_files_are_whole(server, &known, SIZE);
-            assert!(server.delivers(&bystander));
-            for file in &acknowledged_files {
+            for file in known {
                 assert!(server.delivers(file), "an acknowledged upload is lost");
             }
-            assert!(listed >= known.len());
             swept(server, listed);
-            // Start from few files again.
-            for file in server
-                .api("GET", "/api/files/list", &[])
-                .json()
-                .as_array()
-                .unwrap()
-            {
-                let id = file["Id"].as_str().unwrap();
-                if id != bystander.id {
-                    let gone = server.api("DELETE", "/api/files/delete", &[&format!("id: {id}")]);
-                    assert_eq!(gone.status(), 200);
-                }
+            for id in ids(server).iter().filter(|id| **id != bystander.id) {
+                let gone = server.api("DELETE", "/api/files/delete", &[&format!("id: {id}")]);
+                assert_eq!(gone.status(), 200);
             }
-            acknowledged_files.clear();
             swept(server, 1);
         },
     );
@@ -237,48 +229,26 @@ fn killed_at_every_step_of_a_deletion_it_is_there_or_not() {
     const SIZE: u64 = 50_000;
     let mut server = Server::demo();
     let bystander = Upload::fresh(SIZE).downloads(0).to(&server);
-    let mut victim: Option<Uploaded> = None;
-    let deleted = std::cell::RefCell::new(None);
     let kills = at_every_step(
         &mut server,
-        "signal=SIGKILL",
-        |server| {
-            let left = server.api("GET", "/api/files/list", &[]).json();
-            let left = left
-                .as_array()
-                .unwrap()
-                .iter()
-                .find(|f| f["Id"] != bystander.id.as_str())
-                .cloned();
-            let id = match left {
-                Some(file) => file["Id"].as_str().unwrap().to_owned(),
-                None => return true,
-            };
+        |server| Upload::fresh(SIZE).downloads(0).to(server),
+        |server, victim| {
             let key = format!("apikey: {}", server.key);
-            let reply = support::fetch(
-                server.address,
-                "DELETE",
-                &format!("/api/files/delete?id={id}"),
-                &[&key],
-            );
-            let done = reply.is_ok_and(|r| r.status() == 200);
-            *deleted.borrow_mut() = Some((id, done));
-            done
+            let target = format!("/api/files/delete?id={}", victim.id);
+            let reply = support::fetch(server.address, "DELETE", &target, &[&key]);
+            reply.is_ok_and(|r| r.status() == 200)
         },
-        |server, _| {
-            if let Some((id, true)) = deleted.borrow_mut().take() {
-                let after = server.api("GET", &format!("/api/files/list/{id}"), &[]);
-                assert_eq!(after.status(), 404, "an acknowledged deletion came back");
-            }
-            let listed = listed_files_are_whole(server, &[&bystander], SIZE);
-            swept(server, listed);
-            if listed == 1 {
-                victim = Some(Upload::fresh(SIZE).downloads(0).to(server));
-            }
+        |server, victim, acknowledged| {
+            let left = ids(server);
+            let there = left.contains(&victim.id);
+            assert!(
+                !(acknowledged && there),
+                "an acknowledged deletion came back"
+            );
+            assert_eq!(server.delivers(&victim), there);
+            let listed = listed_files_are_whole(server, &[&bystander, &victim], SIZE);
             assert!(server.delivers(&bystander));
-            if let Some(file) = &victim {
-                assert!(server.delivers(file));
-            }
+            swept(server, listed);
         },
     );
     eprintln!("killed at {kills} points of a deletion");
@@ -304,9 +274,10 @@ fn when_the_disk_fails_to_sync_the_client_hears_it_and_the_restart_is_consistent
             };
             let upload = Upload::fresh(100_000).downloads(0);
             let reply = upload.attempt(&server);
-            let ended = server.ends_within(Duration::from_secs(10));
-            drop(injector);
             let met = !reply.as_ref().is_ok_and(|r| r.status() == 200);
+            let wait = if met { 10_000 } else { 100 };
+            let ended = server.ends_within(Duration::from_millis(wait));
+            drop(injector);
             let Ok(reply) = reply else {
                 panic!("fdatasync {n} (database: {only_database}): no answer; ended: {ended:?}");
             };
@@ -335,19 +306,15 @@ fn a_full_disk_refuses_uploads_and_nothing_else() {
         eprintln!("LEFT OUT: a full disk: a small tmpfs cannot be mounted here");
         return;
     };
-    let settings = format!(
-        "listen = \"{{listen}}\"\ndata_dir = \"{}/data\"\nmin_free_space = \"1 MiB\"\ncredentials_file = \"{{dir}}.credentials\"\n",
-        disk.path().display()
-    );
-    let mut server = Server::launched(Launch::with_settings(&settings));
-    server.key = credential(&server, "api_key");
+    let data = disk.path().join("data");
+    let launch = Launch::with_settings("min_free_space = \"1 MiB\"\n").keeping_data_in(&data);
+    let server = Server::launched(launch);
     let kept = Upload::fresh(4 << 20).downloads(0).to(&server);
     // Declared too large: refused at once. Not declared: refused when it is full.
     for upload in [Upload::fresh(60 << 20), Upload::fresh(60 << 20).chunked()] {
         let reply = upload.attempt(&server).unwrap();
         assert_eq!(reply.status(), 507, "{}", reply.text());
         assert!(reply.text().contains("space"), "{}", reply.text());
-        let data = disk.path().join("data");
         assert!(within(Duration::from_secs(5), || Blobs::in_dir(&data)
             .incoming
             .is_empty()));
@@ -367,14 +334,6 @@ fn a_full_disk_refuses_uploads_and_nothing_else() {
         server.delivers(&again),
         "space that was freed is used again"
     );
-}
-
-/// What a first start of `serve` wrote down.
-fn credential(server: &Server, name: &str) -> String {
-    let path = format!("{}.credentials", server.dir.display());
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
-    let table: toml::Table = text.parse().unwrap();
-    table[name].as_str().unwrap().to_owned()
 }
 
 /// A file system in memory that is full soon.

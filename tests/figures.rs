@@ -281,9 +281,7 @@ fn a_plain_download_costs_little_more_than_sendfile() {
         return;
     }
     let _turn = turn();
-    let server = Server::launched(Launch::with_settings(
-        "listen = \"{listen}\"\ndata_dir = \"{dir}\"\nencryption = \"none\"\n",
-    ));
+    let server = Server::launched(Launch::with_settings("encryption = \"none\"\n"));
     let file = Upload::fresh(SIZE).downloads(0).to(&server);
     let home = tempfile::tempdir_in(server.dir.parent().unwrap()).unwrap();
     let scratch = home.path().join("scratch");

@@ -21,8 +21,11 @@ pub struct Launch {
     /// A command that runs the program: `prlimit --nofile=64`.
     pub prefix: Vec<String>,
     pub environment: Vec<(String, String)>,
-    /// Settings for `serve --config`, instead of `demo`.
+    /// Settings for `serve --config`, instead of `demo`; where it listens and keeps its data is
+    /// added.
     pub settings: Option<String>,
+    /// Another place for the data.
+    pub data: Option<PathBuf>,
 }
 
 impl Launch {
@@ -38,6 +41,12 @@ impl Launch {
             settings: Some(settings.to_owned()),
             ..Self::default()
         }
+    }
+
+    /// Keeps the data in `dir`, which outlives the server.
+    pub fn keeping_data_in(mut self, dir: &Path) -> Self {
+        self.data = Some(dir.to_owned());
+        self
     }
 
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -81,7 +90,8 @@ impl Server {
     /// A fresh server, started in a certain way.
     pub fn launched(launch: Launch) -> Self {
         let home = Arc::new(tempfile::tempdir().unwrap());
-        let dir = home.path().join("data");
+        let dir = launch.data.clone();
+        let dir = dir.unwrap_or_else(|| home.path().join("data"));
         Self::start(home, dir, "127.0.0.1:0", launch)
     }
 
@@ -108,22 +118,22 @@ impl Server {
     ) -> Result<Self, String> {
         let mut words = launch.prefix.clone();
         words.extend(program());
-        let known = match &launch.settings {
-            Some(settings) => {
-                let known = serve_credentials(home, dir, launch);
-                let path = home.path().join("mayfly.toml");
-                std::fs::write(&path, settings_text(settings, dir, listen)).unwrap();
-                words.extend(["serve", "--config"].map(str::to_owned));
-                words.push(path.to_str().unwrap().to_owned());
-                Some(known)
-            }
-            None => {
-                words.extend(["demo", "--dir"].map(str::to_owned));
-                words.push(dir.to_str().unwrap().to_owned());
-                words.extend(["--listen", listen].map(str::to_owned));
-                None
-            }
-        };
+        let credentials = home.path().join("credentials.toml");
+        if let Some(settings) = &launch.settings {
+            let path = home.path().join("mayfly.toml");
+            let text = format!(
+                "listen = \"{listen}\"\ndata_dir = \"{}\"\ncredentials_file = \"{}\"\n{settings}",
+                dir.display(),
+                credentials.display()
+            );
+            std::fs::write(&path, text).unwrap();
+            words.extend(["serve", "--config"].map(str::to_owned));
+            words.push(path.to_str().unwrap().to_owned());
+        } else {
+            words.extend(["demo", "--dir"].map(str::to_owned));
+            words.push(dir.to_str().unwrap().to_owned());
+            words.extend(["--listen", listen].map(str::to_owned));
+        }
         let log = File::options()
             .create(true)
             .append(true)
@@ -147,11 +157,11 @@ impl Server {
                 let _ = send.send((Instant::now(), line));
             }
         });
-        let wanted: &[&str] = match known {
+        let wanted: &[&str] = match launch.settings {
             Some(_) => &["URL"],
             None => &["URL", "API_KEY", "ADMIN_USER", "ADMIN_PASSWORD"],
         };
-        let mut found: Vec<(String, String)> = known.into_iter().flatten().collect();
+        let mut found: Vec<(String, String)> = Vec::new();
         let mut last = began;
         while !wanted.iter().all(|w| found.iter().any(|(k, _)| k == w)) {
             let left = START.saturating_sub(began.elapsed());
@@ -170,6 +180,9 @@ impl Server {
                     ));
                 }
             }
+        }
+        if launch.settings.is_some() {
+            found.extend(written_down(&credentials));
         }
         let value = |name: &str| {
             let pair = found.iter().rev().find(|(k, _)| k == name);
@@ -235,9 +248,6 @@ impl Server {
         match Self::try_start(&home, &self.dir.clone(), &listen, &launch) {
             Ok(mut server) => {
                 std::mem::swap(self, &mut server);
-                if self.key.is_empty() {
-                    self.key.clone_from(&server.key);
-                }
             }
             Err(e) => panic!("{e}\n{}", log_of(&home)),
         }
@@ -265,6 +275,17 @@ impl Server {
 
     pub fn get(&self, path: &str) -> Reply {
         super::get(self.address, path, &[])
+    }
+
+    /// Whether strangers are told that the file is gone: at once, or as soon as the server knows
+    /// that the last download has arrived.
+    pub fn has_lost(&self, file: &Uploaded) -> bool {
+        let mut status = 0;
+        let gone = within(Duration::from_secs(10), || {
+            status = self.status_for_a_stranger(file);
+            status != 429
+        });
+        gone && status == 404
     }
 
     /// What somebody who was never here gets for the bytes of a file: only the status is read.
@@ -326,34 +347,16 @@ fn log_of(home: &TempDir) -> String {
     String::from_utf8_lossy(end).into_owned()
 }
 
-/// A data directory for `serve` gets its account from a first `demo`.
-fn serve_credentials(home: &Arc<TempDir>, dir: &Path, launch: &Launch) -> Vec<(String, String)> {
-    let kept = home.path().join("credentials");
-    if let Ok(text) = std::fs::read_to_string(&kept) {
-        let pairs = text.lines().filter_map(|l| l.split_once('='));
-        return pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-    }
-    let demo = Launch {
-        settings: None,
-        ..launch.clone()
-    };
-    let mut server = match Server::try_start(home, dir, "127.0.0.1:0", &demo) {
-        Ok(server) => server,
-        Err(e) => panic!("{e}\n{}", log_of(home)),
-    };
-    server.stop(Duration::from_secs(30));
-    let pairs = vec![
-        ("API_KEY".to_owned(), server.key.clone()),
-        ("ADMIN_USER".to_owned(), server.admin.0.clone()),
-        ("ADMIN_PASSWORD".to_owned(), server.admin.1.clone()),
+/// What a first start of `serve` wrote down, under the names that `demo` prints.
+fn written_down(credentials: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(credentials).unwrap();
+    let table: toml::Table = text.parse().unwrap();
+    let names = [
+        ("API_KEY", "api_key"),
+        ("ADMIN_USER", "user"),
+        ("ADMIN_PASSWORD", "password"),
     ];
-    let text: String = pairs.iter().map(|(k, v)| format!("{k}={v}\n")).collect();
-    std::fs::write(kept, text).unwrap();
-    pairs
-}
-
-fn settings_text(settings: &str, dir: &Path, listen: &str) -> String {
-    settings
-        .replace("{dir}", dir.to_str().unwrap())
-        .replace("{listen}", listen)
+    names
+        .map(|(printed, key)| (printed.to_owned(), table[key].as_str().unwrap().to_owned()))
+        .to_vec()
 }
