@@ -1,51 +1,54 @@
-//! To come.
+//! Serving: tiny_http behind the gate, and the workers that answer.
+//!
+//! A request passes the gate, tiny_http and one of three sets of workers. Small answers go back the
+//! same way; bodies of any size go between the worker and the client's socket. A handler that
+//! panics costs its client a 500 and nobody else anything.
 
+mod adapter;
+mod directory;
+mod workers;
+
+pub use crate::gate::Limits;
+
+use crate::gate::{Gate, Setup, Table};
 use crate::http::Handler;
+use adapter::Adapter;
+use directory::Directory;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
+use workers::{Passwords, Transfers};
 
-/// Limits and deadlines of serving. The defaults are those of the documentation.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Client connections in total.
-    pub connections: usize,
-    /// Client connections from one address (IPv6: one /64). Loopback and trusted proxies are exempt.
-    pub connections_per_address: usize,
-    /// Bodies in transfer at once, uploads and downloads together.
-    pub transfers: usize,
-    /// From the first byte of a head to its end.
-    pub head: Duration,
-    /// Between requests.
-    pub idle: Duration,
-    /// Without any byte of a body.
-    pub body_stall: Duration,
-    /// Fewest bytes of a body per second, averaged over a minute.
-    pub body_rate: u64,
-    /// Without any byte taken by the client.
-    pub write_stall: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 4096,
-            connections_per_address: 64,
-            transfers: 1024,
-            head: Duration::from_secs(10),
-            idle: Duration::from_secs(30),
-            body_stall: Duration::from_secs(30),
-            body_rate: 1024,
-            write_stall: Duration::from_secs(120),
-        }
-    }
-}
+/// Threads for small requests. As many as connections between gate and backend, so that no request
+/// waits inside tiny_http, whose queue has no limit.
+const CONTROL: usize = 8;
+/// Their stacks, in bytes: templates and JSON want some room.
+const CONTROL_STACK: usize = 1 << 20;
+/// The longest wait for transfers after the gate has cut them.
+const AFTER_CUT: Duration = Duration::from_secs(5);
 
 /// A running server.
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    gate: Option<Gate>,
+    /// Ends when the server is dropped, after the gate.
+    _backend: Backend,
+    transfers: Arc<Transfers>,
+    passwords: Arc<Passwords>,
+}
+
+/// tiny_http, its socket, and the threads that take its requests.
+struct Backend {
+    http: Arc<tiny_http::Server>,
+    stopping: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    /// Removed last: tiny_http connects to its own socket to stop.
+    _directory: Directory,
 }
 
 impl Server {
@@ -55,17 +58,116 @@ impl Server {
     /// # Errors
     /// What the operating system reports.
     pub fn start(
-        _listener: TcpListener,
-        _handler: Arc<dyn Handler>,
-        _limits: Limits,
-        _trusted: Vec<(IpAddr, u8)>,
+        listener: TcpListener,
+        handler: Arc<dyn Handler>,
+        limits: Limits,
+        trusted: Vec<(IpAddr, u8)>,
     ) -> io::Result<Self> {
-        todo!()
+        let address = listener.local_addr()?;
+        let directory = Directory::create()?;
+        let path = directory.socket();
+        let http = tiny_http::Server::from_listener(UnixListener::bind(&path)?, None)
+            .map_err(io::Error::other)?;
+        let table = Arc::new(Table::new());
+        let transfers = Arc::new(Transfers::new(limits.transfers));
+        let passwords = Arc::new(Passwords::start()?);
+        let mut backend = Backend {
+            http: Arc::new(http),
+            stopping: Arc::new(AtomicBool::new(false)),
+            threads: Vec::with_capacity(CONTROL),
+            _directory: directory,
+        };
+        let adapter = Arc::new(Adapter {
+            handler,
+            table: Arc::clone(&table),
+            transfers: Arc::clone(&transfers),
+            passwords: Arc::clone(&passwords),
+        });
+        for _ in 0..CONTROL {
+            let thread = backend.worker(Arc::clone(&adapter))?;
+            backend.threads.push(thread);
+        }
+        let gate = Gate::start(Setup {
+            listener,
+            limits: Arc::new(limits),
+            trusted,
+            backend: path,
+            backends: CONTROL,
+            table,
+        })?;
+        Ok(Self {
+            address,
+            gate: Some(gate),
+            _backend: backend,
+            transfers,
+            passwords,
+        })
+    }
+
+    /// Whether it accepts connections. False means that it has given up and must be replaced.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.gate.as_ref().is_some_and(Gate::is_alive)
     }
 
     /// Stops accepting at once, lets running requests end for up to `patience`, then cuts the rest.
     /// Returns how many were cut.
-    pub fn drain(self, _patience: Duration) -> usize {
-        todo!()
+    #[must_use]
+    pub fn drain(mut self, patience: Duration) -> usize {
+        self.stop(patience)
+    }
+
+    fn stop(&mut self, patience: Duration) -> usize {
+        let Some(gate) = self.gate.take() else {
+            return 0;
+        };
+        let cut = gate.drain(patience);
+        if !self.transfers.ended(AFTER_CUT) {
+            log::error!("some transfers did not end; they are left behind");
+        }
+        self.passwords.stop();
+        cut
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+impl Backend {
+    fn worker(&self, adapter: Arc<Adapter>) -> io::Result<JoinHandle<()>> {
+        let http = Arc::clone(&self.http);
+        let stopping = Arc::clone(&self.stopping);
+        std::thread::Builder::new()
+            .name("control".to_owned())
+            .stack_size(CONTROL_STACK)
+            .spawn(move || {
+                while !stopping.load(Ordering::Relaxed) {
+                    match http.recv() {
+                        Ok(request) => adapter.serve(request),
+                        // Its listener is gone; the connections that it has go on.
+                        Err(error) if !stopping.load(Ordering::Relaxed) => {
+                            log::error!("the backend accepts no more connections: {error}");
+                        }
+                        Err(_) => {}
+                    }
+                }
+            })
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        for _ in &self.threads {
+            self.http.unblock();
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("a control worker had panicked");
+            }
+        }
     }
 }

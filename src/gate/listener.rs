@@ -1,0 +1,330 @@
+//! The gate's thread: it accepts, keeps the caps, and outlives every lack of resources.
+
+use super::answer;
+use super::connection::{self, Service};
+use super::exchange::Table;
+use super::head::Refusal;
+use super::limits::{Census, Limits, Place};
+use super::peer::Trusted;
+use super::registry::Registry;
+use super::relay::Relay;
+use smol::channel::{Receiver, Sender, bounded};
+use smol::future::FutureExt;
+use smol::{Async, LocalExecutor, Timer};
+use std::cell::Cell;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The pause after an accept that failed for want of resources.
+const WANT: Duration = Duration::from_millis(50);
+/// Failures of accept, one after another, that no passing want explains.
+const HOPELESS: u32 = 100;
+/// Connections over the cap that are told so at once; others are closed without a word.
+const TURNED_AWAY: usize = 64;
+/// The longest wait for workers after their connections were cut.
+const AFTER_CUT: Duration = Duration::from_secs(5);
+/// The longest pause between two looks at the deadlines.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What a gate needs to start.
+pub(crate) struct Setup {
+    pub(crate) listener: TcpListener,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) trusted: Vec<(std::net::IpAddr, u8)>,
+    /// The backend's socket.
+    pub(crate) backend: PathBuf,
+    /// How many connections to it.
+    pub(crate) backends: usize,
+    pub(crate) table: Arc<Table>,
+}
+
+/// A running gate.
+pub(crate) struct Gate {
+    orders: Sender<Duration>,
+    thread: JoinHandle<usize>,
+    alive: Arc<AtomicBool>,
+}
+
+impl Gate {
+    /// Starts the thread; returns when it accepts connections.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    pub(crate) fn start(setup: Setup) -> io::Result<Self> {
+        let (orders, order) = bounded(1);
+        let (ready, started) = bounded(1);
+        let alive = Arc::new(AtomicBool::new(true));
+        let flag = Arc::clone(&alive);
+        let thread = std::thread::Builder::new()
+            .name("gate".to_owned())
+            .stack_size(512 * 1024)
+            .spawn(move || {
+                let _fallen = Fallen(&flag);
+                smol::block_on(run(setup, &order, &ready, &flag))
+            })?;
+        match started.recv_blocking() {
+            Ok(Ok(())) => Ok(Self {
+                orders,
+                thread,
+                alive,
+            }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::Error::other("the gate ended while it started")),
+        }
+    }
+
+    /// Whether it accepts connections.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::Relaxed)
+    }
+
+    /// Stops accepting at once, waits up to `patience` for running requests, cuts the rest, and
+    /// returns how many were cut.
+    pub(crate) fn drain(self, patience: Duration) -> usize {
+        let _ = self.orders.try_send(patience);
+        self.thread.join().unwrap_or_else(|_| {
+            log::error!("the gate panicked");
+            0
+        })
+    }
+}
+
+/// Says that the gate is gone, also after a panic.
+struct Fallen<'a>(&'a AtomicBool);
+
+impl Drop for Fallen<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+async fn run(
+    setup: Setup,
+    order: &Receiver<Duration>,
+    ready: &Sender<io::Result<()>>,
+    alive: &AtomicBool,
+) -> usize {
+    let opened = async {
+        let relay = Relay::open(&setup.backend, setup.backends).await?;
+        Ok((relay, Async::new(setup.listener)?))
+    };
+    let (relay, listener) = match opened.await {
+        Ok(opened) => opened,
+        Err(error) => {
+            let _ = ready.send(Err(error)).await;
+            return 0;
+        }
+    };
+    let tick = tick_of(&setup.limits);
+    let census = Census::new(
+        within_descriptors(setup.limits.connections),
+        setup.limits.connections_per_address,
+    );
+    let draining = Arc::new(AtomicBool::new(false));
+    let service = Rc::new(Service {
+        limits: setup.limits,
+        trusted: Trusted::new(setup.trusted),
+        table: setup.table,
+        draining: Arc::clone(&draining),
+        relay,
+        pending: Cell::new(0),
+    });
+    let registry = Rc::new(Registry::default());
+    let executor = LocalExecutor::new();
+    let _ = ready.send(Ok(())).await;
+
+    let ticker = async {
+        loop {
+            let now = Timer::after(tick).await;
+            registry.tick(now);
+        }
+    };
+    let repairs = async {
+        loop {
+            if let Err(error) = service.relay.repair().await {
+                log::error!("cannot reach the backend: {error}");
+                Timer::after(WANT * 10).await;
+            }
+        }
+    };
+    let serving = async {
+        let patience = {
+            let accepting = async {
+                accept_all(&listener, &executor, &service, &registry, &census).await;
+                alive.store(false, Ordering::Relaxed);
+                std::future::pending().await
+            };
+            accepting.or(order.recv()).await.unwrap_or(Duration::ZERO)
+        };
+        alive.store(false, Ordering::Relaxed);
+        drop(listener);
+        draining.store(true, Ordering::Relaxed);
+        registry.stop();
+        if emptied(&registry, patience).await {
+            return 0;
+        }
+        let count = registry.cut();
+        if !emptied(&registry, AFTER_CUT).await {
+            log::error!("requests did not end after their connections were cut");
+        }
+        count
+    };
+    executor.run(serving.or(ticker.or(repairs))).await
+}
+
+/// Waits until no connection is left, for at most `patience`.
+async fn emptied(registry: &Registry, patience: Duration) -> bool {
+    let deadline = Instant::now().checked_add(patience);
+    let mut pause = Duration::from_millis(1);
+    while !registry.is_empty() {
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return false;
+        }
+        Timer::after(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+    true
+}
+
+async fn accept_all<'a>(
+    listener: &Async<TcpListener>,
+    executor: &LocalExecutor<'a>,
+    service: &Rc<Service>,
+    registry: &Rc<Registry>,
+    census: &Rc<Census>,
+) {
+    let turned_away = Rc::new(Cell::new(0));
+    let mut failures = 0u32;
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                if failures > 0 {
+                    log::info!("accepting connections again");
+                    failures = 0;
+                }
+                admit(
+                    executor,
+                    service,
+                    registry,
+                    census,
+                    &turned_away,
+                    stream,
+                    address,
+                );
+            }
+            Err(error) if is_the_clients(&error) => {}
+            Err(error) => {
+                if failures == 0 {
+                    log::error!("cannot accept connections for now: {error}");
+                }
+                failures = failures.saturating_add(1);
+                if failures > HOPELESS && !is_a_want(&error) {
+                    log::error!("gave up accepting connections: {error}");
+                    return;
+                }
+                Timer::after(WANT).await;
+            }
+        }
+    }
+}
+
+/// Starts to serve a connection, or turns it away.
+fn admit(
+    executor: &LocalExecutor<'_>,
+    service: &Rc<Service>,
+    registry: &Rc<Registry>,
+    census: &Rc<Census>,
+    turned_away: &Rc<Cell<usize>>,
+    stream: Async<TcpStream>,
+    address: SocketAddr,
+) {
+    // Small answers must not wait for the acknowledgement of earlier ones.
+    let _ = stream.get_ref().set_nodelay(true);
+    let client = Arc::new(stream);
+    let peer = address.ip().to_canonical();
+    let exempt = peer.is_loopback() || service.trusted.contains(peer);
+    let listed = registry.list(Arc::clone(&client));
+    let Some(place) = census.admit(peer, exempt) else {
+        if turned_away.get() < TURNED_AWAY {
+            turned_away.set(turned_away.get() + 1);
+            let turned_away = Rc::clone(turned_away);
+            executor
+                .spawn(async move {
+                    turn_away(&listed.entry).await;
+                    turned_away.set(turned_away.get() - 1);
+                })
+                .detach();
+        }
+        return;
+    };
+    let service = Rc::clone(service);
+    executor
+        .spawn(async move {
+            let _place: Place = place;
+            let serving = connection::serve(&service, listed, peer);
+            if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
+                log::error!("serving a connection panicked; it was closed");
+            }
+        })
+        .detach();
+}
+
+async fn turn_away(entry: &super::registry::Entry) {
+    entry.phase.set(super::registry::Phase::Lingering);
+    let refusal = Refusal {
+        status: 503,
+        why: "there are too many connections",
+    };
+    // A fresh connection takes this much at once, or is not worth more.
+    let _ = io::Write::write(&mut entry.client.get_ref(), &answer::refusal(refusal));
+    connection::linger(entry).await;
+}
+
+/// Whether accept failed because of the one connection that it was about.
+fn is_the_clients(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::CONNABORTED | Errno::CONNRESET | Errno::INTR | Errno::PROTO | Errno::PERM)
+    )
+}
+
+/// Whether accept failed for want of something that others may give back.
+fn is_a_want(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC)
+    )
+}
+
+/// Deadlines may be late by this much.
+fn tick_of(limits: &Limits) -> Duration {
+    [limits.head, limits.idle, limits.write_stall]
+        .into_iter()
+        .fold(TICK * 4, Duration::min)
+        .div_f32(4.0)
+        .clamp(Duration::from_millis(2), TICK)
+}
+
+/// As many connections as there can be descriptors for, leaving some for everything else.
+fn within_descriptors(connections: usize) -> usize {
+    use rustix::process::{Resource, getrlimit};
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let reserve = 56 + most / 8;
+    let fit = most.saturating_sub(reserve).max(4);
+    if fit < connections {
+        log::warn!(
+            "the limit of open files allows {fit} connections instead of {connections}; raise LimitNOFILE"
+        );
+    }
+    fit.min(connections)
+}

@@ -1,0 +1,81 @@
+//! The client's socket, as workers use it: never blocking longer than a deadline says.
+//!
+//! The socket is non-blocking and belongs to the gate's event loop between requests; while a
+//! worker holds the exchange, the loop leaves it alone, and the worker waits with `poll(2)`.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use smol::Async;
+use std::io::{self, ErrorKind, Read};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The socket of one client.
+pub(super) type Client = Arc<Async<TcpStream>>;
+
+/// Waits until one of `flags` holds, an error or a hang-up included, for at most `limit`. Returns
+/// what holds; empty after `limit`.
+pub(super) fn wait(client: &Client, flags: PollFlags, limit: Duration) -> io::Result<PollFlags> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // A time that does not fit is as good as for ever.
+        let timeout = Timespec::try_from(left).ok();
+        let mut sockets = [PollFd::new(client.get_ref(), flags)];
+        match poll(&mut sockets, timeout.as_ref()) {
+            Ok(_) => return Ok(sockets[0].revents()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Runs `operation` until it does not block any more; `TimedOut` when the socket was not ready for
+/// `flags` during `stall`.
+pub(super) fn ready<T>(
+    client: &Client,
+    flags: PollFlags,
+    stall: Duration,
+    mut operation: impl FnMut(&TcpStream) -> io::Result<T>,
+) -> io::Result<T> {
+    loop {
+        match operation(client.get_ref()) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                if wait(client, flags, stall)?.is_empty() {
+                    return Err(ErrorKind::TimedOut.into());
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Reads what is there, or waits for it.
+pub(super) fn read(client: &Client, out: &mut [u8], stall: Duration) -> io::Result<usize> {
+    ready(client, PollFlags::IN, stall, |mut socket| socket.read(out))
+}
+
+/// Writes all of `bytes`; with `more`, the system may wait for what follows before it sends.
+/// `sent` counts what the system has taken, also when this fails.
+pub(super) fn write_all(
+    client: &Client,
+    mut bytes: &[u8],
+    more: bool,
+    stall: Duration,
+    sent: &mut u64,
+) -> io::Result<()> {
+    use rustix::net::{SendFlags, send};
+    let flags = match more {
+        true => SendFlags::NOSIGNAL | SendFlags::MORE,
+        false => SendFlags::NOSIGNAL,
+    };
+    while !bytes.is_empty() {
+        let count = ready(client, PollFlags::OUT, stall, |socket| {
+            Ok(send(socket, bytes, flags)?)
+        })?;
+        *sent += count as u64;
+        bytes = bytes.get(count..).unwrap_or_default();
+    }
+    Ok(())
+}

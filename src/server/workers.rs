@@ -1,0 +1,225 @@
+//! The workers for what takes long: a thread for each transfer, one thread for passwords.
+//!
+//! Both are bounded, and a full set refuses at once instead of letting requests wait.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The stack of a transfer, in bytes. Only what it touches costs memory, and that is far less; the
+/// rest is room for builds without optimisation.
+const TRANSFER_STACK: usize = 512 * 1024;
+/// Password checks that may wait.
+const QUEUE: usize = 8;
+
+/// Work for a thread.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
+
+/// The transfers that run.
+pub(super) struct Transfers {
+    most: usize,
+    running: Arc<Running>,
+}
+
+#[derive(Default)]
+struct Running {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Running {
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One transfer that runs; dropping it ends it.
+struct Run(Arc<Running>);
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        *self.0.lock() -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Transfers {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            running: Arc::default(),
+        }
+    }
+
+    /// Runs what `job` makes of `subject` in a thread of its own. Gives `subject` back when there
+    /// are as many transfers as may be, or no thread can be had.
+    pub(super) fn start<T: Send + 'static>(
+        &self,
+        subject: T,
+        job: impl FnOnce(T) + Send + 'static,
+    ) -> Result<(), T> {
+        let run = {
+            let mut count = self.running.lock();
+            if *count >= self.most {
+                return Err(subject);
+            }
+            *count += 1;
+            Run(Arc::clone(&self.running))
+        };
+        // The subject must come back when the thread cannot start, so it is handed over apart.
+        let (hand, take) = sync_channel(1);
+        let spawned = std::thread::Builder::new()
+            .name("transfer".to_owned())
+            .stack_size(TRANSFER_STACK)
+            .spawn(move || {
+                let _run = run;
+                if let Ok(subject) = take.recv() {
+                    barrier(|| job(subject));
+                }
+            });
+        match spawned {
+            Ok(_) => hand.send(subject).map_err(|unsent| unsent.0),
+            Err(error) => {
+                log::error!("cannot start a thread for a transfer: {error}");
+                Err(subject)
+            }
+        }
+    }
+
+    /// Waits until no transfer runs, for at most `patience`. Whether that came true.
+    pub(super) fn ended(&self, patience: Duration) -> bool {
+        let (count, _) = self
+            .running
+            .changed
+            .wait_timeout_while(self.running.lock(), patience, |count| *count > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        *count == 0
+    }
+}
+
+/// The thread that checks passwords, and its queue.
+pub(super) struct Passwords {
+    queue: Mutex<Option<SyncSender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Passwords {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    pub(super) fn start() -> io::Result<Self> {
+        let (queue, jobs): (_, Receiver<Job>) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("password".to_owned())
+            .stack_size(TRANSFER_STACK)
+            .spawn(move || {
+                for job in jobs {
+                    barrier(job);
+                }
+            })?;
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Queues what `job` makes of `subject`. Gives `subject` back when the queue is full.
+    pub(super) fn queue<T: Send + 'static>(
+        &self,
+        subject: T,
+        job: impl FnOnce(T) + Send + 'static,
+    ) -> Result<(), T> {
+        let slot = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(queue) = slot.as_ref() else {
+            return Err(subject);
+        };
+        let (hand, take) = sync_channel(1);
+        let queued = queue.try_send(Box::new(move || {
+            if let Ok(subject) = take.recv() {
+                job(subject);
+            }
+        }));
+        match queued {
+            Ok(()) => hand.send(subject).map_err(|unsent| unsent.0),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(subject),
+        }
+    }
+
+    /// Ends the thread after the checks that wait.
+    pub(super) fn stop(&self) {
+        drop(
+            self.queue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            log::error!("the password worker had panicked");
+        }
+    }
+}
+
+/// Runs `job`; a panic ends it and nothing else.
+fn barrier(job: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(job)).is_err() {
+        log::error!("a worker panicked and goes on");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_full_set_gives_the_work_back() {
+        let transfers = Transfers::new(1);
+        let (release, hold) = channel::<()>();
+        assert_eq!(transfers.start(1, move |_| _ = hold.recv()), Ok(()));
+        assert_eq!(transfers.start(2, |_| ()), Err(2));
+        assert!(!transfers.ended(Duration::ZERO));
+        drop(release);
+        assert!(transfers.ended(Duration::from_secs(5)));
+        assert_eq!(transfers.start(3, |_| ()), Ok(()));
+    }
+
+    #[test]
+    fn a_panic_gives_the_place_back() {
+        let transfers = Transfers::new(1);
+        assert_eq!(transfers.start((), |()| panic!("on purpose")), Ok(()));
+        assert!(transfers.ended(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn password_checks_wait_in_a_short_queue() {
+        let passwords = Passwords::start().unwrap();
+        let (release, hold) = channel::<()>();
+        let (began, begun) = channel();
+        let job = move |()| {
+            began.send(()).unwrap();
+            let _ = hold.recv();
+        };
+        assert_eq!(passwords.queue((), job), Ok(()));
+        begun.recv().unwrap();
+        let (done, count) = channel();
+        for n in 0..QUEUE {
+            let done = done.clone();
+            assert_eq!(passwords.queue(n, move |n| done.send(n).unwrap()), Ok(()));
+        }
+        assert_eq!(passwords.queue(99, |_| ()), Err(99));
+        drop(release);
+        passwords.stop();
+        drop(done);
+        assert_eq!(count.iter().count(), QUEUE);
+        assert_eq!(passwords.queue(100, |_| ()), Err(100));
+    }
+}
