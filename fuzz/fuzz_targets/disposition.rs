@@ -10,9 +10,8 @@ fuzz_target!(|name: &str| {
     let value = Disposition::Attachment.with_name(name);
     assert!(value.bytes().all(|b| (0x20..0x7f).contains(&b)));
     let parameters = value.strip_prefix("attachment").expect("its kind");
-    let body = format!(
-        "--b0\r\nContent-Disposition: form-data; name=f{parameters}\r\n\r\n\r\n--b0--"
-    );
+    let body =
+        format!("--b0\r\nContent-Disposition: form-data; name=f{parameters}\r\n\r\n\r\n--b0--");
     let mut input = body.as_bytes();
     let mut form = Multipart::new("multipart/form-data; boundary=b0", &mut input).expect("valid");
     // A longer name does not fit the header of a part.

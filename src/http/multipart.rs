@@ -208,7 +208,6 @@ impl<'a> Multipart<'a> {
         loop {
             let (have, needle) = (self.buffered(), self.delimiter.needle());
             if have.starts_with(needle) {
-                self.at_delimiter = true;
                 return Ok(());
             }
             if !needle.starts_with(have) {
