@@ -2,6 +2,7 @@
 //! what it sealed opens here, what is sealed here is what it sealed, and nothing else opens.
 
 use mayfly::model::{BlobId, Secret};
+use mayfly::pipeline::seal::keys::{self, Purpose};
 use mayfly::pipeline::seal::{Cipher, HEADER, Header, open_all, plaintext_len, seal_all};
 use mayfly::pipeline::{Output, SendError, Source};
 use mayfly::store::{MemoryStore, Stage, Store};
@@ -14,6 +15,16 @@ use std::io;
 struct Vectors {
     valid: Vec<Valid>,
     invalid: Vec<Invalid>,
+    wraps: Vec<Wrap>,
+}
+
+#[derive(Deserialize)]
+struct Wrap {
+    purpose: String,
+    secrets: Vec<String>,
+    context: String,
+    plaintext: String,
+    wrapped: String,
 }
 
 #[derive(Deserialize)]
@@ -169,6 +180,38 @@ fn invalid_vectors_are_errors_and_let_only_authentic_bytes_out() {
                 whole.starts_with(&sent) && sent.len() < whole.len().max(1),
                 "{}",
                 vector.name
+            );
+        }
+    }
+}
+
+#[test]
+fn wraps_open() {
+    let vectors = vectors();
+    let purposes = [
+        Purpose::ContentByLink,
+        Purpose::ContentByHotlink,
+        Purpose::ContentByPlaintext,
+        Purpose::LinkByOwner,
+        Purpose::Label,
+        Purpose::AccountByApiKey,
+        Purpose::AccountByPassword,
+        Purpose::AccountByMaster,
+        Purpose::Cookie,
+    ];
+    assert_eq!(vectors.wraps.len(), 2 * purposes.len());
+    for vector in &vectors.wraps {
+        let secrets: Vec<Vec<u8>> = vector.secrets.iter().map(|s| unhex(s)).collect();
+        let secrets: Vec<&[u8]> = secrets.iter().map(Vec::as_slice).collect();
+        for purpose in purposes {
+            let (context, wrapped) = (unhex(&vector.context), unhex(&vector.wrapped));
+            let opened = keys::unwrap(purpose, &secrets, &context, &wrapped);
+            let expected = format!("{purpose:?}") == vector.purpose;
+            assert_eq!(
+                opened.map(|p| p.to_vec()),
+                expected.then(|| vector.plaintext.clone().into_bytes()),
+                "{} as {purpose:?}",
+                vector.purpose
             );
         }
     }

@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use mayfly::model::Secret;
-use mayfly::pipeline::seal::{HEADER, Header, open_all, plaintext_len, seal_all, stored_len};
+use mayfly::pipeline::seal::{Cipher, HEADER, Header, open_all, plaintext_len, seal_all, stored_len};
 
 fuzz_target!(|bytes: &[u8]| {
     let key = Secret::new([0x42; 32]);
@@ -20,14 +20,14 @@ fuzz_target!(|bytes: &[u8]| {
     }
 
     // The same bytes as plaintext: what seals opens, and one changed byte does not.
-    let Some((choice, plaintext)) = bytes.split_last_chunk::<4>() else {
+    let Some((plaintext, choice)) = bytes.split_last_chunk::<4>() else {
         return;
     };
     let choice = u32::from_be_bytes(*choice);
     let cipher = if choice & 1 == 0 {
-        mayfly::pipeline::seal::Cipher::Aes256Gcm
+        Cipher::Aes256Gcm
     } else {
-        mayfly::pipeline::seal::Cipher::ChaCha20Poly1305
+        Cipher::ChaCha20Poly1305
     };
     let header = Header {
         cipher,

@@ -2,10 +2,14 @@
 //!
 //! A segment can be sealed only when it is known whether another follows. So there are two halves
 //! of a buffer: while one waits, full, the other is read into; then the first is sealed where it
-//! stands and written with one call. No byte is moved between the read and the write.
+//! stands and written with one call.
+//!
+//! Writes end at whole pages of the file, because the kernel handles those with a third less work;
+//! sealed segments do not. So the bytes behind the last whole page, less than 4 KiB, are moved in
+//! front of the other half. Nothing else is moved between the read and the write.
 
 use super::buffer::{Buffer, Share};
-use super::seal::{Cipher, Header, MAX_PLAINTEXT, SEGMENT, Sealer, TAG};
+use super::seal::{Cipher, Header, MAX_PLAINTEXT, SEGMENT, SealError, Sealer, TAG};
 use crate::model::Secret;
 use crate::store::{Stage, StoreError};
 use ring::digest;
@@ -90,14 +94,19 @@ pub fn receive(
         stored += bytes.len() as u64;
         stage.write(bytes).map_err(IntakeError::Store)
     };
-    let (mut sealer, tag, limit) = match layout {
+    let (header, tag, limit) = match layout {
         Layout::Plain => (None, 0, limit),
-        Layout::Sealed { cipher, key } => {
-            let header = Header::draw(*cipher);
-            write(&header.to_bytes())?;
-            let sealer = Sealer::new(key, &header);
-            (Some(sealer), TAG, limit.min(MAX_PLAINTEXT))
+        Layout::Sealed { cipher, .. } => {
+            (Some(Header::draw(*cipher)), TAG, limit.min(MAX_PLAINTEXT))
         }
+    };
+    let mut current = Half::new(share.segments_in(), tag);
+    let mut sealer = match (layout, header) {
+        (Layout::Sealed { key, .. }, Some(header)) => {
+            current.precede(&header.to_bytes());
+            Some(Sealer::new(key, &header))
+        }
+        _ => None,
     };
     let mut reader = Reader {
         input,
@@ -105,7 +114,6 @@ pub fn receive(
         size: 0,
         limit,
     };
-    let mut current = Half::new(share.segments_in(), tag);
     let mut next = None;
     reader.fill(&mut current)?;
     loop {
@@ -116,16 +124,23 @@ pub fn receive(
             reader.fill(next)?;
             last = next.filled == 0;
         }
-        let bytes = match &mut sealer {
-            None => current.plain(),
-            Some(sealer) => current.seal(sealer, last).map_err(|_| reader.too_large())?,
-        };
-        if !bytes.is_empty() {
-            write(bytes)?;
+        if let Some(sealer) = &mut sealer {
+            current.seal(sealer, last).map_err(|_| reader.too_large())?;
         }
+        let bytes = current.finished();
         match &mut next {
-            Some(next) if !last => std::mem::swap(&mut current, next),
-            _ => break,
+            Some(next) if !last => {
+                let (pages, rest) = bytes.split_at(bytes.len() - bytes.len() % PAGE);
+                write(pages)?;
+                next.precede(rest);
+                std::mem::swap(&mut current, next);
+            }
+            _ => {
+                if !bytes.is_empty() {
+                    write(bytes)?;
+                }
+                break;
+            }
         }
     }
     let mut sha256 = [0; 32];
@@ -155,11 +170,12 @@ impl Reader<'_> {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(IntakeError::Input(e)),
             };
+            // First of all, so that whatever was read is wiped.
+            half.take(n, |part| self.hash.update(part));
             self.size = self.size.saturating_add(n as u64);
             if self.size > self.limit {
                 return Err(self.too_large());
             }
-            half.take(n, |part| self.hash.update(part));
         }
         Ok(())
     }
@@ -172,11 +188,16 @@ impl Reader<'_> {
 /// Most slots of a half that one read fills.
 const SLOTS_PER_READ: usize = 4;
 
-/// Some segments, each in a slot that has room for its tag.
+/// Writes end at a multiple of this, except the last.
+const PAGE: usize = 4096;
+
+/// Room for what precedes, then some segments, each in a slot that has room for its tag.
 struct Half {
     buffer: Buffer,
     slots: usize,
     tag: usize,
+    /// Sealed bytes that are to be written first; they end where the first slot begins.
+    preceding: usize,
     /// Bytes of plaintext, from the first slot on.
     filled: usize,
 }
@@ -184,11 +205,18 @@ struct Half {
 impl Half {
     fn new(slots: usize, tag: usize) -> Self {
         Self {
-            buffer: Buffer::new(slots * (SEGMENT + tag)),
+            buffer: Buffer::new(PAGE + slots * (SEGMENT + tag)),
             slots,
             tag,
+            preceding: 0,
             filled: 0,
         }
+    }
+
+    /// Puts less than a page before the first segment.
+    fn precede(&mut self, bytes: &[u8]) {
+        self.preceding = bytes.len();
+        self.buffer.first(PAGE)[PAGE - bytes.len()..].copy_from_slice(bytes);
     }
 
     fn is_full(&self) -> bool {
@@ -198,9 +226,7 @@ impl Half {
     /// The room that is left, slot by slot.
     fn room(&mut self) -> [IoSliceMut<'_>; SLOTS_PER_READ] {
         let mut offset = self.filled % SEGMENT;
-        let mut slots = self
-            .buffer
-            .all()
+        let mut slots = self.buffer.all()[PAGE..]
             .chunks_exact_mut(SEGMENT + self.tag)
             .skip(self.filled / SEGMENT);
         std::array::from_fn(|_| {
@@ -217,26 +243,33 @@ impl Half {
         while self.filled < end {
             let offset = self.filled % SEGMENT;
             let part = (end - self.filled).min(SEGMENT - offset);
-            let start = self.filled / SEGMENT * (SEGMENT + self.tag) + offset;
+            let start = PAGE + self.filled / SEGMENT * (SEGMENT + self.tag) + offset;
             show(&self.buffer.first(start + part)[start..]);
             self.filled += part;
         }
     }
 
-    fn plain(&mut self) -> &[u8] {
-        self.buffer.first(self.filled)
-    }
-
     /// Seals all segments where they stand; `last`: none follows.
-    fn seal(&mut self, sealer: &mut Sealer, last: bool) -> Result<&[u8], super::seal::SealError> {
-        let segments = self.filled.div_ceil(SEGMENT).max(1);
-        let bytes = self.buffer.first(self.filled + segments * self.tag);
+    fn seal(&mut self, sealer: &mut Sealer, last: bool) -> Result<(), SealError> {
+        let length = self.length();
+        let bytes = &mut self.buffer.first(PAGE + length)[PAGE..];
         let mut slots = bytes.chunks_mut(SEGMENT + self.tag).peekable();
         while let Some(slot) = slots.next() {
             let (segment, tag) = slot.split_at_mut(slot.len() - self.tag);
             tag.copy_from_slice(&sealer.seal(segment, last && slots.peek().is_none())?);
         }
-        Ok(bytes)
+        Ok(())
+    }
+
+    /// What is to be written, once it is sealed.
+    fn finished(&mut self) -> &[u8] {
+        let length = self.length();
+        &self.buffer.first(PAGE + length)[PAGE - self.preceding..]
+    }
+
+    /// Bytes of the segments and their tags. Even without any byte there is one segment, sealed.
+    fn length(&self) -> usize {
+        self.filled + self.filled.div_ceil(SEGMENT).max(1) * self.tag
     }
 }
 

@@ -13,12 +13,13 @@ use crate::model::BlobId;
 /// # Panics
 /// When the store breaks the contract.
 pub fn check(make: &dyn Fn() -> Box<dyn Store>) {
-    let parts: [fn(&dyn Store); 10] = [
+    let parts: [fn(&dyn Store); 11] = [
         what_is_committed_can_be_read_at_any_offset,
         reading_beyond_the_end_is_an_error,
         nothing_is_visible_before_the_commit,
         a_dropped_stage_leaves_nothing,
         a_name_that_is_taken_is_not_replaced,
+        of_many_who_take_a_name_at_once_one_gets_it,
         deletion_may_be_repeated,
         an_open_blob_survives_its_deletion,
         listing_goes_through_all_names_in_order,
@@ -121,6 +122,32 @@ fn a_name_that_is_taken_is_not_replaced(store: &dyn Store) {
     stage.write(b"second").unwrap();
     assert!(matches!(stage.commit(&id(1, 1)), Err(StoreError::Exists)));
     assert_eq!(get(store, &id(1, 1)), b"first");
+    assert_eq!(store.sweep_staged().unwrap(), 0);
+}
+
+fn of_many_who_take_a_name_at_once_one_gets_it(store: &dyn Store) {
+    for round in 0..8 {
+        let name = id(round, 0);
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..4u8)
+                .map(|n| {
+                    let mut stage = store.stage(None).unwrap();
+                    scope.spawn(move || {
+                        stage.write(&[n; 100]).unwrap();
+                        stage.commit(&name)
+                    })
+                })
+                .collect();
+            writers.into_iter().map(|w| w.join().unwrap()).collect()
+        });
+        let winners: Vec<_> = (0..4u8)
+            .filter(|n| results[usize::from(*n)].is_ok())
+            .collect();
+        assert_eq!(winners.len(), 1);
+        let losers = results.iter().filter_map(|r| r.as_ref().err());
+        losers.for_each(|e| assert!(matches!(e, StoreError::Exists), "{e}"));
+        assert_eq!(get(store, &name), [winners[0]; 100]);
+    }
     assert_eq!(store.sweep_staged().unwrap(), 0);
 }
 

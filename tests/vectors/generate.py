@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes sealed.json: test vectors of the sealed format, version 1.
+"""Writes sealed.json: test vectors of the sealed format and of wraps, version 1.
 
-A second implementation of the format, written from its description in
-src/pipeline/seal/mod.rs on top of the Python package `cryptography`. Run it
+A second implementation of both, written from their descriptions in
+src/pipeline/seal/mod.rs and src/pipeline/seal/keys.rs on top of the Python package `cryptography`. Run it
 from this directory; the result is the same each time. Vectors are kept for
 ever: new ones may be added, none may change.
 """
@@ -211,12 +211,44 @@ for cipher in CIPHERS:
     bad("header not authenticated", [h1, b1.seal(0, 1, p1, aad=b"")], one)
     bad("key of another purpose", [h1, b1.seal(0, 1, p1, info=b"mayfly/1/wrap/label")], one)
 
+WRAPS = [
+    ("ContentByLink", "content-by-link"),
+    ("ContentByHotlink", "content-by-hotlink"),
+    ("ContentByPlaintext", "content-by-plaintext"),
+    ("LinkByOwner", "link-by-owner"),
+    ("Label", "label"),
+    ("AccountByApiKey", "account-by-api-key"),
+    ("AccountByPassword", "account-by-password"),
+    ("AccountByMaster", "account-by-master"),
+    ("Cookie", "cookie"),
+]
+
+wraps = []
+for purpose, label in WRAPS:
+    for secrets in ([draw(label, 32)], [b"0123456789abcdefABCDEF", draw(label, 32)]):
+        salt = draw(f"{label} {len(secrets)} salt", 16)
+        context, text = draw(label + " context", 9), f"what {label} wraps".encode()
+        material = b"".join(struct.pack(">Q", len(s)) + s for s in secrets)
+        info = b"mayfly/1/wrap/" + label.encode()
+        key = HKDF(algorithm=hashes.SHA256(), length=32, salt=salt, info=info).derive(material)
+        sealed = ChaCha20Poly1305(key).encrypt(bytes(12), text, context)
+        wraps.append(
+            {
+                "purpose": purpose,
+                "secrets": [s.hex() for s in secrets],
+                "context": context.hex(),
+                "plaintext": text.decode(),
+                "wrapped": (salt + sealed).hex(),
+            }
+        )
+
 with open("sealed.json", "w", encoding="ascii") as file:
     words = {
         "format": "mayfly sealed blob, version 1; see src/pipeline/seal/mod.rs",
         "plaintext": "byte i is (167 * i + floor(i / 256)) mod 256",
         "valid": valid,
         "invalid": invalid,
+        "wraps": wraps,
     }
     json.dump(words, file, indent=1)
     file.write("\n")

@@ -218,3 +218,6 @@ fn digest_bytes(digest: &digest::Digest) -> [u8; 32] {
     bytes.copy_from_slice(digest.as_ref());
     bytes
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,6 +148,7 @@ impl Store for DiskStore {
             Err(StoreError::NotFound) => return Ok(()),
             Err(e) => return Err(e),
         };
+        // Not made durable: after a power cut the file may be back, as an orphan for the sweep.
         match rustix::fs::unlinkat(shard, id.to_hex(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(e) => Err(unavailable(e)),

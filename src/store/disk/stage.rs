@@ -242,6 +242,52 @@ mod tests {
     }
 
     #[test]
+    fn a_promise_counts_until_its_bytes_are_written_or_it_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::store::DiskStore::open(dir.path(), 0).unwrap();
+        let place = &store.place;
+        // As on a file system that sets nothing aside.
+        let promise = |length| {
+            let mut stage = DiskStage::new(place, format!("{length}"), Some(0)).unwrap();
+            (stage.expected, stage.granted, stage.promised) = (length, length, length);
+            *place.promised() += length;
+            stage
+        };
+        let (mut one, two) = (promise(1000), promise(70));
+        one.write(&[0; 300]).unwrap();
+        assert_eq!(*place.promised(), 770);
+        one.write(&[0; 1700]).unwrap();
+        assert_eq!(*place.promised(), 70);
+        Box::new(one).commit(&BlobId([1; 16])).unwrap();
+        drop(two);
+        assert_eq!(*place.promised(), 0);
+        drop(promise(5));
+        assert_eq!(*place.promised(), 0);
+    }
+
+    #[test]
+    fn after_a_sync_that_failed_nothing_is_removed_and_a_full_medium_is_cleaned_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::store::DiskStore::open(dir.path(), 0).unwrap();
+        let left = || {
+            std::fs::read_dir(dir.path().join("incoming"))
+                .unwrap()
+                .count()
+        };
+        for (error, full, remaining) in [
+            (Errno::NOSPC, true, 0),
+            (Errno::DQUOT, true, 0),
+            (Errno::IO, false, 1),
+        ] {
+            let mut stage = DiskStage::new(&store.place, "name".into(), None).unwrap();
+            let error = stage.fail(error);
+            assert_eq!(matches!(error, StoreError::Full { .. }), full);
+            drop(stage);
+            assert_eq!(left(), remaining);
+        }
+    }
+
+    #[test]
     fn what_no_file_can_hold_does_not_fit() {
         let file = tempfile::tempfile().unwrap();
         assert_eq!(set_aside(&file, 1 << 62), Err(Errno::NOSPC));

@@ -177,18 +177,90 @@ fn the_reserve_is_not_given_away() {
     assert_eq!(incoming(dir.path()), 0);
 }
 
-#[test]
-fn a_medium_that_is_full_says_so_and_recovers() {
-    // A small file system of its own exists only where the tests run as root.
-    let shm = Path::new("/dev/shm");
-    if !shm.is_dir() {
-        return;
+/// A small file system of its own, gone on drop.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    /// None where the tests may not mount.
+    fn mount(options: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "none"]);
+        let output = mount.arg(dir.path()).output();
+        if output.is_ok_and(|o| o.status.success()) {
+            return Some(Self(dir));
+        }
+        eprintln!("left out: mounting a small file system needs root");
+        None
     }
-    let dir = tempfile::tempdir_in(shm).unwrap();
-    let store = DiskStore::open(dir.path(), 0).unwrap();
-    let available = store.available().unwrap();
-    let error = store.stage(Some(available + (1 << 30))).err().unwrap();
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let mut umount = std::process::Command::new("umount");
+        let _ = umount.arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+fn is_full<T>(result: Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::Full { .. }))
+}
+
+#[test]
+fn a_medium_that_fills_up_while_writing_says_so_and_recovers() {
+    let Some(small) = Small::mount("size=16m") else {
+        return;
+    };
+    let dir = small.0.path();
+    let store = DiskStore::open(dir, 0).unwrap();
+    put(&store, &ID, b"was there before");
+    let mut unknown = store.stage(None).unwrap();
+    unknown.write(b"x").unwrap();
+    let mut known = store.stage(Some(2 << 20)).unwrap();
+    // Somebody else takes all that is left.
+    let filler = vec![0; usize::try_from(store.available().unwrap()).unwrap()];
+    std::fs::write(dir.join("filler"), &filler).unwrap();
+    assert_eq!(store.available().unwrap(), 0);
+    assert!(is_full(unknown.write(&[1; 1 << 20])));
+    drop(unknown);
+    // What was set aside is still there for whom it was set aside.
+    known.write(&[2; 2 << 20]).unwrap();
+    known.commit(&BlobId([2; 16])).unwrap();
+    assert!(is_full(store.stage(Some(1 << 20))));
+    store.delete(&BlobId([2; 16])).unwrap();
+    std::fs::remove_file(dir.join("filler")).unwrap();
+    assert_eq!(store.open(&ID).unwrap().size(), 16);
+    put(&store, &BlobId([3; 16]), &[3; 1 << 20]);
+    assert_eq!(incoming(dir), 0);
+}
+
+#[test]
+fn a_medium_without_room_for_names_is_full_and_recovers() {
+    let Some(small) = Small::mount("size=16m,nr_inodes=8") else {
+        return;
+    };
+    // The root, both directories and the directory of the blob take four.
+    let dir = small.0.path();
+    let store = DiskStore::open(dir, 0).unwrap();
+    put(&store, &ID, b"x");
+    let mut stages = Vec::new();
+    let error = loop {
+        assert!(stages.len() < 8);
+        match store.stage(None) {
+            Ok(stage) => stages.push(stage),
+            Err(e) => break e,
+        }
+    };
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
-    assert_eq!(incoming(dir.path()), 0);
-    put(&store, &ID, b"fits");
+    // There is no room for another directory, either: nothing is committed, nothing remains.
+    assert!(is_full(
+        stages
+            .pop()
+            .unwrap()
+            .commit(&BlobId([1; 16]))
+            .and_then(|()| { stages.pop().unwrap().commit(&BlobId([2; 16])) })
+    ));
+    stages.clear();
+    assert_eq!(incoming(dir), 0);
+    put(&store, &BlobId([3; 16]), b"y");
 }
