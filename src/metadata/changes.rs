@@ -4,22 +4,21 @@
 //! record, leaves nothing half done.
 
 use super::codec;
+use super::leases::{drop_lease, leases_of, set_allowance};
 use super::records::{Mark, Number, Tagged};
 use super::schema::{
-    ACCOUNTS, BLOBS, Change, DUE, GARBAGE, HELD, HOTLINKS, KEYS, LAST_ACCOUNT, LEASES, LINKS,
-    NAMES, OWNERS, STATE, Snapshot, TAGS, account_key, due_key, held_key, owner_key, tail,
+    ACCOUNTS, BLOBS, Change, DUE, GARBAGE, HOTLINKS, KEYS, LAST_ACCOUNT, LINKS, NAMES, OWNERS,
+    STATE, Snapshot, TAGS, account_key, due_key, owner_key,
 };
-use super::{
-    BlobSource, Freed, Hotlink, LinkCursor, LinkEdit, MetadataError, NewLink, Published, Taken,
-};
+use super::{BlobSource, Freed, Hotlink, LinkCursor, LinkEdit, MetadataError, NewLink, Published};
 use crate::model::{
-    Account, AccountId, Allowance, ApiKey, Blob, BlobId, Lease, LeaseId, Link, Lookup, Timestamp,
+    Account, AccountId, Allowance, ApiKey, Blob, BlobId, Lease, Link, Lookup, Timestamp,
 };
 
 type Result<T> = std::result::Result<T, MetadataError>;
 
 /// A request that no correct caller makes. Nothing was changed.
-fn refused(what: &str) -> MetadataError {
+pub(super) fn refused(what: &str) -> MetadataError {
     MetadataError::Unavailable(format!("refused: {what}"))
 }
 
@@ -32,7 +31,7 @@ pub(super) fn due(link: &Link) -> Option<Timestamp> {
     link.due()
 }
 
-fn is_spent(link: &Link) -> bool {
+pub(super) fn is_spent(link: &Link) -> bool {
     let Allowance {
         remaining,
         leased,
@@ -50,7 +49,7 @@ pub(super) fn cursor(link: &Link) -> LinkCursor {
 }
 
 /// Writes the changed row of a link, and moves its place in the due index.
-fn put_link(to: &Change<'_>, old: &Link, new: &Link) -> Result<()> {
+pub(super) fn put_link(to: &Change<'_>, old: &Link, new: &Link) -> Result<()> {
     let (was, is) = (due(old), due(new));
     if was != is {
         if let Some(at) = was {
@@ -145,45 +144,6 @@ pub(super) fn publish(to: &Change<'_>, new: NewLink) -> Result<Published> {
     Ok(Published::Done)
 }
 
-/// The open leases of a link.
-fn leases_of(from: &impl Snapshot, link: &Lookup) -> Result<Vec<Lease>> {
-    HELD.under(from, &link.0, usize::MAX)?
-        .iter()
-        .map(|(key, Mark)| LEASES.need(from, &tail::<16>(HELD.name, key)?))
-        .collect()
-}
-
-/// Drops a lease; the link is the caller's business.
-fn drop_lease(to: &Change<'_>, lease: &Lease) -> Result<()> {
-    HELD.delete(to, &held_key(&lease.link, &lease.id))?;
-    LEASES.delete(to, &lease.id.0)
-}
-
-/// Sets how many more downloads a link gives.
-///
-/// The number that the owner sets covers the downloads that are under way: leases count against
-/// it, and what they give back cannot exceed it. Were it only a new `remaining`, a download that
-/// began before would come on top, and N would become N+1. Leases beyond the number are revoked,
-/// youngest first: their transfers find out when they ask to close and end incomplete. One that
-/// is closing already cannot be called back, so it stays and takes the place of a new download.
-///
-/// Returns the leases to drop. While a link is unlimited, leases do not move `remaining`.
-fn set_allowance(link: &mut Link, wanted: Allowance, mut leases: Vec<Lease>) -> Vec<Lease> {
-    link.allowance.unlimited = wanted.unlimited;
-    link.allowance.remaining = wanted.remaining;
-    if wanted.unlimited {
-        return Vec::new();
-    }
-    leases.sort_by_key(|lease| (!lease.closing, lease.taken, lease.id));
-    let closing = leases.iter().filter(|lease| lease.closing).count();
-    let room = usize::try_from(wanted.remaining).unwrap_or(usize::MAX);
-    let revoked = leases.split_off(leases.len().min(room.max(closing)));
-    // Fewer than were counted in a u32 before.
-    link.allowance.leased = u32::try_from(leases.len()).unwrap_or(u32::MAX);
-    link.allowance.remaining = wanted.remaining.saturating_sub(link.allowance.leased);
-    revoked
-}
-
 pub(super) fn edit(to: &Change<'_>, lookup: &Lookup, edit: LinkEdit) -> Result<Option<Link>> {
     let Some(old) = LINKS.get(to, &lookup.0)? else {
         return Ok(None);
@@ -214,14 +174,15 @@ pub(super) fn edit(to: &Change<'_>, lookup: &Lookup, edit: LinkEdit) -> Result<O
 }
 
 /// All that goes with a link.
-struct Removal {
+pub(super) struct Removal {
     link: Link,
     leases: Vec<Lease>,
     blob: Blob,
 }
 
 impl Removal {
-    fn plan(from: &impl Snapshot, link: Link) -> Result<Self> {
+    /// Reads all that goes.
+    pub(super) fn plan(from: &impl Snapshot, link: Link) -> Result<Self> {
         Ok(Self {
             leases: leases_of(from, &link.lookup)?,
             blob: BLOBS.need(from, &link.blob.0)?,
@@ -229,7 +190,8 @@ impl Removal {
         })
     }
 
-    fn run(self, to: &Change<'_>) -> Result<Freed> {
+    /// Removes it.
+    pub(super) fn run(self, to: &Change<'_>) -> Result<Freed> {
         let Self {
             link,
             leases,
@@ -297,79 +259,6 @@ pub(super) fn remove_over(to: &Change<'_>, links: &[Lookup], now: Timestamp) -> 
         Some(damage) if freed.is_empty() => Err(damage),
         _ => Ok(freed),
     }
-}
-
-pub(super) fn take_lease(to: &Change<'_>, lease: &Lease) -> Result<Taken> {
-    let Some(old) = LINKS.get(to, &lease.link.0)? else {
-        return Ok(Taken::Gone);
-    };
-    if !old.is_visible(lease.taken) {
-        return Ok(Taken::Gone);
-    }
-    if old.allowance.unlimited {
-        return Ok(Taken::Leased);
-    }
-    // Visible with nothing remaining means that leases hold the rest.
-    let Some(remaining) = old.allowance.remaining.checked_sub(1) else {
-        return Ok(Taken::Busy);
-    };
-    if LEASES.has(to, &lease.id.0)? {
-        return Err(refused("a lease of that name is there"));
-    }
-    let mut new = old.clone();
-    new.allowance.remaining = remaining;
-    new.allowance.leased = old
-        .allowance
-        .leased
-        .checked_add(1)
-        .ok_or_else(|| refused("too many leases on one link"))?;
-    LEASES.put(to, &lease.id.0, lease)?;
-    HELD.put(to, &held_key(&lease.link, &lease.id), &Mark)?;
-    put_link(to, &old, &new)?;
-    Ok(Taken::Leased)
-}
-
-pub(super) fn close_lease(to: &Change<'_>, id: &LeaseId) -> Result<bool> {
-    let Some(mut lease) = LEASES.get(to, &id.0)? else {
-        return Ok(false);
-    };
-    if !lease.closing {
-        lease.closing = true;
-        LEASES.put(to, &id.0, &lease)?;
-    }
-    Ok(true)
-}
-
-pub(super) fn settle_lease(to: &Change<'_>, id: &LeaseId) -> Result<Freed> {
-    let Some(lease) = LEASES.get(to, &id.0)? else {
-        return Ok(Freed::default());
-    };
-    let old = LINKS.need(to, &lease.link.0)?;
-    let mut new = old.clone();
-    new.allowance.leased = old.allowance.leased.saturating_sub(1);
-    new.allowance.count = old.allowance.count.saturating_add(1);
-    if is_spent(&new) {
-        // As it is in the tables: its place in the due index follows from that.
-        return Removal::plan(to, old)?.run(to);
-    }
-    drop_lease(to, &lease)?;
-    put_link(to, &old, &new)?;
-    Ok(Freed::default())
-}
-
-pub(super) fn return_lease(to: &Change<'_>, id: &LeaseId) -> Result<()> {
-    let Some(lease) = LEASES.get(to, &id.0)? else {
-        return Ok(());
-    };
-    let old = LINKS.need(to, &lease.link.0)?;
-    let mut new = old.clone();
-    new.allowance.leased = old.allowance.leased.saturating_sub(1);
-    // An edit made the link unlimited since: `remaining` is as the owner set it there.
-    if !new.allowance.unlimited {
-        new.allowance.remaining = old.allowance.remaining.saturating_add(1);
-    }
-    drop_lease(to, &lease)?;
-    put_link(to, &old, &new)
 }
 
 /// A damaged row is passed over and logged: the other counts are worth keeping.

@@ -1,43 +1,33 @@
-//! [`Metadata`] in one redb file: opening it, reading it, and handing changes to the writer.
-//!
-//! Opening never makes a fresh database over what is there, and never panics, whatever is in the
-//! file. A read sees the last commit and waits for nobody.
+//! [`Metadata`] in one redb file: reads see the last commit and wait for nobody, changes go through
+//! the writer.
 
 use super::codec;
-use super::migrate::{self, Needs, STEPS};
 use super::records::{Mark, Number};
 use super::schema::{
-    ACCOUNTS, BLOBS, Change, DUE, GARBAGE, HOTLINKS, KEYS, LEASES, LINKS, NAMES, OWNERS, TAGS,
-    View, account_key, after_prefix, due_key, owner_key, storage_error, tail,
+    ACCOUNTS, BLOBS, DUE, GARBAGE, HOTLINKS, KEYS, LEASES, LINKS, NAMES, OWNERS, TAGS, View,
+    account_key, after_prefix, due_key, owner_key, storage_error, tail,
 };
-use super::writer::{self, Writer};
+use super::writer::Writer;
 use super::{
     Duplicate, Freed, Hotlink, LinkCursor, LinkEdit, Metadata, MetadataError, NewLink, OnFatal,
-    Published, Taken, changes, verify,
+    Published, Taken, changes, file, leases, verify,
 };
 use crate::model::{
     Account, AccountId, ApiKey, Blob, BlobId, Lease, LeaseId, Link, Lookup, Timestamp,
 };
 use redb::backends::InMemoryBackend;
-use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend};
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use redb::{Database, ReadableDatabase, StorageBackend};
 use std::ops::Bound;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-
-/// Memory that redb may use for pages, in bytes. Its default is 1 GiB.
-const CACHE: usize = 2 * 1024 * 1024;
 
 /// The database file.
 ///
 /// Dropping it ends the writing thread and closes the file.
 pub struct RedbMetadata {
-    // Before the database: its thread holds it, too.
-    writer: Writer,
     database: Arc<Database>,
+    // Dropped last: its thread closes the database, where a panic of the engine does no harm.
+    writer: Writer,
 }
 
 impl RedbMetadata {
@@ -46,11 +36,7 @@ impl RedbMetadata {
     /// # Errors
     /// [`MetadataError::Unavailable`] when that cannot be told.
     pub fn exists(path: &Path) -> Result<bool, MetadataError> {
-        match fs::symlink_metadata(path) {
-            Ok(_) => Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(unavailable(path, &e)),
-        }
+        file::exists(path)
     }
 
     /// Makes an empty database at `path`, where nothing may be, readable by this user only.
@@ -63,41 +49,7 @@ impl RedbMetadata {
     /// [`MetadataError::InUse`] when another process makes the same file,
     /// [`MetadataError::Unavailable`] when `path` exists or cannot be written.
     pub fn create(path: &Path, on_fatal: OnFatal) -> Result<Self, MetadataError> {
-        if Self::exists(path)? {
-            return Err(MetadataError::Unavailable(format!(
-                "{} exists already",
-                path.display()
-            )));
-        }
-        let fail = |e: io::Error| unavailable(path, &e);
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(".new");
-        let draft = PathBuf::from(draft);
-        match fs::remove_file(&draft) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(fail(e)),
-            _ => {}
-        }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)
-            .map_err(fail)?;
-        let made = file.metadata().map_err(fail)?;
-        let database = guarded(|| {
-            let database = builder().create_file(file).map_err(|e| open_error(&e))?;
-            initialise(&database)?;
-            Ok(database)
-        })?;
-        fs::rename(&draft, path).map_err(fail)?;
-        sync_directory(path).map_err(fail)?;
-        // Two first starts at once rename one over the other: only one of them has the file.
-        let placed = fs::symlink_metadata(path).map_err(fail)?;
-        if (placed.dev(), placed.ino()) != (made.dev(), made.ino()) {
-            return Err(MetadataError::InUse);
-        }
-        Self::with_database(database, on_fatal)
+        Self::with_database(file::create(path)?, on_fatal)
     }
 
     /// Opens the database at `path`, which must exist, and brings it to the newest schema.
@@ -107,22 +59,7 @@ impl RedbMetadata {
     /// [`MetadataError::InUse`], [`MetadataError::TooNew`], [`MetadataError::Corrupt`] when the
     /// file is empty, cut or is no database, [`MetadataError::Unavailable`] when it is not there.
     pub fn open(path: &Path, on_fatal: OnFatal) -> Result<Self, MetadataError> {
-        let named = |error| match error {
-            MetadataError::Corrupt(what) => {
-                MetadataError::Corrupt(format!("{}: {what}", path.display()))
-            }
-            MetadataError::Unavailable(what) => {
-                MetadataError::Unavailable(format!("{}: {what}", path.display()))
-            }
-            other => other,
-        };
-        let database = guarded(|| {
-            let database = builder().open(path).map_err(|e| open_error(&e))?;
-            upgrade(&database, STEPS)?;
-            Ok(database)
-        })
-        .map_err(named)?;
-        Self::with_database(database, on_fatal)
+        Self::with_database(file::open(path)?, on_fatal)
     }
 
     /// A database on a storage backend of redb: an empty one is initialised, another is opened.
@@ -133,22 +70,7 @@ impl RedbMetadata {
         backend: impl StorageBackend,
         on_fatal: OnFatal,
     ) -> Result<Self, MetadataError> {
-        let empty = backend
-            .len()
-            .map_err(|e| MetadataError::Unavailable(e.to_string()))?
-            == 0;
-        let database = guarded(|| {
-            let database = builder()
-                .create_with_backend(backend)
-                .map_err(|e| open_error(&e))?;
-            if empty {
-                initialise(&database)?;
-            } else {
-                upgrade(&database, STEPS)?;
-            }
-            Ok(database)
-        })?;
-        Self::with_database(database, on_fatal)
+        Self::with_database(file::on_backend(backend)?, on_fatal)
     }
 
     /// An empty database in memory, gone when it is dropped: for tests.
@@ -171,14 +93,14 @@ impl RedbMetadata {
     fn with_database(database: Database, on_fatal: OnFatal) -> Result<Self, MetadataError> {
         let database = Arc::new(database);
         let writer = Writer::start(Arc::clone(&database), on_fatal)?;
-        Ok(Self { writer, database })
+        Ok(Self { database, writer })
     }
 
     fn read<T>(
         &self,
         read: impl FnOnce(&View) -> Result<T, MetadataError>,
     ) -> Result<T, MetadataError> {
-        guarded(|| {
+        file::guarded(|| {
             let transaction = self.database.begin_read().map_err(|e| match e {
                 redb::TransactionError::Storage(e) => storage_error(&e),
                 other => MetadataError::Unavailable(other.to_string()),
@@ -192,72 +114,6 @@ impl std::fmt::Debug for RedbMetadata {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RedbMetadata").finish_non_exhaustive()
     }
-}
-
-fn builder() -> redb::Builder {
-    let mut builder = Database::builder();
-    builder.set_cache_size(CACHE);
-    builder
-}
-
-/// The engine asserts its invariants: on damaged pages, that is a panic. Here it is an error.
-fn guarded<T>(work: impl FnOnce() -> Result<T, MetadataError>) -> Result<T, MetadataError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(MetadataError::Corrupt(
-            "the database engine gave up on a page".to_owned(),
-        ))
-    })
-}
-
-fn unavailable(path: &Path, error: &io::Error) -> MetadataError {
-    MetadataError::Unavailable(format!("{}: {error}", path.display()))
-}
-
-fn open_error(error: &DatabaseError) -> MetadataError {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => MetadataError::InUse,
-        DatabaseError::Storage(error) => storage_error(error),
-        other => MetadataError::Corrupt(other.to_string()),
-    }
-}
-
-/// Makes the name of a new file durable.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    File::open(parent)?.sync_all()
-}
-
-fn initialise(database: &Database) -> Result<(), MetadataError> {
-    in_one_commit(database, migrate::create)
-}
-
-/// Brings a database to the schema that `steps` end at.
-pub(super) fn upgrade(database: &Database, steps: &[migrate::Step]) -> Result<(), MetadataError> {
-    let transaction = database
-        .begin_read()
-        .map_err(|e| MetadataError::Unavailable(e.to_string()))?;
-    match migrate::needs(&View(transaction), steps)? {
-        Needs::Nothing => Ok(()),
-        Needs::StepsFrom(first) => {
-            log::info!("the database is brought to a newer schema");
-            in_one_commit(database, |to| migrate::run(to, steps, first))
-        }
-    }
-}
-
-/// A change outside the writer, before it runs.
-fn in_one_commit(
-    database: &Database,
-    change: impl FnOnce(&Change<'_>) -> Result<(), MetadataError>,
-) -> Result<(), MetadataError> {
-    let transaction = writer::begin(database).map_err(MetadataError::Unavailable)?;
-    change(&Change::new(&transaction))?;
-    transaction
-        .commit()
-        .map_err(|e| MetadataError::OutcomeUnknown(e.to_string()))
 }
 
 impl Metadata for RedbMetadata {
@@ -324,22 +180,22 @@ impl Metadata for RedbMetadata {
 
     fn take_lease(&self, lease: &Lease) -> Result<Taken, MetadataError> {
         let lease = lease.clone();
-        self.writer.run(move |to| changes::take_lease(to, &lease))
+        self.writer.run(move |to| leases::take_lease(to, &lease))
     }
 
     fn close_lease(&self, lease: &LeaseId) -> Result<bool, MetadataError> {
         let lease = *lease;
-        self.writer.run(move |to| changes::close_lease(to, &lease))
+        self.writer.run(move |to| leases::close_lease(to, &lease))
     }
 
     fn settle_lease(&self, lease: &LeaseId) -> Result<Freed, MetadataError> {
         let lease = *lease;
-        self.writer.run(move |to| changes::settle_lease(to, &lease))
+        self.writer.run(move |to| leases::settle_lease(to, &lease))
     }
 
     fn return_lease(&self, lease: &LeaseId) -> Result<(), MetadataError> {
         let lease = *lease;
-        self.writer.run(move |to| changes::return_lease(to, &lease))
+        self.writer.run(move |to| leases::return_lease(to, &lease))
     }
 
     fn leases(&self) -> Result<Vec<Lease>, MetadataError> {

@@ -6,6 +6,8 @@
 mod changes;
 mod codec;
 mod engine;
+mod file;
+mod leases;
 mod migrate;
 mod records;
 mod schema;

@@ -46,7 +46,11 @@ impl Writer {
         let thread = Builder::new()
             .name("metadata".to_owned())
             .stack_size(STACK)
-            .spawn(move || serve(&database, &jobs, &on_fatal))
+            .spawn(move || {
+                serve(&database, &jobs, &on_fatal);
+                // The last one that has it: closing commits, and may fail like a commit.
+                drop(database);
+            })
             .map_err(|e| MetadataError::Unavailable(format!("no thread to write with: {e}")))?;
         Ok(Self {
             queue: Some(queue),
@@ -72,7 +76,6 @@ impl Writer {
             .ok_or_else(stopped)?
             .send(job)
             .map_err(|_| stopped())?;
-        // The thread drops what it has not begun when it stops.
         answer.recv().unwrap_or_else(|_| Err(stopped()))
     }
 }
@@ -111,12 +114,12 @@ impl Drop for Writer {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            log::error!("the thread that writes the database panicked");
+            log::error!("the database was not closed in an orderly way");
         }
     }
 }
 
-/// Commits batches until every sender is gone or a commit fails.
+/// Commits batches until every sender is gone; after a commit that failed, refuses them.
 pub(super) fn serve(database: &Database, jobs: &Receiver<Job>, on_fatal: &OnFatal) {
     while let Ok(first) = jobs.recv() {
         let mut answers = Vec::new();
@@ -133,7 +136,8 @@ pub(super) fn serve(database: &Database, jobs: &Receiver<Job>, on_fatal: &OnFata
             answer(failure.as_deref());
         }
         if failure.is_some() {
-            return;
+            // Dropped unheard: their callers learn that nothing was done.
+            jobs.iter().for_each(drop);
         }
     }
 }

@@ -214,3 +214,44 @@ fn tables_that_contradict_each_other_are_found() {
     assert_damaged(spoiled(miscounted).verify(), "blobs");
     spoiled(|_, _| {}).verify().unwrap();
 }
+
+fn memory(bytes: &[u8]) -> Arc<InMemoryBackend> {
+    let backend = InMemoryBackend::new();
+    redb::StorageBackend::set_len(&backend, u64::try_from(bytes.len()).unwrap()).unwrap();
+    redb::StorageBackend::write(&backend, 0, bytes).unwrap();
+    Arc::new(backend)
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_the_file_never_panics_and_never_shows_through() {
+    let backend = memory(&[]);
+    let db = RedbMetadata::with_backend(Shared(backend.clone()), Arc::new(|_| {})).unwrap();
+    for n in 0..20 {
+        db.publish(with_blob(link(n))).unwrap();
+    }
+    drop(db);
+    let mut bytes =
+        vec![0; usize::try_from(redb::StorageBackend::len(&*backend).unwrap()).unwrap()];
+    redb::StorageBackend::read(&*backend, 0, &mut bytes).unwrap();
+    let used = bytes.iter().rposition(|b| *b != 0).unwrap();
+    let original = |found: &Link| (0..20).map(link).any(|l| l == *found);
+    let mut noticed = 0;
+    for at in (0..512).step_by(3).chain((512..used).step_by(149)) {
+        bytes[at] ^= 1 << (at % 8);
+        match RedbMetadata::with_backend(Shared(memory(&bytes)), Arc::new(|_| {})) {
+            Err(_) => noticed += 1,
+            Ok(db) => {
+                let listed = db.links_of(AccountId(1), None, 100);
+                let found = (0..20).filter_map(|n| db.link(&lookup(n)).ok().flatten());
+                let shown: Vec<_> = found.chain(listed.unwrap_or_default()).collect();
+                assert!(shown.iter().all(original), "a flip at {at} shows through");
+                let missing = shown.iter().filter(|l| **l == link(0)).count() == 0;
+                let whole = db.verify().is_ok();
+                assert!(!(whole && missing), "a flip at {at} is not found");
+                noticed += u64::from(!whole);
+            }
+        }
+        bytes[at] ^= 1 << (at % 8);
+    }
+    assert!(noticed > 20, "only {noticed} flips hit anything");
+}

@@ -136,6 +136,7 @@ fn a_failed_commit_is_unknown_to_every_member_of_its_batch() {
             answer
         })
         .collect();
+    drop(queue);
     disk.fails.store(true, Ordering::SeqCst);
     let calls = Arc::new(AtomicU64::new(0));
     let heard = calls.clone();
@@ -221,4 +222,23 @@ fn cost_does_not_grow_with_the_number_of_links() {
     let many = bytes_for_one(u64::MAX);
     assert_eq!(db.link_count().unwrap(), 16_200);
     assert!(many < few * 3, "{few} bytes at 200 links, {many} at 16,200");
+}
+
+#[test]
+fn a_start_after_a_kill_needs_no_repair_that_walks_the_whole_file() {
+    let (db, disk) = counted(no_failure());
+    for n in 0..100 {
+        db.publish(with_blob(link(n))).unwrap();
+    }
+    // What the disk has while the database is open: nothing was closed in an orderly way.
+    let length = disk.memory.len().unwrap();
+    let mut bytes = vec![0; usize::try_from(length).unwrap()];
+    StorageBackend::read(&disk.memory, 0, &mut bytes).unwrap();
+    let left = InMemoryBackend::new();
+    left.set_len(length).unwrap();
+    StorageBackend::write(&left, 0, &bytes).unwrap();
+    Database::builder()
+        .set_repair_callback(|_| panic!("the engine repairs"))
+        .create_with_backend(left)
+        .unwrap();
 }
