@@ -98,7 +98,8 @@ mod tests {
         let open = |id: &Token, password| unwrap_by_link(id, password, b"row", &wrapped);
         assert!(open(&id, Some(&password)).is_some_and(|c| c.reveal() == content.reveal()));
         assert!(open(&id, None).is_none());
-        assert!(open(&id, Some(&keys::random_secret())).is_none());
+        let other = keys::random_secret();
+        assert!(open(&id, Some(&other)).is_none());
         assert!(open(&keys::random_token(Token::LINK), Some(&password)).is_none());
     }
 }

@@ -12,6 +12,7 @@ mod lease_book;
 mod limiter;
 mod link_keys;
 mod links;
+mod new_link;
 mod passwords;
 mod ranges;
 mod sweep;

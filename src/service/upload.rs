@@ -1,16 +1,12 @@
 //! The story of one upload: admit, receive, publish. The last two are apart because the fields that
 //! say how long a link lives may come after the file.
 
-use super::label::{Label, row};
-use super::link_keys::{OwnerKeys, wrap_by_link};
+use super::new_link::Plan;
 use super::{Encryption, Error, FileView, Service, Session};
-use crate::metadata::{BlobSource, NewLink, Published};
-use crate::model::{
-    AccountId, Allowance, Blob, BlobFormat, BlobId, Expiry, Link, PasswordParams, Secret,
-    Timestamp, Token,
-};
-use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
-use crate::pipeline::seal::{Cipher, HEADER, SEGMENT, TAG};
+use crate::metadata::{BlobSource, MetadataError, Published};
+use crate::model::{Blob, BlobFormat, BlobId, Secret, Timestamp};
+use crate::pipeline::seal::keys::{self, Purpose};
+use crate::pipeline::seal::{Cipher, stored_len};
 use crate::pipeline::{self, Intake, IntakeError, Layout};
 use crate::store::{Stage, StoreError};
 use std::collections::HashSet;
@@ -21,9 +17,9 @@ use zeroize::Zeroizing;
 /// A file that has been received and staged, and is not visible yet. Dropping it leaves nothing.
 pub struct Received {
     stage: Box<dyn Stage>,
-    intake: Intake,
+    pub(super) intake: Intake,
     content: Secret,
-    format: BlobFormat,
+    pub(super) format: BlobFormat,
 }
 
 /// How often a link may be used.
@@ -59,20 +55,6 @@ pub struct LinkWish {
     pub password: Option<Zeroizing<String>>,
 }
 
-/// What a link is made of, apart from its bytes.
-struct Plan {
-    id: Token,
-    hotlink: Option<Token>,
-    label: Label,
-    password: Option<(PasswordParams, Secret)>,
-    expiry: Expiry,
-    allowance: Allowance,
-    created: Timestamp,
-    owner: AccountId,
-    size: u64,
-    sealed: bool,
-}
-
 /// A blob between its rename and its commit. While it lives, the orphan sweep keeps away.
 struct Publishing<'a> {
     service: &'a Service,
@@ -102,7 +84,7 @@ impl Service {
             return Err(Error::TooLarge { limit });
         }
         let sealed = self.policy.encryption != Encryption::None;
-        let expected = declared.map(|size| if sealed { sealed_size(size) } else { size });
+        let expected = declared.map(|size| if sealed { stored_len(size) } else { size });
         if let Some(expected) = expected {
             let available = self.parts.store.available();
             let available = available.map_err(|error| self.refused(&error))?;
@@ -226,7 +208,7 @@ impl Service {
             Err(error) => {
                 // The row may be there: its bytes stay for the next start to judge. After a
                 // failure that changed nothing they are an orphan, which the sweep removes.
-                if matches!(error, crate::metadata::MetadataError::OutcomeUnknown(_)) {
+                if matches!(error, MetadataError::OutcomeUnknown(_)) {
                     std::mem::forget(publishing);
                 }
                 Err(self.failed(error))
@@ -268,34 +250,6 @@ impl Service {
         }
     }
 
-    fn plan(&self, session: &Session, received: &Received, wish: &LinkWish) -> Result<Plan, Error> {
-        let created = self.parts.clock.now();
-        let label = Label::clean(&wish.name, &wish.content_type);
-        let password = self.new_password(wish.password.as_ref().map(|p| p.as_str()))?;
-        let hotlink = (label.is_inline_image() && password.is_none())
-            .then(|| keys::random_token(Token::HOTLINK));
-        Ok(Plan {
-            id: keys::random_token(Token::LINK),
-            hotlink,
-            label,
-            password,
-            expiry: wish.lifetime.expiry(created),
-            allowance: Allowance {
-                remaining: match wish.count {
-                    Count::Unlimited => 0,
-                    Count::Limited(n) => n,
-                },
-                leased: 0,
-                unlimited: wish.count == Count::Unlimited,
-                count: 0,
-            },
-            created,
-            owner: session.account,
-            size: received.intake.size,
-            sealed: received.format == BlobFormat::Sealed,
-        })
-    }
-
     /// The blobs between rename and commit. Insertions and removals are single calls, so a panic
     /// elsewhere leaves the set whole.
     pub(super) fn publishing(&self) -> MutexGuard<'_, HashSet<BlobId>> {
@@ -315,102 +269,6 @@ impl Service {
         log::error!("an upload failed: {what}");
         Error::Internal(what)
     }
-}
-
-impl Lifetime {
-    /// As a row has it. A link without an end keeps the time of the wish as a number.
-    pub(super) fn expiry(self, now: Timestamp) -> Expiry {
-        match self {
-            Self::Unlimited => Expiry {
-                at: now,
-                unlimited: true,
-            },
-            Self::Until(at) => Expiry {
-                at,
-                unlimited: false,
-            },
-        }
-    }
-}
-
-impl Plan {
-    fn is_over(&self) -> bool {
-        let by_time = !self.expiry.unlimited && self.expiry.at <= self.created;
-        let by_count = !self.allowance.unlimited && self.allowance.remaining == 0;
-        by_time || by_count
-    }
-
-    fn new_link(
-        &self,
-        session: &Session,
-        blob: &BlobId,
-        content: &Secret,
-        source: BlobSource,
-    ) -> NewLink {
-        let lookup = keys::lookup(TokenKind::Link, &self.id);
-        let password_key = self.password.as_ref().map(|(_, key)| key);
-        let hotlink = self
-            .hotlink
-            .as_ref()
-            .map(|token| (token, keys::lookup(TokenKind::Hotlink, token)));
-        let by_hotlink = hotlink.as_ref().map(|(token, hotlink)| {
-            keys::wrap(
-                Purpose::ContentByHotlink,
-                &[token.reveal().as_bytes()],
-                &row(hotlink, blob),
-                content.reveal(),
-            )
-        });
-        let owned = OwnerKeys {
-            id: self.id.clone(),
-            content: content.clone(),
-            hotlink: self.hotlink.clone(),
-        };
-        let link = Link {
-            lookup,
-            owner: self.owner,
-            blob: *blob,
-            size: self.size,
-            created: self.created,
-            expiry: self.expiry,
-            allowance: self.allowance,
-            pending_delete: None,
-            password: self.password.as_ref().map(|(params, _)| *params),
-            by_link: wrap_by_link(&self.id, password_key, &row(&lookup, blob), content),
-            by_owner: owned.wrap(&session.account_key, &row(&lookup, blob)),
-            label: self.label.seal(content, &lookup, blob),
-            hotlink: hotlink.map(|(_, lookup)| lookup),
-        };
-        NewLink {
-            link,
-            source,
-            by_hotlink,
-        }
-    }
-
-    fn view(self) -> FileView {
-        FileView {
-            id: self.id,
-            name: self.label.name,
-            content_type: self.label.content_type,
-            size: self.size,
-            created: self.created,
-            expiry: self.expiry,
-            allowance: self.allowance,
-            owner: self.owner,
-            has_password: self.password.is_some(),
-            sealed: self.sealed,
-            pending_delete: false,
-            hotlink: self.hotlink,
-        }
-    }
-}
-
-/// Bytes that a sealed file of `size` bytes takes in the store. An empty file has one segment.
-fn sealed_size(size: u64) -> u64 {
-    let segments = size.div_ceil(SEGMENT as u64).max(1);
-    size.saturating_add(segments.saturating_mul(TAG as u64))
-        .saturating_add(HEADER as u64)
 }
 
 /// An error of the store with its cause: for the log.

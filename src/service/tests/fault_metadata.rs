@@ -1,0 +1,109 @@
+//! A database that fails when it is told to.
+
+use crate::metadata::*;
+use crate::model::*;
+use std::sync::{Arc, Mutex};
+
+/// How a call fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fail {
+    /// Nothing happens.
+    Before,
+    /// It happens, and nobody hears of it.
+    Unknown,
+    /// Nothing happens, now and in every later call: the process is gone.
+    Gone,
+    /// It happens, and nothing afterwards.
+    DoneAndGone,
+}
+
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) calls: u64,
+    fails: Option<(u64, Fail)>,
+    gone: bool,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct MetadataFaults(Arc<Mutex<Plan>>);
+
+impl MetadataFaults {
+    /// Calls so far.
+    pub(super) fn calls(&self) -> u64 {
+        self.0.lock().unwrap().calls
+    }
+
+    /// After `after` more calls that go well, the next one fails.
+    pub(super) fn fail_after(&self, after: u64, fail: Fail) {
+        let mut plan = self.0.lock().unwrap();
+        plan.fails = Some((plan.calls + after, fail));
+    }
+
+    pub(super) fn heal(&self) {
+        *self.0.lock().unwrap() = Plan::default();
+    }
+
+    fn run<T>(&self, work: impl FnOnce() -> Result<T, MetadataError>) -> Result<T, MetadataError> {
+        let fail = {
+            let mut plan = self.0.lock().unwrap();
+            let call = plan.calls;
+            plan.calls += 1;
+            let due = plan.fails.filter(|(at, _)| *at == call).map(|(_, f)| f);
+            let fail = if plan.gone { Some(Fail::Gone) } else { due };
+            plan.gone |= matches!(fail, Some(Fail::Gone | Fail::DoneAndGone));
+            fail
+        };
+        match fail {
+            None => work(),
+            Some(Fail::Before | Fail::Gone) => Err(MetadataError::Unavailable("injected".into())),
+            Some(Fail::Unknown | Fail::DoneAndGone) => {
+                work()?;
+                Err(MetadataError::OutcomeUnknown("injected".into()))
+            }
+        }
+    }
+}
+
+/// Any database, failing when its [`MetadataFaults`] say so.
+pub(super) struct FaultMetadata {
+    pub(super) inner: Arc<dyn Metadata>,
+    pub(super) faults: MetadataFaults,
+}
+
+macro_rules! pass_on {
+    ($($name:ident($($arg:ident: $kind:ty),*) -> $out:ty;)*) => {
+        impl Metadata for FaultMetadata {
+            $(fn $name(&self, $($arg: $kind),*) -> Result<$out, MetadataError> {
+                self.faults.run(|| self.inner.$name($($arg),*))
+            })*
+        }
+    };
+}
+
+pass_on! {
+    link(lookup: &Lookup) -> Option<Link>;
+    hotlink(hotlink: &Lookup) -> Option<Hotlink>;
+    links_of(owner: AccountId, after: Option<&LinkCursor>, limit: usize) -> Vec<Link>;
+    publish(new: NewLink) -> Published;
+    edit(lookup: &Lookup, edit: LinkEdit) -> Option<Link>;
+    remove(lookup: &Lookup) -> Option<Freed>;
+    due(now: Timestamp, limit: usize) -> Vec<Lookup>;
+    remove_over(links: &[Lookup], now: Timestamp) -> Vec<Freed>;
+    take_lease(lease: &Lease) -> Taken;
+    close_lease(lease: &LeaseId) -> bool;
+    settle_lease(lease: &LeaseId) -> Freed;
+    return_lease(lease: &LeaseId) -> ();
+    leases() -> Vec<Lease>;
+    add_downloads(counts: &[(Lookup, u64)]) -> ();
+    blob(id: &BlobId) -> Option<Blob>;
+    unknown_blobs(ids: &[BlobId]) -> Vec<BlobId>;
+    duplicate(tag: &[u8; 32]) -> Option<Duplicate>;
+    garbage(limit: usize) -> Vec<BlobId>;
+    collected(ids: &[BlobId]) -> ();
+    account(id: AccountId) -> Option<Account>;
+    account_named(name: &str) -> Option<Account>;
+    add_account(account: Account, key: ApiKey) -> Option<AccountId>;
+    api_key(lookup: &Lookup) -> Option<ApiKey>;
+    add_api_key(key: ApiKey) -> ();
+    link_count() -> u64;
+}

@@ -1,0 +1,307 @@
+//! What the tests stand on: a service on a database and a store in memory, a clock turned by hand,
+//! and a client that acknowledges what it is told to.
+
+use super::fault_metadata::{FaultMetadata, MetadataFaults};
+use crate::metadata::{Metadata, RedbMetadata};
+use crate::model::{Clock, Timestamp};
+pub(super) use crate::pipeline::Output;
+pub(super) use crate::service::*;
+use crate::store::{FaultStore, Faults, MemoryStore};
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(super) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+pub(super) const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
+pub(super) const PASSWORD: &str = "correct horse";
+/// The wall clock at the start of every test.
+pub(super) const START: i64 = 1_000_000;
+
+/// Seconds since the start, turned by hand.
+#[derive(Default)]
+pub(super) struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    pub(super) fn advance(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(START).plus(i64::try_from(self.0.load(Ordering::SeqCst)).unwrap())
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Everything that outlives a process, and one process on it.
+pub(super) struct World {
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) metadata: Arc<dyn Metadata>,
+    pub(super) store: MemoryStore,
+    pub(super) faults: Faults,
+    pub(super) metadata_faults: MetadataFaults,
+    pub(super) fatal: Arc<Mutex<Vec<String>>>,
+    pub(super) policy: Policy,
+    pub(super) service: Arc<Service>,
+    pub(super) owner: Session,
+    server_key: Secret,
+    master_key: Secret,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::mode(Encryption::Link)
+    }
+
+    pub(super) fn mode(encryption: Encryption) -> Self {
+        let metadata_faults = MetadataFaults::default();
+        let metadata: Arc<dyn Metadata> = Arc::new(FaultMetadata {
+            inner: Arc::new(RedbMetadata::in_memory().unwrap()),
+            faults: metadata_faults.clone(),
+        });
+        let policy = Policy {
+            encryption,
+            max_file_size: 1 << 30,
+            dedup: true,
+            lease: Duration::from_secs(600),
+            unlock: Duration::from_secs(300),
+            password_cost: (8, 1),
+        };
+        let clock = Arc::new(ManualClock::default());
+        let store = MemoryStore::new(Some(1 << 30));
+        let server_key = keys::random_secret();
+        let master_key = keys::random_secret();
+        let fatal = Arc::new(Mutex::new(Vec::new()));
+        let (service, faults) = start(
+            &clock,
+            &metadata,
+            &store,
+            &fatal,
+            (&server_key, &master_key),
+            &policy,
+        );
+        service.recover().unwrap();
+        let key = service.add_account("admin", PASSWORD).unwrap().key.key;
+        let owner = service
+            .authenticate(Some(key.reveal()), Permissions::ALL, HERE)
+            .unwrap();
+        Self {
+            clock,
+            metadata,
+            store,
+            faults,
+            metadata_faults,
+            fatal,
+            policy,
+            service,
+            owner,
+            server_key,
+            master_key,
+        }
+    }
+
+    /// The process is gone, another one starts on what it left. Leaves the cookies of clients as
+    /// they are.
+    pub(super) fn restart(&mut self) {
+        self.metadata_faults.heal();
+        let keys = (&self.server_key, &self.master_key);
+        let (service, faults) = start(
+            &self.clock,
+            &self.metadata,
+            &self.store,
+            &self.fatal,
+            keys,
+            &self.policy,
+        );
+        service.recover().unwrap();
+        self.service = service;
+        self.faults = faults;
+    }
+
+    /// Another account.
+    pub(super) fn another(&self, name: &str) -> Session {
+        let key = self.service.add_account(name, PASSWORD).unwrap().key.key;
+        self.service
+            .authenticate(Some(key.reveal()), Permissions::ALL, HERE)
+            .unwrap()
+    }
+
+    pub(super) fn upload(&self, bytes: &[u8], wish: LinkWish) -> FileView {
+        self.try_upload(bytes, wish).unwrap()
+    }
+
+    pub(super) fn try_upload(&self, bytes: &[u8], wish: LinkWish) -> Result<FileView, Error> {
+        let mut input = bytes;
+        let declared = Some(bytes.len() as u64);
+        let received = self.service.receive(&self.owner, &mut input, declared)?;
+        self.service.publish(&self.owner, received, wish)
+    }
+
+    pub(super) fn open(&self, view: &FileView) -> Result<OpenFile, Error> {
+        self.service.open(Door::Link(view.id.reveal()), None, HERE)
+    }
+
+    /// Asks for `range` of a link.
+    pub(super) fn ask(
+        &self,
+        view: &FileView,
+        range: Range<u64>,
+        cookie: Option<&str>,
+        peer: IpAddr,
+    ) -> Result<Download, Error> {
+        let file = self.open(view)?;
+        self.service.download(file, wish(range, cookie, peer))
+    }
+
+    /// Downloads all of a link and returns the bytes that the client took.
+    pub(super) fn fetch(&self, view: &FileView) -> Result<Vec<u8>, Error> {
+        let mut client = Client::patient();
+        let download = self.ask(view, 0..view.size, None, HERE)?;
+        download.send(&mut client).unwrap();
+        Ok(client.body)
+    }
+
+    /// What is left of a link for recipients: `(remaining, leased, count)`.
+    pub(super) fn left(&self, view: &FileView) -> (u32, u32, u64) {
+        let allowance = self
+            .service
+            .file(&self.owner, view.id.reveal())
+            .unwrap()
+            .allowance;
+        (allowance.remaining, allowance.leased, allowance.count)
+    }
+
+    pub(super) fn blobs(&self) -> Vec<BlobId> {
+        use crate::store::Store;
+        self.store.list(None, 10_000).unwrap()
+    }
+}
+
+fn start(
+    clock: &Arc<ManualClock>,
+    metadata: &Arc<dyn Metadata>,
+    store: &MemoryStore,
+    fatal: &Arc<Mutex<Vec<String>>>,
+    (server_key, master_key): (&Secret, &Secret),
+    policy: &Policy,
+) -> (Arc<Service>, Faults) {
+    let (store, faults) = FaultStore::new(Box::new(store.clone()));
+    let fatal = Arc::clone(fatal);
+    let clock: Arc<dyn Clock> = clock.clone();
+    let parts = Parts {
+        metadata: Arc::clone(metadata),
+        store: Arc::new(store),
+        clock,
+        server_key: server_key.clone(),
+        master_key: Some(master_key.clone()),
+        on_fatal: Arc::new(move |what| fatal.lock().unwrap().push(what.to_owned())),
+    };
+    (Arc::new(Service::new(parts, policy.clone())), faults)
+}
+
+pub(super) fn wish(range: Range<u64>, cookie: Option<&str>, peer: IpAddr) -> DownloadWish<'_> {
+    DownloadWish {
+        parts: vec![Part {
+            lead: Vec::new(),
+            range,
+        }],
+        tail: Vec::new(),
+        cookie,
+        peer,
+    }
+}
+
+/// A link with that many downloads and no end by time.
+pub(super) fn times(count: u32) -> LinkWish {
+    LinkWish {
+        name: "a.bin".into(),
+        content_type: "application/x-test".into(),
+        count: Count::Limited(count),
+        lifetime: Lifetime::Unlimited,
+        password: None,
+    }
+}
+
+pub(super) fn unlimited() -> LinkWish {
+    LinkWish {
+        count: Count::Unlimited,
+        ..times(1)
+    }
+}
+
+/// Bytes that differ from place to place.
+pub(super) fn content(length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|i| (i % 251) as u8 ^ (i >> 12) as u8)
+        .collect()
+}
+
+/// A client: takes `takes` bytes, then its connection breaks; acknowledges all but `unread` of
+/// what it took.
+pub(super) struct Client {
+    pub(super) body: Vec<u8>,
+    takes: u64,
+    unread: u64,
+}
+
+impl Client {
+    pub(super) fn patient() -> Self {
+        Self::taking(u64::MAX)
+    }
+
+    pub(super) fn taking(takes: u64) -> Self {
+        Self {
+            body: Vec::new(),
+            takes,
+            unread: 0,
+        }
+    }
+
+    /// Lets everything into the socket and acknowledges only `acknowledged` bytes of it.
+    pub(super) fn deaf_after(acknowledged: u64, of: u64) -> Self {
+        Self {
+            unread: of - acknowledged,
+            ..Self::patient()
+        }
+    }
+}
+
+impl Output for Client {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let room = usize::try_from(self.takes - self.body.len() as u64).unwrap_or(usize::MAX);
+        self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if bytes.len() > room {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
+    }
+
+    fn send_file(&mut self, _: &File, _: u64, _: u64) -> io::Result<()> {
+        unreachable!("a store in memory has no files")
+    }
+
+    fn settle(&mut self) -> u64 {
+        (self.body.len() as u64).saturating_sub(self.unread)
+    }
+}
+
+pub(super) use crate::model::Permissions;
+pub(super) use std::ops::Range;
+
+pub(super) const MIB: usize = 1 << 20;
+
+/// Whether somebody else has it, and it may come back.
+pub(super) fn busy<T>(result: &Result<T, Error>) -> bool {
+    matches!(result, Err(Error::Busy(wait)) if wait.as_secs() > 0)
+}
+
+/// Whether it is unknown, or over: nobody can tell.
+pub(super) fn gone<T>(result: &Result<T, Error>) -> bool {
+    matches!(result, Err(Error::NotFound))
+}
