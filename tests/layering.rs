@@ -6,11 +6,11 @@ mod source;
 #[path = "layering/tables.rs"]
 mod tables;
 
-use source::{Source, crate_paths, is_word, names_crate, sources};
+use source::{Source, crate_paths, is_test, is_word, names_crate, sources};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use tables::{HOMES, IMPORTS, LINES, LONG};
+use tables::{HOMES, IMPORTS, LINES, LONG, TEST_LINES};
 
 fn import_violations(source: &Source) -> Vec<String> {
     let Some(inside) = source.inside() else {
@@ -65,10 +65,13 @@ fn form_violations(source: &Source) -> Vec<String> {
         ));
     }
     let lines = source.text.lines().count();
-    let limit = LONG
-        .iter()
-        .find(|(path, ..)| *path == source.path)
-        .map_or(LINES, |l| l.1);
+    let usual = if is_test(&source.path) {
+        TEST_LINES
+    } else {
+        LINES
+    };
+    let long = LONG.iter().find(|(path, ..)| *path == source.path);
+    let limit = long.map_or(usual, |(_, lines, _)| *lines);
     if lines > limit {
         found.push(format!("{}: {lines} lines, at most {limit}", source.path));
     }

@@ -30,7 +30,8 @@ impl Source {
     }
 }
 
-fn is_test(path: &str) -> bool {
+/// Whether only tests compile the file.
+pub fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/") || path.starts_with("tests/")
 }
 
