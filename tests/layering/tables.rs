@@ -99,20 +99,4 @@ pub const LINES: usize = 400;
 pub const TEST_LINES: usize = 700;
 
 /// Files that are longer, up to which length, and why.
-pub const LONG: &[(&str, usize, &str)] = &[
-    (
-        "src/metadata/changes.rs",
-        450,
-        "one function for each transaction, to be read side by side",
-    ),
-    (
-        "src/metadata/engine.rs",
-        450,
-        "opening, and the whole trait: a list of short methods",
-    ),
-    (
-        "src/service/upload.rs",
-        450,
-        "the story of one upload, from its first byte to its answer",
-    ),
-];
+pub const LONG: &[(&str, usize, &str)] = &[];
