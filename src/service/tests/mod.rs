@@ -9,5 +9,6 @@ mod faults;
 mod leases;
 mod limits;
 mod links;
+mod owners;
 mod sweeps;
 mod world;
