@@ -112,3 +112,6 @@ impl Handler for Api {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

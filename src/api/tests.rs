@@ -51,6 +51,10 @@ impl World {
     }
 
     fn with(change: impl FnOnce(&mut ApiSettings)) -> Self {
+        Self::on(MemoryStore::new(None), change)
+    }
+
+    fn on(store: MemoryStore, change: impl FnOnce(&mut ApiSettings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(Hand(Mutex::new(0)));
         let on_fatal: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(|why: &str| panic!("{why}"));
@@ -68,7 +72,7 @@ impl World {
             metadata: Arc::new(
                 RedbMetadata::create(&dir.path().join("db"), Arc::clone(&on_fatal)).unwrap(),
             ),
-            store: Arc::new(MemoryStore::new(None)),
+            store: Arc::new(store),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             server_key: Secret::new([7; 32]),
             master_key: None,
@@ -250,7 +254,8 @@ struct Client {
 impl Sink for Client {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let room = self.takes - self.taken.len();
-        self.taken.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.taken
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
         if bytes.len() > room {
             return Err(io::ErrorKind::ConnectionReset.into());
         }

@@ -79,7 +79,7 @@ fn link(api: &Api, head: &Head, id: &str) -> Response {
             downloads,
             ..
         }) => api.pages.file(id, &name, size, until, downloads),
-        Err(error) => failed(api, &error),
+        Err(error) => api.pages.error(&error),
     }
 }
 
@@ -106,7 +106,7 @@ fn unlock(api: &Api, call: Call<'_>) -> Response {
             }
         }
         Err(Error::WrongPassword) => api.pages.locked(&id, true),
-        Err(error) => failed(api, &error),
+        Err(error) => api.pages.error(&error),
     }
 }
 
@@ -120,7 +120,7 @@ fn by_link(api: &Api, head: &Head, id: &str, path: &str, shown: bool) -> Respons
     match sent {
         Ok(response) => response,
         Err(Error::PasswordNeeded) => pages::see_other(&api.pages.link(id)),
-        Err(error) => failed(api, &error),
+        Err(error) => api.pages.error(&error),
     }
 }
 
@@ -145,15 +145,7 @@ fn hotlink(api: &Api, call: Call<'_>) -> Response {
     api.service
         .open(Door::Hotlink(id), None, head.peer)
         .and_then(|file| download::public(api, head, file, id, path, true))
-        .unwrap_or_else(|error| failed(api, &error))
-}
-
-/// The page for an error.
-fn failed(api: &Api, error: &Error) -> Response {
-    if let Error::Internal(cause) = error {
-        log::error!("{cause}");
-    }
-    api.pages.error(error)
+        .unwrap_or_else(|error| api.pages.error(&error))
 }
 
 /// The id in the query, decoded; empty when there is none.

@@ -157,6 +157,38 @@ fn a_key_opens_what_it_allows_and_nothing_else() {
 }
 
 #[test]
+fn the_files_of_one_account_are_closed_to_another() {
+    let world = World::new();
+    let id = world.text(b"secret", &[]);
+    let other = world.api.service.add_account("bob", "battery staple");
+    let other = other.unwrap().key.key.reveal().to_owned();
+    let calls = [
+        get(&format!("/api/files/list/{id}")),
+        get(&format!("/api/files/download/{id}")),
+        ask(Method::Put, "/api/files/modify")
+            .header("id", &id)
+            .header("allowedDownloads", "9"),
+        ask(Method::Delete, "/api/files/delete").header("id", &id),
+        ask(Method::Delete, &format!("/api/files/delete?id={id}")),
+        ask(Method::Post, "/api/files/restore").header("id", &id),
+    ];
+    for call in calls {
+        let target = call.head.path.clone();
+        let (status, code, _) = world.ask(call.header("apikey", &other)).failure();
+        assert_eq!((status, code), (401, 6), "{target}");
+    }
+    // Ids that are near to one name nothing, for its owner neither.
+    for near in [&id[1..], &id[..21], &format!("{id}x"), &format!("{id}/")] {
+        let delete = get("/api/files/delete").header("id", near);
+        assert_eq!(world.keyed(delete).failure().0, 404, "{near}");
+    }
+    let listed = world.ask(get("/api/files/list").header("apikey", &other));
+    assert_eq!(listed.text(), "[]");
+    let own = world.keyed(get(&format!("/api/files/list/{id}"))).json();
+    assert_eq!(own["DownloadsRemaining"], 1, "nothing was changed");
+}
+
+#[test]
 fn a_first_key_is_made_with_name_and_password() {
     let world = World::new();
     let basic = |text: &str| data_encoding::BASE64.encode(text.as_bytes());

@@ -96,8 +96,6 @@ fn the_page_of_a_file_says_what_there_is_to_say() {
     let free = page(None, None);
     assert!(free.contains("any number") && free.contains("it is deleted"));
     assert!(!free.contains("last download") && free.contains("class=\"button\""));
-    let held = page(Some(0), None);
-    assert!(held.contains("in progress") && !held.contains("class=\"button\""));
 }
 
 #[test]
