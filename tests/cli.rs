@@ -1,207 +1,18 @@
 //! The program as a person or a service manager meets it: commands, messages, exit codes, files.
 
+#[path = "cli/program.rs"]
+mod program;
+
+use program::{
+    PATIENCE, Running, code_and_message, directory, get, mayfly, modes, run, serve, settings,
+    upload,
+};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
-
-/// No step of these tests takes longer; what does is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The program, run by the emulator that `MAYFLY_RUNNER` names, if any.
-fn mayfly() -> Command {
-    let binary =
-        std::env::var("MAYFLY_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_mayfly").to_owned());
-    let runner = std::env::var("MAYFLY_RUNNER").unwrap_or_default();
-    let mut words = runner.split_whitespace().map(str::to_owned).chain([binary]);
-    let mut command = Command::new(words.next().unwrap());
-    command.args(words).stdin(Stdio::null());
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    mayfly().args(arguments).output().unwrap()
-}
-
-fn code_and_message(output: &Output) -> (i32, String) {
-    let message = String::from_utf8(output.stderr.clone()).unwrap();
-    (output.status.code().unwrap(), message)
-}
-
-/// A running server; killed with the test if it still runs.
-struct Running {
-    child: Child,
-}
-
-/// What a demo prints first.
-#[derive(PartialEq, Eq, Debug)]
-struct Greeting {
-    url: String,
-    key: String,
-    user: String,
-    password: String,
-    /// Everything after that, as far as it was read.
-    friendly: String,
-}
-
-impl Running {
-    fn start(command: &mut Command) -> Self {
-        let child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self { child }
-    }
-
-    fn demo(dir: &Path) -> Self {
-        Self::start(
-            mayfly()
-                .args(["demo", "--listen", "127.0.0.1:0", "--dir"])
-                .arg(dir),
-        )
-    }
-
-    fn greeting(&mut self) -> Greeting {
-        let mut lines = BufReader::new(self.child.stdout.take().unwrap()).lines();
-        let mut value = |key: &str| {
-            let line = lines.next().unwrap().unwrap();
-            let value = line.strip_prefix(key).and_then(|l| l.strip_prefix('='));
-            value
-                .unwrap_or_else(|| panic!("{key}= expected, {line:?} came"))
-                .to_owned()
-        };
-        let (url, key) = (value("URL"), value("API_KEY"));
-        let (user, password) = (value("ADMIN_USER"), value("ADMIN_PASSWORD"));
-        let mut friendly = String::new();
-        for line in lines {
-            friendly += &(line.unwrap() + "\n");
-            if friendly.contains("Ctrl-C") {
-                break;
-            }
-        }
-        Greeting {
-            url,
-            key,
-            user,
-            password,
-            friendly,
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(sent.unwrap().success());
-    }
-
-    /// Waits for the end: exit code (none after a signal) and log.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut log = String::new();
-        let status = self.wait();
-        let stderr = self.child.stderr.as_mut().unwrap();
-        stderr.read_to_string(&mut log).unwrap();
-        (status, log)
-    }
-
-    fn wait(&mut self) -> Option<i32> {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(Instant::now() < until, "it does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // An error means that it has ended by itself.
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-/// Asks and reads to the end of the connection: status and body.
-fn ask(url: &str, request: &str) -> (u16, String) {
-    let address: SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    let body = answer.split_once("\r\n\r\n").unwrap().1.to_owned();
-    (status, body)
-}
-
-fn get(url: &str, path: &str, key: &str) -> (u16, String) {
-    let head =
-        format!("GET {path} HTTP/1.1\r\nHost: x\r\napikey: {key}\r\nConnection: close\r\n\r\n");
-    ask(url, &head)
-}
-
-fn upload(url: &str, key: &str, content: &str) -> (u16, String) {
-    let body = format!(
-        "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n{content}\r\n--b--\r\n"
-    );
-    let head = format!(
-        "POST /api/files/add HTTP/1.1\r\nHost: x\r\napikey: {key}\r\nConnection: close\r\n\
-         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    ask(url, &(head + &body))
-}
-
-fn directory() -> (tempfile::TempDir, PathBuf) {
-    let home = tempfile::tempdir().unwrap();
-    let data = home.path().join("data");
-    (home, data)
-}
-
-fn settings(home: &Path, text: &str) -> PathBuf {
-    let path = home.join("mayfly.toml");
-    fs::write(
-        &path,
-        format!("listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n{text}"),
-    )
-    .unwrap();
-    path
-}
-
-/// Starts `serve` and waits until it listens; returns the address and the log so far.
-fn serve(config: &Path) -> (Running, String, String) {
-    let mut running = Running::start(mayfly().args(["serve", "--config"]).arg(config));
-    let mut log = String::new();
-    let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
-    let url = loop {
-        let mut line = String::new();
-        assert!(stderr.read_line(&mut line).unwrap() > 0, "no start:\n{log}");
-        log += &line;
-        if let Some((_, rest)) = line.split_once("listening on ") {
-            break format!("http://{}", rest.split(',').next().unwrap());
-        }
-    };
-    running.child.stderr = Some(stderr.into_inner());
-    (running, url, log)
-}
-
-/// Every file below `folder` with its permissions.
-fn modes(folder: &Path, found: &mut Vec<(PathBuf, u32)>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let metadata = fs::symlink_metadata(&path).unwrap();
-        found.push((path.clone(), metadata.permissions().mode() & 0o7777));
-        if metadata.is_dir() {
-            modes(&path, found);
-        }
-    }
-}
 
 #[test]
 fn help_and_version_are_told_and_wrong_usage_is_64() {
@@ -346,24 +157,7 @@ fn a_closed_output_does_not_stop_the_demo() {
     let mut demo = Running::demo(&dir);
     drop(demo.child.stdout.take());
     let credentials = dir.join("demo-credentials.toml");
-    let until = Instant::now() + PATIENCE;
-    let stderr = demo.child.stderr.take().unwrap();
-    let mut log = BufReader::new(stderr);
-    let mut line = String::new();
-    while !line.contains("listening on") {
-        assert!(Instant::now() < until);
-        line.clear();
-        assert!(log.read_line(&mut line).unwrap() > 0, "it ended");
-    }
-    let url = format!(
-        "http://{}",
-        line.split("listening on ")
-            .nth(1)
-            .unwrap()
-            .split(',')
-            .next()
-            .unwrap()
-    );
+    let (url, _) = demo.url_from_log();
     assert_eq!(get(&url, "/health", "").0, 200);
     assert!(credentials.exists());
     demo.signal("TERM");
@@ -526,24 +320,28 @@ fn wrong_settings_are_all_told_at_once() {
     assert_eq!(missing.status.code(), Some(78));
 }
 
+/// Sends the head of an upload of `length` bytes that waits for leave to go on.
+fn begin_upload(address: SocketAddr, key: &str, length: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!(
+        "POST /api/files/add HTTP/1.1\r\nHost: x\r\napikey: {key}\r\nExpect: 100-continue\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
 #[test]
 fn a_running_upload_ends_before_the_program_does() {
     let (_home, dir) = directory();
     let mut demo = Running::demo(&dir);
     let greeting = demo.greeting();
     let address: SocketAddr = greeting.url["http://".len()..].parse().unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let start =
         "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nfirst";
     let end = " last\r\n--b--\r\n";
-    let head = format!(
-        "POST /api/files/add HTTP/1.1\r\nHost: x\r\napikey: {}\r\nExpect: 100-continue\r\n\
-         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n",
-        greeting.key,
-        start.len() + end.len()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
+    let mut stream = begin_upload(address, &greeting.key, start.len() + end.len());
     let mut answers = BufReader::new(stream.try_clone().unwrap());
     let mut line = String::new();
     answers.read_line(&mut line).unwrap();
@@ -574,13 +372,7 @@ fn whoever_asks_twice_does_not_wait() {
     let mut demo = Running::demo(&dir);
     let greeting = demo.greeting();
     let address: SocketAddr = greeting.url["http://".len()..].parse().unwrap();
-    let mut stuck = TcpStream::connect(address).unwrap();
-    let head = format!(
-        "POST /api/files/add HTTP/1.1\r\nHost: x\r\napikey: {}\r\nExpect: 100-continue\r\n\
-         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n",
-        greeting.key
-    );
-    stuck.write_all(head.as_bytes()).unwrap();
+    let mut stuck = begin_upload(address, &greeting.key, 1000);
     let mut first = [0; 12];
     stuck.read_exact(&mut first).unwrap();
     let asked = Instant::now();

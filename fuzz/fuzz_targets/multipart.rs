@@ -6,8 +6,8 @@ use mayfly::http::multipart::Multipart;
 use std::io::{self, Read};
 
 const TYPE: &str = "multipart/form-data; boundary=\"b0\"";
-/// Small parts and large ones, so that both ways of reading run.
-const WHOLE: usize = 64 * 1024;
+/// Room enough to be read into without a copy.
+const WHOLE: usize = 8 * 1024;
 
 /// Hands out at most `size` bytes at a time.
 struct Pieces<'a>(&'a [u8], usize);
@@ -58,10 +58,6 @@ fuzz_target!(|input: &[u8]| {
     let room = usize::from(*room) * 64 + 1;
     let split = read(body, usize::from(*size) + 1, &mut vec![0; room]);
     assert_eq!(whole, split);
-    let complete = memmem(body, b"--b0--");
-    assert!(whole.1.is_some() || complete, "a form without an end");
+    let ended = || body.windows(6).any(|w| w == b"--b0--");
+    assert!(whole.1.is_some() || ended(), "a form without an end");
 });
-
-fn memmem(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|w| w == needle)
-}

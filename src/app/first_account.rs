@@ -54,7 +54,7 @@ fn add_account(
     credentials.api_key = Some(account.key.key);
     write(path, &credentials)?;
     log::info!(
-        "made the account {}; its password and API key are in {}: note them and delete the file",
+        "made the account {}; its password and API key are in {}, for your eyes only",
         credentials.user,
         path.display()
     );

@@ -28,7 +28,7 @@ impl Credentials {
     pub fn to_toml(&self) -> Zeroizing<String> {
         let quoted = |text: &str| toml::Value::from(text).to_string();
         let mut text = Zeroizing::new(String::from(
-            "# What opens the first account of this Mayfly. Keep it like a key, or note it elsewhere and delete it.\n",
+            "# What opens the first account of this Mayfly. Keep it like a key.\n",
         ));
         text.push_str(&format!("user = {}\n", quoted(&self.user)));
         text.push_str(&format!("password = {}\n", quoted(&self.password)));

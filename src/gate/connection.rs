@@ -13,6 +13,7 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 use std::cell::Cell;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Shutdown};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -47,7 +48,7 @@ enum Next {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve(service: &Service, listed: Listed, peer: IpAddr) {
+pub(super) async fn serve(service: Rc<Service>, listed: Listed, peer: IpAddr) {
     let entry = &*listed.entry;
     let mut carry = Vec::new();
     loop {
@@ -56,6 +57,8 @@ pub(super) async fn serve(service: &Service, listed: Listed, peer: IpAddr) {
             return;
         }
         if carry.is_empty() {
+            // An empty buffer still holds its memory.
+            carry = Vec::new();
             let limit = service.limits.idle;
             if !matches!(
                 entry.within(limit, entry.client.readable()).await,
@@ -65,7 +68,7 @@ pub(super) async fn serve(service: &Service, listed: Listed, peer: IpAddr) {
             }
         }
         // Boxed, so that an idle connection does not hold the space of a busy one.
-        match Box::pin(request(service, entry, peer, &mut carry)).await {
+        match Box::pin(request(&service, entry, peer, &mut carry)).await {
             Next::Another => {}
             Next::Linger => {
                 entry.phase.set(Phase::Lingering);
@@ -221,7 +224,7 @@ async fn send(service: &Service, entry: &Entry, bytes: &[u8]) -> bool {
     let Some(_share) = Share::of(&service.pending, left.len()) else {
         return false;
     };
-    let write = async { (&**(&entry.client)).write_all(left).await };
+    let write = async { (&*entry.client).write_all(left).await };
     matches!(
         entry.within(service.limits.write_stall, write).await,
         Some(Ok(()))

@@ -264,11 +264,11 @@ fn admit(
         }
         return;
     };
-    let service = Rc::clone(service);
+    // Boxed at once: each wrapper around the future would hold room for it again.
+    let serving = Box::pin(connection::serve(Rc::clone(service), listed, peer));
     executor
         .spawn(async move {
             let _place: Place = place;
-            let serving = connection::serve(&service, listed, peer);
             if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
                 log::error!("serving a connection panicked; it was closed");
             }

@@ -4,8 +4,8 @@
 use super::codec;
 use super::records::{Mark, Number};
 use super::schema::{
-    ACCOUNTS, BLOBS, DUE, GARBAGE, HOTLINKS, KEYS, LEASES, LINKS, NAMES, OWNERS, TAGS, View,
-    account_key, after_prefix, due_key, owner_key, storage_error, tail,
+    ACCOUNTS, BLOBS, DUE, GARBAGE, HOTLINKS, KEYS, LEASES, LINKS, NAMES, OWNERS, SCHEMA, STATE,
+    TAGS, View, account_key, after_prefix, due_key, owner_key, storage_error, tail,
 };
 use super::writer::Writer;
 use super::{
@@ -20,12 +20,14 @@ use redb::{Database, ReadableDatabase, StorageBackend};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The database file.
 ///
 /// Dropping it ends the writing thread and closes the file.
 pub struct RedbMetadata {
     database: Arc<Database>,
+    on_fatal: OnFatal,
     // Dropped last: its thread closes the database, where a panic of the engine does no harm.
     writer: Writer,
 }
@@ -43,7 +45,7 @@ impl RedbMetadata {
     ///
     /// It is made under another name, synced and then renamed: a crash leaves no database, or a
     /// whole one. Whether an empty database is right here is for the caller to know.
-    /// `on_fatal` is called once, from the writing thread, when a commit fails.
+    /// `on_fatal` is called at most once, from whichever thread finds out.
     ///
     /// # Errors
     /// [`MetadataError::InUse`] when another process makes the same file,
@@ -53,7 +55,7 @@ impl RedbMetadata {
     }
 
     /// Opens the database at `path`, which must exist, and brings it to the newest schema.
-    /// `on_fatal` is called once, from the writing thread, when a commit fails.
+    /// `on_fatal` is called at most once, from whichever thread finds out.
     ///
     /// # Errors
     /// [`MetadataError::InUse`], [`MetadataError::TooNew`], [`MetadataError::Corrupt`] when the
@@ -91,12 +93,44 @@ impl RedbMetadata {
     }
 
     fn with_database(database: Database, on_fatal: OnFatal) -> Result<Self, MetadataError> {
+        let called = AtomicBool::new(false);
+        let once: OnFatal = Arc::new(move |reason| {
+            if !called.swap(true, Ordering::SeqCst) {
+                log::error!("the database cannot be used any more: {reason}");
+                on_fatal(reason);
+            }
+        });
         let database = Arc::new(database);
-        let writer = Writer::start(Arc::clone(&database), on_fatal)?;
-        Ok(Self { database, writer })
+        let writer = Writer::start(Arc::clone(&database), Arc::clone(&once))?;
+        Ok(Self {
+            database,
+            on_fatal: once,
+            writer,
+        })
     }
 
+    /// After an I/O error the engine refuses everything, reads as well: that is fatal. A damaged
+    /// page is not, unless the engine gave up on it in a way that it does not come back from.
     fn read<T>(
+        &self,
+        read: impl FnOnce(&View) -> Result<T, MetadataError>,
+    ) -> Result<T, MetadataError> {
+        let result = self.try_read(read);
+        let fatal = match &result {
+            Err(MetadataError::Unavailable(what)) => Some(what),
+            Err(MetadataError::Corrupt(what)) => self
+                .try_read(|view| STATE.has(view, SCHEMA))
+                .is_err()
+                .then_some(what),
+            _ => None,
+        };
+        if let Some(what) = fatal {
+            (self.on_fatal)(what);
+        }
+        result
+    }
+
+    fn try_read<T>(
         &self,
         read: impl FnOnce(&View) -> Result<T, MetadataError>,
     ) -> Result<T, MetadataError> {

@@ -26,7 +26,8 @@ use crate::model::{
 use std::fmt;
 use std::sync::Arc;
 
-/// Called once when a commit failed, with the reason: the process must stop and start again.
+/// Called once, with the reason, when a commit failed or the file cannot be read any more: the
+/// process must stop and start again.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The database, in domain words. Every method is one transaction; a method that changes something

@@ -129,7 +129,6 @@ pub(super) fn serve(database: &Database, jobs: &Receiver<Job>, on_fatal: &OnFata
             .unwrap_or_else(|_| Err("the database engine panicked".to_owned()));
         let failure = outcome.err();
         if let Some(what) = &failure {
-            log::error!("a commit failed, nothing more is written: {what}");
             on_fatal(what);
         }
         for answer in answers {

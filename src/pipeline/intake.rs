@@ -4,8 +4,8 @@
 //! of a buffer: while one waits, full, the other is read into; then the first is sealed where it
 //! stands and written with one call.
 //!
-//! Writes end at whole pages of the file, because the kernel handles those with a third less work;
-//! sealed segments do not. So the bytes behind the last whole page, less than 4 KiB, are moved in
+//! Writes end at whole pages of the file, because the kernel handles those with less work; sealed
+//! segments do not. So the bytes behind the last whole page, less than 4 KiB, are moved in
 //! front of the other half. Nothing else is moved between the read and the write.
 
 use super::buffer::{Buffer, Share};

@@ -42,3 +42,22 @@ impl Output for Collected {
         self.0.len() as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn parts_of_files_and_bytes_are_collected_in_their_order() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let mut bytes = Collected(Vec::new());
+        bytes.write_all(b"ab").unwrap();
+        bytes.send_file(&file, 3, 4).unwrap();
+        bytes.write_all(b"c").unwrap();
+        assert_eq!((bytes.settle(), bytes.0.as_slice()), (7, &b"ab3456c"[..]));
+        let short = bytes.send_file(&file, 8, 4).unwrap_err();
+        assert_eq!(short.kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

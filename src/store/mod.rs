@@ -67,7 +67,9 @@ pub trait Stage: Send {
     /// Makes the bytes durable under their final name. When it returns, they survive a power cut.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] when the name is taken; any other error leaves the outcome unknown.
+    /// [`StoreError::Exists`] when the name is taken, [`StoreError::Full`] when the medium turned
+    /// out to be: nothing is stored then. Any other error leaves the outcome unknown: the blob may
+    /// be there, now or after a restart, and trying again cannot tell.
     fn commit(self: Box<Self>, id: &BlobId) -> Result<(), StoreError>;
 }
 

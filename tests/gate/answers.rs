@@ -189,7 +189,7 @@ fn what_is_settled_was_acknowledged() {
         std::io::Read::read_exact(&mut client.stream, &mut some).unwrap();
         client.reset();
         let settled = rig.settled.recv().unwrap();
-        assert!((90_000..60_000_000).contains(&settled), "{path} {settled}");
+        assert!((1..60_000_000).contains(&settled), "{path} {settled}");
     }
 }
 

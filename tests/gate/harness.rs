@@ -31,8 +31,12 @@ impl Handler for Probe {
         let Request { head, body } = request;
         self.seen.lock().unwrap().push(head.path.clone());
         let number = || -> u64 { head.query.as_deref().unwrap().parse().unwrap() };
-        match head.path.trim_start_matches("/t").trim_start_matches("/p") {
-            "/read" => {
+        let path = head
+            .path
+            .strip_prefix("/t/")
+            .or(head.path.strip_prefix("/p/"));
+        match path.unwrap_or(&head.path[1..]) {
+            "read" => {
                 let mut sum = 0;
                 let mut buffer = [0; 4096];
                 loop {
@@ -56,33 +60,33 @@ impl Handler for Probe {
                     }
                 }
             }
-            "/refuse" => text(401, "who are you?"),
-            "/length" => text(413, format!("{:?}", body.length())),
-            "/peer" => text(200, head.peer.to_string()),
-            "/field" => text(
+            "refuse" => text(401, "who are you?"),
+            "length" => text(413, format!("{:?}", body.length())),
+            "peer" => text(200, head.peer.to_string()),
+            "field" => text(
                 200,
                 String::from_utf8_lossy(head.headers.all("X-Test").next().unwrap_or(b"none"))
                     .into_owned(),
             ),
-            "/internal" => text(
+            "internal" => text(
                 200,
                 format!("{}", head.headers.all("X-Mayfly-Exchange").count()),
             ),
-            "/split" => text(200, "x").with("X-Name", "a\r\nSet-Cookie: pwned=1"),
-            "/empty" => Response::new(u16::try_from(number()).unwrap()),
-            "/bytes" => text(200, "b".repeat(usize::try_from(number()).unwrap())),
-            "/stream" => stream(Some(number()), number()),
-            "/open" => stream(None, number()),
-            "/short" => stream(Some(1000), 500),
-            "/long" => stream(Some(500), 1000),
-            "/broken" => Response::new(200).stream(Stream {
+            "split" => text(200, "x").with("X-Name", "a\r\nSet-Cookie: pwned=1"),
+            "empty" => Response::new(u16::try_from(number()).unwrap()),
+            "bytes" => text(200, "b".repeat(usize::try_from(number()).unwrap())),
+            "stream" => stream(Some(number()), number()),
+            "open" => stream(None, number()),
+            "short" => stream(Some(1000), 500),
+            "long" => stream(Some(500), 1000),
+            "broken" => Response::new(200).stream(Stream {
                 length: None,
                 send: Box::new(|sink| {
                     sink.write_all(&[b's'; 20_000])?;
                     Err(io::Error::other("on purpose"))
                 }),
             }),
-            "/file" => {
+            "file" => {
                 let length = number();
                 let file = File::open(std::env::current_exe().unwrap()).unwrap();
                 Response::new(200).stream(Stream {
@@ -90,7 +94,7 @@ impl Handler for Probe {
                     send: Box::new(move |sink| sink.send_file(&file, 100, length)),
                 })
             }
-            "/openfile" => {
+            "openfile" => {
                 let length = number();
                 let file = File::open(std::env::current_exe().unwrap()).unwrap();
                 Response::new(200).stream(Stream {
@@ -102,14 +106,14 @@ impl Handler for Probe {
                     }),
                 })
             }
-            "/shortfile" => {
+            "shortfile" => {
                 let file = File::open("/dev/null").unwrap();
                 Response::new(200).stream(Stream {
                     length: Some(10),
                     send: Box::new(move |sink| sink.send_file(&file, 0, 10)),
                 })
             }
-            "/settle" | "/opensettle" => {
+            "settle" | "opensettle" => {
                 let length = number();
                 let settled = self.settled.lock().unwrap().clone();
                 Response::new(200).stream(Stream {
@@ -127,12 +131,12 @@ impl Handler for Probe {
                     }),
                 })
             }
-            "/panic" => panic!("on purpose"),
-            "/panicstream" => Response::new(200).stream(Stream {
+            "panic" => panic!("on purpose"),
+            "panicstream" => Response::new(200).stream(Stream {
                 length: None,
                 send: Box::new(|_| panic!("on purpose")),
             }),
-            "/hold" => {
+            "hold" => {
                 let _ = self.hold.lock().unwrap().recv();
                 text(200, "held")
             }

@@ -24,6 +24,9 @@ impl StorageBackend for Handle {
         self.0.memory.len()
     }
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if self.0.fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the card is gone"));
+        }
         StorageBackend::read(&self.0.memory, offset, out)
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -190,6 +193,35 @@ fn after_a_failed_commit_nothing_is_written_and_the_owner_hears_it_once() {
     let db = RedbMetadata::with_backend(Handle(disk), no_failure()).unwrap();
     assert_eq!(db.link(&lookup(1)).unwrap(), Some(link(1)));
     db.verify().unwrap();
+}
+
+#[test]
+fn a_failed_read_is_fatal_too_because_the_engine_refuses_everything_after_it() {
+    let (db, disk) = counted(no_failure());
+    // More than the cache holds.
+    for n in 0..30 {
+        let by_owner = vec![2; 200_000];
+        db.publish(with_blob(Link {
+            by_owner,
+            ..link(n)
+        }))
+        .unwrap();
+    }
+    drop(db);
+    let calls = Arc::new(AtomicU64::new(0));
+    let heard = calls.clone();
+    let on_fatal: OnFatal = Arc::new(move |_| {
+        heard.fetch_add(1, Ordering::SeqCst);
+    });
+    let db = RedbMetadata::with_backend(Handle(disk.clone()), on_fatal).unwrap();
+    assert_eq!(db.link(&lookup(30)).unwrap(), None);
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+    disk.fails.store(true, Ordering::SeqCst);
+    let error = db.verify().unwrap_err();
+    assert!(matches!(error, MetadataError::Unavailable(_)), "{error}");
+    assert!(db.verify().is_err());
+    assert!(db.remove(&lookup(1)).is_err());
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! The service on the real parts, with every fault that can be thrown at it.
 
 mod accounts;
-//mod dedup;
 mod crowds;
+mod dedup;
 mod downloads;
 mod fault_metadata;
-//mod faults;
+mod faults;
 mod leases;
-//mod limits;
-//mod links;
-//mod sweeps;
+mod limits;
+mod links;
+mod sweeps;
 mod world;

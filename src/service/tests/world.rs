@@ -3,13 +3,14 @@
 
 use super::fault_metadata::{FaultMetadata, MetadataFaults};
 use crate::metadata::{Metadata, RedbMetadata};
-use crate::model::{Clock, Timestamp};
+pub(super) use crate::model::{Clock, Timestamp};
 pub(super) use crate::pipeline::Output;
 pub(super) use crate::service::*;
 use crate::store::{FaultStore, Faults, MemoryStore};
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+pub(super) use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -304,4 +305,19 @@ pub(super) fn busy<T>(result: &Result<T, Error>) -> bool {
 /// Whether it is unknown, or over: nobody can tell.
 pub(super) fn gone<T>(result: &Result<T, Error>) -> bool {
     matches!(result, Err(Error::NotFound))
+}
+
+impl World {
+    /// Everything that is in the store.
+    pub(super) fn stored_bytes(&self) -> Vec<u8> {
+        use crate::store::Store;
+        let mut all = Vec::new();
+        for id in self.blobs() {
+            let blob = self.store.open(&id).unwrap();
+            let mut bytes = vec![0; usize::try_from(blob.size()).unwrap()];
+            blob.read_exact_at(&mut bytes, 0).unwrap();
+            all.extend(bytes);
+        }
+        all
+    }
 }

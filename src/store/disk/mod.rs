@@ -96,17 +96,21 @@ impl DiskStore {
 /// symbolic links: the administrator chose it.
 fn open_root(path: &Path) -> io::Result<OwnedFd> {
     use std::os::unix::fs::DirBuilderExt;
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|p| !p.as_os_str().is_empty() && !p.exists())
+        .collect();
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)?;
     let flags = DIRECTORY.difference(OFlags::NOFOLLOW);
-    let root = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
-    // It may be new. What cannot be synced above it (an unreadable parent) was not made here.
-    if let Ok(parent) = rustix::fs::openat(&root, "..", DIRECTORY, Mode::empty()) {
-        rustix::fs::fsync(parent)?;
+    for new in missing {
+        let parent = new.parent().filter(|p| !p.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        rustix::fs::fsync(rustix::fs::openat(CWD, parent, flags, Mode::empty())?)?;
     }
-    Ok(root)
+    Ok(rustix::fs::openat(CWD, path, flags, Mode::empty())?)
 }
 
 fn make_directory(root: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {

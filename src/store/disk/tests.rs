@@ -264,3 +264,83 @@ fn a_medium_without_room_for_names_is_full_and_recovers() {
     assert_eq!(incoming(dir), 0);
     put(&store, &BlobId([3; 16]), b"y");
 }
+
+#[test]
+fn sixteen_mebibytes_are_stored() {
+    let (dir, store) = store();
+    let mut stage = store.stage(Some(16 << 20)).unwrap();
+    for n in 0..256u32 {
+        stage.write(&[n as u8; 65_536]).unwrap();
+    }
+    stage.commit(&ID).unwrap();
+    assert_eq!(name(dir.path()).metadata().unwrap().len(), 16 << 20);
+}
+
+/// The system calls of [`sixteen_mebibytes_are_stored`], in order; None where they cannot be seen.
+fn traced(options: &[&str]) -> Option<Vec<String>> {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let mut strace = std::process::Command::new("strace");
+    strace.args(["-f", "-o"]).arg(&log).args(options);
+    strace.arg(std::env::current_exe().unwrap());
+    strace.args([
+        "--exact",
+        "store::disk::tests::sixteen_mebibytes_are_stored",
+    ]);
+    let _ = strace.output();
+    let log = std::fs::read_to_string(&log).unwrap_or_default();
+    // From the first call on the staged file to its last: not those of the test around it.
+    let calls: Vec<String> = log
+        .lines()
+        .filter_map(|line| line.split_once(' ').map(|(_, call)| call.trim().to_owned()))
+        .skip_while(|call| !call.starts_with("fallocate("))
+        .collect();
+    if calls.is_empty() {
+        eprintln!("left out: seeing system calls needs strace");
+        return None;
+    }
+    Some(calls)
+}
+
+#[test]
+fn a_commit_is_a_sync_then_the_rename_then_a_sync_of_the_directory() {
+    let trace = "trace=fallocate,fadvise64,fdatasync,fsync,renameat2,ftruncate,write";
+    let Some(calls) = traced(&["-e", trace]) else {
+        return;
+    };
+    let length = |call: &String| {
+        call.rsplit_once("= ")
+            .and_then(|(_, n)| n.parse::<u64>().ok())
+    };
+    let staged = calls
+        .iter()
+        .filter(|c| c.starts_with("write(") && c.contains(", 65536)"));
+    let written: u64 = staged.filter_map(length).sum();
+    assert_eq!(written, 16 << 20, "every byte once");
+    let order: Vec<&str> = calls
+        .iter()
+        .filter_map(|call| call.split_once('(').map(|(name, _)| name))
+        .filter(|name| *name != "write")
+        .collect();
+    let expected = [
+        "fallocate",
+        "fadvise64",
+        "fadvise64",
+        "fdatasync",
+        "fsync",
+        "renameat2",
+        "fsync",
+    ];
+    assert_eq!(order, expected);
+}
+
+#[test]
+fn a_sync_that_fails_is_not_repeated_and_publishes_nothing() {
+    let trace = "trace=fallocate,fdatasync,fsync,renameat2,linkat";
+    let Some(calls) = traced(&["-e", trace, "-e", "inject=fdatasync:error=EIO"]) else {
+        return;
+    };
+    let count = |name: &str| calls.iter().filter(|c| c.starts_with(name)).count();
+    assert_eq!(count("fdatasync("), 1);
+    assert_eq!(count("renameat2(") + count("linkat(") + count("fsync("), 0);
+}

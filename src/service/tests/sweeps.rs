@@ -1,0 +1,164 @@
+//! What ends by itself, and what must not.
+
+use super::fault_metadata::Fail;
+use super::world::*;
+use crate::model::BlobId;
+use crate::store::{Fault, Operation, Store};
+
+fn expiring(seconds: i64) -> LinkWish {
+    LinkWish {
+        lifetime: Lifetime::Until(Timestamp(START + seconds)),
+        ..unlimited()
+    }
+}
+
+fn orphan(world: &World, n: u8) {
+    let mut stage = world.store.stage(None).unwrap();
+    stage.write(b"orphan").unwrap();
+    stage.commit(&BlobId([n; 16])).unwrap();
+}
+
+fn sweep_orphans(world: &World) {
+    for _ in 0..100 {
+        if !world.service.sweep_orphans_step().unwrap() {
+            return;
+        }
+    }
+    panic!("the orphan sweep has no end");
+}
+
+#[test]
+fn any_number_of_links_expires_in_one_sweep() {
+    let world = World::new();
+    for i in 0..300u32 {
+        world.upload(&i.to_be_bytes(), expiring(10));
+    }
+    let stays = world.upload(b"stays", expiring(11));
+    world.clock.advance(10);
+    assert_eq!(world.service.sweep().unwrap(), 300);
+    assert_eq!(world.service.sweep().unwrap(), 0);
+    assert_eq!(world.blobs().len(), 1);
+    assert!(world.open(&stays).is_ok());
+}
+
+#[test]
+fn bytes_that_cannot_be_removed_now_are_removed_by_the_next_sweep() {
+    let world = World::new();
+    world.upload(b"x", expiring(10));
+    world.clock.advance(10);
+    world
+        .faults
+        .fail_after_only(Operation::Delete, 0, Fault::Gone);
+    assert_eq!(world.service.sweep().unwrap(), 1);
+    assert_eq!(world.blobs().len(), 1);
+    world.faults.heal();
+    assert_eq!(world.service.sweep().unwrap(), 0);
+    assert!(world.blobs().is_empty());
+    assert_eq!(world.metadata.garbage(10).unwrap(), []);
+}
+
+#[test]
+fn orphans_are_removed_and_files_of_links_are_not() {
+    let world = World::new();
+    let views: Vec<_> = (0..200u8)
+        .map(|i| world.upload(&[i, 1], times(1)))
+        .collect();
+    for n in 1..=16 {
+        orphan(&world, n * 15);
+    }
+    assert_eq!(world.blobs().len(), 216);
+    sweep_orphans(&world);
+    assert_eq!(world.blobs().len(), 200);
+    for view in &views {
+        assert!(world.open(view).is_ok());
+    }
+}
+
+#[test]
+fn files_of_another_database_are_not_removed() {
+    let world = World::new();
+    world.upload(b"mine", times(1));
+    for n in 1..=17 {
+        orphan(&world, n);
+    }
+    sweep_orphans(&world);
+    assert_eq!(
+        world.blobs().len(),
+        18,
+        "the database may be older than the files"
+    );
+}
+
+#[test]
+fn a_new_database_beside_stored_files_is_refused() {
+    let world = World::new();
+    world.upload(b"mine", times(1));
+    let fresh = World::new();
+    let parts = Parts {
+        metadata: std::sync::Arc::clone(&fresh.metadata),
+        store: std::sync::Arc::new(world.store.clone()),
+        clock: fresh.clock.clone(),
+        server_key: keys::random_secret(),
+        master_key: None,
+        on_fatal: std::sync::Arc::new(|_| {}),
+    };
+    let empty = std::sync::Arc::new(crate::metadata::RedbMetadata::in_memory().unwrap());
+    let parts = Parts {
+        metadata: empty,
+        ..parts
+    };
+    let service = Service::new(parts, world.policy.clone());
+    assert!(matches!(service.recover(), Err(Error::Internal(_))));
+}
+
+#[test]
+fn the_sweep_does_not_take_a_file_between_its_rename_and_its_commit() {
+    let world = World::new();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let sweeper = scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                world.service.sweep_orphans_step().unwrap();
+            }
+        });
+        let views: Vec<_> = (0..150u32)
+            .map(|i| world.upload(&i.to_be_bytes(), times(1)))
+            .collect();
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        sweeper.join().unwrap();
+        for view in &views {
+            assert!(world.open(view).is_ok());
+        }
+    });
+}
+
+#[test]
+fn an_end_that_the_database_did_not_hear_of_is_tried_again() {
+    let world = World::new();
+    let view = world.upload(&content(100_000), times(1));
+    let download = world.ask(&view, 0..view.size, None, HERE).unwrap();
+    // The next call closes the lease, the one after it settles.
+    world.metadata_faults.fail_after(1, Fail::Before);
+    download.send(&mut Client::patient()).unwrap();
+    assert!(
+        busy(&world.ask(&view, 0..view.size, None, HERE)),
+        "over, and not known to be"
+    );
+    world.service.sweep().unwrap();
+    assert!(gone(&world.open(&view)));
+    assert!(world.blobs().is_empty() && world.fatal.lock().unwrap().is_empty());
+}
+
+#[test]
+fn counts_that_could_not_be_written_are_kept() {
+    let world = World::new();
+    let view = world.upload(b"x", unlimited());
+    world.fetch(&view).unwrap();
+    world.metadata_faults.fail_after(0, Fail::Before);
+    assert!(world.service.flush_counts().is_err());
+    world.fetch(&view).unwrap();
+    world.service.flush_counts().unwrap();
+    assert_eq!(world.left(&view).2, 2);
+    let row = world.service.file(&world.owner, view.id.reveal()).unwrap();
+    assert_eq!(row.allowance.count, 2);
+}
