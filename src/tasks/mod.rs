@@ -1,1 +1,98 @@
-//! To come.
+//! What happens without a request: sweeping, writing counts, and the wish to end.
+//!
+//! One small thread sleeps on a timer and calls the service. It never holds anything that a request
+//! waits for; a failure is logged and tried again later, and never ends the process.
+
+mod ending;
+mod schedule;
+
+pub use ending::{Ending, Endings, watch_signals};
+
+use crate::model::Clock;
+use crate::service::{Error, Service};
+use schedule::{Job, Schedule};
+use smol::channel::{Receiver, Sender};
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The service calls few levels deep and keeps its buffers on the heap.
+const STACK: usize = 256 * 1024;
+
+/// The running thread.
+pub struct Background {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Background {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn start(service: Arc<Service>, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        let (stop, stopped) = smol::channel::bounded(1);
+        let thread = std::thread::Builder::new()
+            .name("background".to_owned())
+            .stack_size(STACK)
+            .spawn(move || work(&service, &*clock, &stopped))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends it, after the job it is at.
+    pub fn stop(self) {
+        self.stop.close();
+        if self.thread.join().is_err() {
+            log::error!("the background thread had panicked");
+        }
+    }
+}
+
+fn work(service: &Service, clock: &dyn Clock, stopped: &Receiver<()>) {
+    let mut schedule = Schedule::new(clock.elapsed());
+    loop {
+        let (job, at) = schedule.next();
+        if !sleep(at.saturating_sub(clock.elapsed()), stopped) {
+            return;
+        }
+        let result = match job {
+            Job::Sweep => service.sweep().map(|ended| {
+                if ended > 0 {
+                    log::info!("{ended} links ended by time");
+                }
+                false
+            }),
+            Job::FlushCounts => service.flush_counts().map(|()| false),
+            Job::Orphans => service.sweep_orphans_step(),
+        };
+        let more = result.inspect_err(|e| complain(job, e)).ok();
+        schedule.done(job, clock.elapsed(), more);
+    }
+}
+
+/// Waits that long; false when the thread is to end.
+fn sleep(time: Duration, stopped: &Receiver<()>) -> bool {
+    smol::block_on(smol::future::or(
+        async {
+            let _closed = stopped.recv().await;
+            false
+        },
+        async {
+            smol::Timer::after(time).await;
+            true
+        },
+    ))
+}
+
+fn complain(job: Job, error: &Error) {
+    let what = match job {
+        Job::Sweep => "removing what is over",
+        Job::FlushCounts => "writing download counts",
+        Job::Orphans => "looking for files that nothing refers to",
+    };
+    match error {
+        Error::Internal(cause) => log::error!("{what} failed and is tried again: {cause}"),
+        other => log::error!("{what} failed and is tried again: {other}"),
+    }
+}

@@ -1,0 +1,248 @@
+//! The composition root: the only file that names every concrete type. Turns settings into a
+//! running server, and a running server into an orderly end.
+//!
+//! Order of a start: data directory and its lock, keys, store, metadata, recovery, first account,
+//! server, background work. Nothing is served before everything that an earlier process left behind
+//! is accounted for.
+
+mod data_dir;
+mod error;
+mod first_account;
+
+pub use error::StartError;
+
+use crate::api::{Api, ApiSettings, Readiness};
+use crate::config::{Credentials, Settings};
+use crate::metadata::{Metadata, RedbMetadata};
+use crate::model::Clock;
+use crate::server::Server;
+use crate::service::{Parts, Policy, Service};
+use crate::store::{DiskStore, Store};
+use crate::tasks::{Background, Ending, Endings};
+use data_dir::DataDir;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long running requests may take to end after the wish to stop.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The same when the database is in doubt: answers that are on their way may leave, nothing else.
+pub const PATIENCE_IN_DOUBT: Duration = Duration::from_secs(2);
+
+/// Connections that may wait to be accepted; the system has a limit of its own below or above.
+const BACKLOG: i32 = 4096;
+
+/// Memory and passes of argon2id for new passwords: 12 MiB, three passes (RFC 9106 section 4 asks
+/// for more memory than a small machine has to spare; OWASP's list names this one).
+const PASSWORD_COST: (u32, u32) = (12 * 1024, 3);
+
+/// A running Mayfly. Dropping it cuts every connection; [`App::stop`] is the polite way.
+pub struct App {
+    server: Option<Server>,
+    background: Option<Background>,
+    service: Arc<Service>,
+    endings: Endings,
+    address: SocketAddr,
+    url: String,
+    credentials: Option<Credentials>,
+    /// Held, never used: with it the lock on the directory.
+    _data_dir: DataDir,
+}
+
+/// Starts a server.
+///
+/// # Errors
+/// [`StartError`], which says what to do. Nothing is left running then.
+pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartError> {
+    let data_dir = DataDir::lock(&settings.data_dir)?;
+    let fresh = !RedbMetadata::exists(&data_dir.database())?;
+    let server_key = data_dir.server_key(fresh)?;
+    let master_key = match &settings.master_key_file {
+        Some(path) => Some(data_dir::master_key(path, fresh)?),
+        None => None,
+    };
+
+    let endings = Endings::new();
+    let store: Arc<dyn Store> = Arc::new(
+        DiskStore::open(&settings.data_dir, settings.min_free_space).map_err(StartError::Store)?,
+    );
+    let metadata: Arc<dyn Metadata> = Arc::new(if !fresh {
+        RedbMetadata::open(&data_dir.database(), endings.on_fatal())?
+    } else if store.is_empty().map_err(StartError::Store)? {
+        RedbMetadata::create(&data_dir.database(), endings.on_fatal())?
+    } else {
+        return Err(StartError::BlobsWithoutDatabase {
+            data_dir: settings.data_dir,
+        });
+    });
+    let ready = readiness(&metadata, &store, &endings);
+    let service = Arc::new(Service::new(
+        Parts {
+            metadata,
+            store,
+            clock: Arc::clone(&clock),
+            server_key,
+            master_key,
+            on_fatal: endings.on_fatal(),
+        },
+        policy(&settings),
+    ));
+    service.recover().map_err(StartError::Service)?;
+    let credentials = first_account::ensure(&service, &settings.credentials_file)?;
+
+    let listener = listen(settings.listen)?;
+    let address = listener.local_addr().map_err(|source| StartError::Listen {
+        listen: settings.listen,
+        source,
+    })?;
+    let url = settings
+        .public_url
+        .clone()
+        .unwrap_or_else(|| local_url(address));
+    let api = Api::new(
+        Arc::clone(&service),
+        api_settings(&settings, &url),
+        Arc::clone(&clock),
+        ready,
+    );
+    let server = Server::start(
+        listener,
+        Arc::new(api),
+        settings.limits.clone(),
+        settings.trusted_proxies.clone(),
+    )
+    .map_err(|source| StartError::Serve { source })?;
+    let background = Background::start(Arc::clone(&service), clock)
+        .map_err(|source| StartError::Serve { source })?;
+    log::info!("listening on {address}, links begin with {url}");
+    Ok(App {
+        server: Some(server),
+        background: Some(background),
+        service,
+        endings,
+        address,
+        url,
+        credentials,
+        _data_dir: data_dir,
+    })
+}
+
+impl App {
+    /// What links begin with, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where it listens: with the port that the system chose, if it was to choose.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The service, for whoever runs in the same process.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// The credentials of the first account, as far as their file is there. Given out once: a long
+    /// life in memory does secrets no good.
+    pub fn take_credentials(&mut self) -> Option<Credentials> {
+        self.credentials.take()
+    }
+
+    /// Where the wish to end comes from.
+    pub fn endings(&self) -> &Endings {
+        &self.endings
+    }
+
+    /// Waits until somebody or something wants it to end.
+    pub fn wait(&self) -> Ending {
+        self.endings.wait()
+    }
+
+    /// Stops accepting, lets running requests end for up to `patience`, and puts everything away.
+    /// Returns how many connections had to be cut.
+    pub fn stop(mut self, patience: Duration) -> usize {
+        self.end(patience)
+    }
+
+    fn end(&mut self, patience: Duration) -> usize {
+        let cut = self
+            .server
+            .take()
+            .map_or(0, |server| server.drain(patience));
+        if let Some(background) = self.background.take() {
+            background.stop();
+            if let Err(e) = self.service.flush_counts() {
+                log::error!("the last download counts are lost: {e}");
+            }
+        }
+        cut
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.end(Duration::ZERO);
+    }
+}
+
+fn policy(settings: &Settings) -> Policy {
+    Policy {
+        encryption: settings.encryption,
+        max_file_size: settings.max_file_size,
+        dedup: settings.dedup,
+        lease: settings.lease,
+        unlock: settings.unlock,
+        password_cost: PASSWORD_COST,
+    }
+}
+
+fn api_settings(settings: &Settings, url: &str) -> ApiSettings {
+    ApiSettings {
+        base_url: url.to_owned(),
+        default_downloads: settings.default_downloads,
+        default_days: settings.default_days,
+        max_file_size: settings.max_file_size,
+        hotlink_protection: settings.hotlink_protection,
+        public_name: "Mayfly".to_owned(),
+        secure_cookies: url.starts_with("https://"),
+    }
+}
+
+/// Whether it can do its work: both media answer, there is space, and nothing wants it to end.
+fn readiness(metadata: &Arc<dyn Metadata>, store: &Arc<dyn Store>, endings: &Endings) -> Readiness {
+    let (metadata, store) = (Arc::clone(metadata), Arc::clone(store));
+    let is_ending = endings.watch();
+    Box::new(move || {
+        if is_ending() {
+            return Err("stopping".to_owned());
+        }
+        metadata.link_count().map_err(|e| e.to_string())?;
+        match store.available() {
+            Ok(0) => Err("the disk is full: delete files, or lower min_free_space".to_owned()),
+            Ok(_) => Ok(()),
+            Err(e) => Err(e.to_string()),
+        }
+    })
+}
+
+fn listen(listen: SocketAddr) -> Result<TcpListener, StartError> {
+    let failed = |source| StartError::Listen { listen, source };
+    let listener = TcpListener::bind(listen).map_err(failed)?;
+    // std asks for 128 waiting connections; a burst of thousands would lose some for a second.
+    rustix::net::listen(&listener, BACKLOG).map_err(|e| failed(e.into()))?;
+    Ok(listener)
+}
+
+/// How a visitor on this machine reaches the listener.
+fn local_url(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        log::warn!(
+            "links begin with an address that works on this machine only: set public_url to the address that visitors use"
+        );
+        let local = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port());
+        return format!("http://{local}");
+    }
+    format!("http://{address}")
+}

@@ -1,0 +1,180 @@
+//! The data directory: who has it, what lies where, and small files that survive a power cut.
+//!
+//! ```text
+//! lock          held while a process runs
+//! mayfly.redb   the database
+//! blobs/        the stored files
+//! incoming/     uploads that are not complete yet
+//! server.key    32 random bytes; keys fingerprints, opens nothing
+//! ```
+//!
+//! Everything in it belongs to its owner alone: files 0600, directories 0700.
+
+use super::StartError;
+use crate::model::Secret;
+use crate::pipeline::seal::keys;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Bytes of a key file.
+const KEY: usize = 32;
+
+/// A data directory that belongs to this process until it is dropped.
+pub(super) struct DataDir {
+    path: PathBuf,
+    /// The lock goes with the descriptor: nothing is left behind, whatever ends the process.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the directory if need be, and takes it.
+    pub fn lock(path: &Path) -> Result<Self, StartError> {
+        make_directory(path).map_err(failed("making the data directory", path))?;
+        let name = path.join("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&name)
+            .map_err(failed("opening", &name))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => Err(StartError::InUse {
+                data_dir: path.to_owned(),
+            }),
+            Err(TryLockError::Error(e)) => Err(failed("locking", &name)(e)),
+        }
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.path.join("mayfly.redb")
+    }
+
+    /// The server key, made if there is none. Losing it costs fingerprints, not files.
+    pub fn server_key(&self, fresh: bool) -> Result<Secret, StartError> {
+        let path = self.path.join("server.key");
+        if let Some(key) = read_key(&path)? {
+            return Ok(key);
+        }
+        if !fresh {
+            log::warn!(
+                "server.key is missing and is made anew: equal uploads no longer find what was stored before"
+            );
+        }
+        make_key(&path)
+    }
+}
+
+/// The master key. Made only together with the database: another key would open nothing in it.
+pub(super) fn master_key(path: &Path, fresh: bool) -> Result<Secret, StartError> {
+    if let Some(key) = read_key(path)? {
+        return Ok(key);
+    }
+    if !fresh {
+        return Err(StartError::Key {
+            path: path.to_owned(),
+            problem: "the master key is missing, and a new one would open nothing: restore the file from its copy",
+        });
+    }
+    log::info!("a new master key is in {}: keep a copy", path.display());
+    make_key(path)
+}
+
+fn read_key(path: &Path) -> Result<Option<Secret>, StartError> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed("reading", path)(e)),
+    };
+    // One byte more than fits: a longer file is not read to its end to be refused.
+    let mut bytes = Zeroizing::new([0; KEY + 1]);
+    let mut length = 0;
+    while length < bytes.len() {
+        match file.read(&mut bytes[length..]) {
+            Ok(0) => break,
+            Ok(n) => length += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(failed("reading", path)(e)),
+        }
+    }
+    match Secret::from_slice(&bytes[..length]) {
+        Some(key) => Ok(Some(key)),
+        None => Err(StartError::Key {
+            path: path.to_owned(),
+            problem: "a key file holds exactly 32 bytes, this one does not: restore it from a copy",
+        }),
+    }
+}
+
+fn make_key(path: &Path) -> Result<Secret, StartError> {
+    let key = keys::random_secret();
+    write_durably(path, key.reveal()).map_err(failed("writing", path))?;
+    Ok(key)
+}
+
+/// Makes a directory for its owner alone, with those above it that are missing. One that exists
+/// stays as it is.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => Path::new("/"),
+    };
+    make_directory(parent)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(e) => Err(e),
+        Ok(()) => sync_directory(parent),
+    }
+}
+
+/// Writes a file for its owner alone, whole or not at all, and durably: temporary file, fsync,
+/// rename, fsync of the directory.
+pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Err(io::ErrorKind::IsADirectory.into()),
+    };
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = parent.join(name);
+    // What a crash left behind; nobody else writes here while the lock is held.
+    match std::fs::remove_file(&new) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    sync_directory(parent)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StartError {
+    let path = path.to_owned();
+    move |source| StartError::File {
+        attempt,
+        path,
+        source,
+    }
+}

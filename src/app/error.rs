@@ -1,0 +1,157 @@
+//! Why there is no server: each error says what happened and what to do.
+
+use crate::metadata::MetadataError;
+use crate::{service, store::StoreError};
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::{fmt, io};
+
+/// Why a start failed.
+#[derive(Debug)]
+pub enum StartError {
+    /// Another process has the data directory.
+    InUse {
+        /// The directory.
+        data_dir: PathBuf,
+    },
+    /// There are stored files and no database that knows them.
+    BlobsWithoutDatabase {
+        /// The directory.
+        data_dir: PathBuf,
+    },
+    /// A file or directory of ours cannot be used.
+    File {
+        /// What was tried.
+        attempt: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A key file is not what it should be.
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and the remedy.
+        problem: &'static str,
+    },
+    /// The file with the first credentials is not what it should be.
+    Credentials {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and the remedy.
+        problem: &'static str,
+    },
+    /// The store cannot be used.
+    Store(StoreError),
+    /// The database cannot be used.
+    Metadata(MetadataError),
+    /// Recovery or the first account failed.
+    Service(service::Error),
+    /// The address cannot be listened on.
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Serving could not begin.
+    Serve {
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    /// Whether the same start may work later without any change: something else is in the way.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::InUse { .. } | Self::Metadata(MetadataError::InUse) => true,
+            Self::Listen { source, .. } => source.kind() == io::ErrorKind::AddrInUse,
+            _ => false,
+        }
+    }
+
+    /// Whether the settings, or what the operator put in place, have to change.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::BlobsWithoutDatabase { .. } | Self::Key { .. } | Self::Credentials { .. } => true,
+            Self::Metadata(MetadataError::TooNew { .. }) => true,
+            Self::Listen { .. } => !self.is_temporary(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse { data_dir } => write!(
+                f,
+                "{} is in use by another Mayfly: stop that one, or choose another directory",
+                data_dir.display()
+            ),
+            Self::BlobsWithoutDatabase { data_dir } => write!(
+                f,
+                "{0} holds stored files but no database (mayfly.redb), and a new one would not know them: \
+                 restore mayfly.redb from a backup, or choose another directory. To give those files up, delete {0}/blobs",
+                data_dir.display()
+            ),
+            Self::File {
+                attempt,
+                path,
+                source,
+            } => write!(
+                f,
+                "{attempt} {} failed: {source}. Check that the directory exists, belongs to the user that runs Mayfly, and has space",
+                path.display()
+            ),
+            Self::Key { path, problem } | Self::Credentials { path, problem } => {
+                write!(f, "{}: {problem}", path.display())
+            }
+            Self::Store(e) => write!(f, "{}", chain(e)),
+            Self::Metadata(e) => write!(f, "{}", chain(e)),
+            Self::Service(service::Error::Internal(what)) => write!(f, "{what}"),
+            Self::Service(e) => write!(f, "{}", chain(e)),
+            Self::Listen { listen, source } => {
+                write!(f, "cannot listen on {listen}: {source}. ")?;
+                match source.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        write!(
+                            f,
+                            "Stop what listens there, or choose another port (0 takes any free one)"
+                        )
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        write!(f, "Ports below 1024 need a privilege: choose a port above")
+                    }
+                    _ => write!(f, "Choose an address of this machine, or 0.0.0.0 for all"),
+                }
+            }
+            Self::Serve { source } => write!(
+                f,
+                "the server could not begin: {source}. Threads or open files may have run out"
+            ),
+        }
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+impl Error for StartError {}
+
+impl From<MetadataError> for StartError {
+    fn from(e: MetadataError) -> Self {
+        Self::Metadata(e)
+    }
+}

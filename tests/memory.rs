@@ -1,0 +1,289 @@
+//! Constant memory: whatever the size of a file or the number of clients, the process stays below
+//! 30 MB, and below 10 MB when nobody is there. And one write per stored byte.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+#[path = "support/fixture.rs"]
+mod fixture;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use support::{
+    Blobs, Conn, Figures, GIB, MB, MIB, Payload, Server, Upload, figures_say_nothing, slow,
+    stranger,
+};
+
+/// Bound at every moment.
+const PEAK: u64 = 30 * MB;
+/// Bound while nobody is there.
+const IDLE: u64 = 10 * MB;
+
+/// Measurements take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts the peak anew; reports and checks it when `work` is done.
+fn peak_while(figures: Figures, what: &str, work: impl FnOnce()) {
+    figures.forget_peak();
+    let before = figures.rss();
+    work();
+    let peak = figures.peak();
+    eprintln!(
+        "{what}: peak {:.1} MB (before {:.1} MB, after {:.1} MB)",
+        peak as f64 / 1e6,
+        before as f64 / 1e6,
+        figures.rss() as f64 / 1e6
+    );
+    assert!(peak <= PEAK, "{what}: {:.1} MB", peak as f64 / 1e6);
+}
+
+#[test]
+fn idle_it_takes_less_than_10_mb() {
+    if figures_say_nothing("memory while idle") {
+        return;
+    }
+    let _turn = turn();
+    let server = Server::demo();
+    assert!(server.probe().is_some());
+    std::thread::sleep(Duration::from_secs(2));
+    let rss = server.figures().rss();
+    eprintln!("idle: {:.1} MB", rss as f64 / 1e6);
+    assert!(rss <= IDLE, "{:.1} MB", rss as f64 / 1e6);
+}
+
+#[test]
+fn a_gibibyte_goes_in_and_out_in_constant_memory_and_is_written_once() {
+    if figures_say_nothing("one GiB in and out") {
+        return;
+    }
+    let _turn = turn();
+    let server = Server::demo();
+    let figures = server.figures();
+    let upload = Upload::fresh(GIB).downloads(0);
+    let dir = server.dir.clone();
+    let base = Blobs::allocated(&dir);
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let disk = std::thread::spawn(move || {
+        let mut most = 0;
+        while stopped
+            .recv_timeout(Duration::from_millis(20))
+            .is_err_and(|e| e == std::sync::mpsc::RecvTimeoutError::Timeout)
+        {
+            most = most.max(Blobs::allocated(&dir));
+        }
+        most.max(Blobs::allocated(&dir))
+    });
+    // A file system in memory has no device to count on: there, everything written counts.
+    let in_memory = is_tmpfs(&server.dir);
+    let counter = |f: Figures| {
+        if in_memory {
+            f.written()
+        } else {
+            f.written_to_disk()
+        }
+    };
+    let written = counter(figures);
+    let mut file = None;
+    peak_while(figures, "1 GiB sealed upload", || {
+        file = Some(upload.to(&server))
+    });
+    let written = counter(figures) - written;
+    drop(stop);
+    let most = disk.join().unwrap() - base;
+    let file = file.unwrap();
+    eprintln!(
+        "1 GiB upload: {:.4} GiB written, {:.4} GiB on disk at the most",
+        written as f64 / GIB as f64,
+        most as f64 / GIB as f64
+    );
+    assert!(
+        written as f64 <= 1.01 * GIB as f64,
+        "{written} bytes written"
+    );
+    assert!(most as f64 <= 1.01 * GIB as f64, "{most} bytes on disk");
+    peak_while(figures, "1 GiB sealed download", || {
+        assert!(server.delivers(&file))
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    eprintln!("idle afterwards: {:.1} MB", figures.rss() as f64 / 1e6);
+}
+
+fn is_tmpfs(path: &std::path::Path) -> bool {
+    const TMPFS_MAGIC: i64 = 0x0102_1994;
+    rustix::fs::statfs(path).is_ok_and(|s| i64::try_from(s.f_type) == Ok(TMPFS_MAGIC))
+}
+
+#[test]
+fn sixteen_uploads_at_once_take_less_than_30_mb() {
+    if figures_say_nothing("16 uploads at once") {
+        return;
+    }
+    let _turn = turn();
+    let server = Server::demo();
+    let size = 256 * MIB;
+    peak_while(server.figures(), "16 uploads of 256 MiB at once", || {
+        std::thread::scope(|scope| {
+            let uploads: Vec<_> = (0..16)
+                .map(|_| scope.spawn(|| Upload::fresh(size).to(&server)))
+                .collect();
+            uploads
+                .into_iter()
+                .for_each(|u| assert_eq!(u.join().unwrap().size, size));
+        });
+    });
+}
+
+#[test]
+fn five_hundred_slow_downloads_take_less_than_30_mb() {
+    if figures_say_nothing("500 slow downloads") {
+        return;
+    }
+    let _turn = turn();
+    let server = Server::demo();
+    let payload = Payload::fresh(64 * MIB);
+    let file = Upload::of(&payload).downloads(0).to(&server);
+    peak_while(server.figures(), "500 slow downloads at once", || {
+        let mut conns: Vec<Conn> = (0..500)
+            .map(|_| {
+                let mut conn = Conn::open_narrow(server.address, 64 * 1024).unwrap();
+                conn.ask("GET", &file.target(), &[]).unwrap();
+                conn
+            })
+            .collect();
+        for conn in &mut conns {
+            assert_eq!(conn.head().unwrap().status, 200);
+        }
+        // Each client takes 16 KiB, again and again, and checks what it gets.
+        let mut offsets = vec![0u64; conns.len()];
+        let mut buffer = vec![0; 16 * 1024];
+        let until = Instant::now() + Duration::from_secs(if slow() { 60 } else { 10 });
+        while Instant::now() < until {
+            for (conn, offset) in conns.iter_mut().zip(&mut offsets) {
+                let n = conn.read(&mut buffer).unwrap();
+                assert!(n > 0, "cut at {offset}");
+                let end = *offset + n as u64;
+                assert!(
+                    buffer[..n] == payload.part(*offset, end),
+                    "wrong bytes at {offset}"
+                );
+                *offset = end;
+            }
+            assert!(server.probe().is_some_and(|t| t < Duration::from_secs(1)));
+        }
+        eprintln!(
+            "the slowest got {} KiB",
+            offsets.iter().min().unwrap() / 1024
+        );
+    });
+}
+
+#[test]
+fn two_thousand_idle_connections_take_less_than_30_mb() {
+    if figures_say_nothing("2,000 idle connections") {
+        return;
+    }
+    let _turn = turn();
+    let server = Server::demo();
+    peak_while(server.figures(), "2,000 idle connections", || {
+        let conns: Vec<Conn> = (0..2000)
+            .map(|n| {
+                let mut conn = Conn::open(server.address).unwrap();
+                if n % 2 == 0 {
+                    conn.ask("GET", "/health", &[]).unwrap();
+                    assert_eq!(conn.reply().unwrap().status(), 200);
+                }
+                conn
+            })
+            .collect();
+        std::thread::sleep(Duration::from_secs(3));
+        assert!(server.probe().is_some_and(|t| t < Duration::from_secs(1)));
+        drop(conns);
+    });
+}
+
+#[test]
+fn fifty_password_checks_at_once_take_less_than_30_mb() {
+    if figures_say_nothing("password checks") {
+        return;
+    }
+    let _turn = turn();
+    let server = Server::demo();
+    let file = Upload::fresh(1000)
+        .downloads(0)
+        .password("right one")
+        .to(&server);
+    let form = "password=right+one";
+    peak_while(server.figures(), "50 password checks at once", || {
+        let statuses: Vec<u16> = std::thread::scope(|scope| {
+            let checks: Vec<_> = (0..50)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut conn = Conn::open_from(stranger(), server.address).unwrap();
+                        let length = format!("Content-Length: {}", form.len());
+                        let form_type = "Content-Type: application/x-www-form-urlencoded";
+                        conn.ask("POST", &format!("/d?id={}", file.id), &[form_type, &length])
+                            .unwrap();
+                        conn.send(form).unwrap();
+                        conn.reply().unwrap().status()
+                    })
+                })
+                .collect();
+            // The others are served meanwhile.
+            for _ in 0..20 {
+                assert!(server.probe().is_some_and(|t| t < Duration::from_secs(1)));
+            }
+            checks.into_iter().map(|c| c.join().unwrap()).collect()
+        });
+        let passed = statuses
+            .iter()
+            .filter(|s| matches!(s, 200 | 302 | 303 | 307))
+            .count();
+        eprintln!("{passed} of 50 passed, the others were told to wait: {statuses:?}");
+        assert!(passed >= 1);
+        assert!(
+            statuses
+                .iter()
+                .all(|s| matches!(s, 200 | 302 | 303 | 307 | 429)),
+            "{statuses:?}"
+        );
+    });
+}
+
+#[test]
+fn a_million_links_take_less_than_30_mb() {
+    if figures_say_nothing("1,000,000 links") {
+        return;
+    }
+    let links = if slow() { 1_000_000 } else { 20_000 };
+    let _turn = turn();
+    let fixture = fixture::with_links(links);
+    eprintln!(
+        "{links} links: a database of {:.0} MB",
+        fixture::database_size(&fixture) as f64 / 1e6
+    );
+    let server = Server::on_copy_of(&fixture);
+    std::thread::sleep(Duration::from_secs(2));
+    let idle = server.figures().rss();
+    eprintln!("{links} links, idle: {:.1} MB", idle as f64 / 1e6);
+    peak_while(server.figures(), "with 1,000,000 links, all listed", || {
+        let key = format!("apikey: {}", server.key);
+        let mut conn = server.connect();
+        conn.ask("GET", "/api/files/list", &[&key]).unwrap();
+        let head = conn.head().unwrap();
+        assert_eq!(head.status, 200);
+        let (mut opened, mut bytes) = (0u64, 0u64);
+        let whole = conn.body(&head, |piece| {
+            opened += memchr::memchr_iter(b'{', piece).count() as u64;
+            bytes += piece.len() as u64;
+        });
+        assert!(whole);
+        eprintln!("a listing of {:.0} MB", bytes as f64 / 1e6);
+        assert!(opened >= links, "{opened} objects in the listing");
+        let file = Upload::fresh(100_000).downloads(1).to(&server);
+        assert!(server.delivers(&file));
+    });
+}

@@ -1,0 +1,70 @@
+//! What the black-box tests share: a real server process, its figures from /proc, a raw HTTP client
+//! that can also misbehave, payloads that need no memory, and the shell a person would use.
+//!
+//! Nothing here knows the insides of the program; `disk` knows where the stored bytes lie.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "every test program uses a part of this"
+)]
+
+mod disk;
+mod http;
+pub mod opener;
+mod payload;
+mod process;
+mod server;
+mod shell;
+mod upload;
+
+pub use disk::{Blobs, copy_tree, files_below};
+pub use http::{Conn, Head, Reply, fetch, get, reset, stranger};
+pub use payload::{Payload, hex};
+pub use process::Figures;
+pub use server::{Launch, Server};
+pub use shell::{Shell, have};
+pub use upload::{Upload, Uploaded};
+
+use std::time::{Duration, Instant};
+
+/// Whether the long version of a test was asked for.
+pub fn slow() -> bool {
+    std::env::var_os("MAYFLY_SLOW").is_some_and(|v| v != "0")
+}
+
+/// Whether the program under test was built for speed: figures say nothing otherwise.
+pub fn optimised() -> bool {
+    !cfg!(debug_assertions)
+}
+
+/// True when a test of figures is to be left out, and says so.
+pub fn figures_say_nothing(test: &str) -> bool {
+    let leave = !optimised() && !slow();
+    if leave {
+        eprintln!(
+            "LEFT OUT: {test}: needs an optimised build (cargo test --release) or MAYFLY_SLOW=1"
+        );
+    }
+    leave
+}
+
+/// Asks again and again until `ready` or `limit` is over; returns whether it came true.
+pub fn within(limit: Duration, mut ready: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    loop {
+        if ready() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Megabytes: what bounds on memory are given in.
+pub const MB: u64 = 1_000_000;
+/// Mebibytes.
+pub const MIB: u64 = 1 << 20;
+/// Gibibytes.
+pub const GIB: u64 = 1 << 30;
