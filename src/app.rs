@@ -30,9 +30,6 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// The same when the database is in doubt: answers that are on their way may leave, nothing else.
 pub const PATIENCE_IN_DOUBT: Duration = Duration::from_secs(2);
 
-/// Connections that may wait to be accepted; the system has a limit of its own below or above.
-const BACKLOG: i32 = 4096;
-
 /// Memory and passes of argon2id for new passwords: 12 MiB, three passes (RFC 9106 section 4 asks
 /// for more memory than a small machine has to spare; OWASP's list names this one).
 const PASSWORD_COST: (u32, u32) = (12 * 1024, 3);
@@ -91,11 +88,12 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     service.recover().map_err(StartError::Service)?;
     let credentials = first_account::ensure(&service, &settings.credentials_file)?;
 
-    let listener = listen(settings.listen)?;
-    let address = listener.local_addr().map_err(|source| StartError::Listen {
+    let listening = |source| StartError::Listen {
         listen: settings.listen,
         source,
-    })?;
+    };
+    let listener = TcpListener::bind(settings.listen).map_err(listening)?;
+    let address = listener.local_addr().map_err(listening)?;
     let url = settings
         .public_url
         .clone()
@@ -111,6 +109,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         Arc::new(api),
         settings.limits.clone(),
         settings.trusted_proxies.clone(),
+        endings.on_loss(),
     )
     .map_err(|source| StartError::Serve { source })?;
     let background = Background::start(Arc::clone(&service), clock)
@@ -225,14 +224,6 @@ fn readiness(metadata: &Arc<dyn Metadata>, store: &Arc<dyn Store>, endings: &End
             Err(e) => Err(e.to_string()),
         }
     })
-}
-
-fn listen(listen: SocketAddr) -> Result<TcpListener, StartError> {
-    let failed = |source| StartError::Listen { listen, source };
-    let listener = TcpListener::bind(listen).map_err(failed)?;
-    // std asks for 128 waiting connections; a burst of thousands would lose some for a second.
-    rustix::net::listen(&listener, BACKLOG).map_err(|e| failed(e.into()))?;
-    Ok(listener)
 }
 
 /// How a visitor on this machine reaches the listener.

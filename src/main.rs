@@ -148,7 +148,7 @@ fn until_the_end(app: App) -> Result<(), Failure> {
     let ending = app.wait();
     log::info!("stopping");
     let patience = match ending {
-        Ending::Asked => PATIENCE,
+        Ending::Asked | Ending::Deaf(_) => PATIENCE,
         Ending::InDoubt(_) => PATIENCE_IN_DOUBT,
     };
     match app.stop(patience) {
@@ -162,6 +162,10 @@ fn until_the_end(app: App) -> Result<(), Failure> {
             message: format!(
                 "the outcome of a write is unknown: {cause}. Check the disk and its space, then start again: the start finds out what was written"
             ),
+        }),
+        Ending::Deaf(cause) => Err(Failure {
+            code: IO,
+            message: format!("connections cannot be accepted any more: {cause}. Start it again"),
         }),
     }
 }

@@ -28,6 +28,8 @@ pub(super) const LINGER_TIME: Duration = Duration::from_secs(2);
 const BACKEND_TIME: Duration = Duration::from_secs(10);
 /// Answers that clients are slow to take, all together, in bytes.
 const PENDING: usize = 4 << 20;
+/// Heads that are longer than [`FIRST`] and not complete yet, all together, in bytes.
+const HEADS: usize = 4 << 20;
 
 /// What all connections share.
 pub(super) struct Service {
@@ -37,6 +39,7 @@ pub(super) struct Service {
     pub(super) draining: Arc<AtomicBool>,
     pub(super) relay: Relay,
     pub(super) pending: Cell<usize>,
+    pub(super) heads: Cell<usize>,
 }
 
 /// How a connection goes on after a request.
@@ -84,7 +87,10 @@ pub(super) async fn serve(service: Rc<Service>, listed: Listed, peer: IpAddr) {
 /// Serves one request; `carry` holds what was read of it so far, and then what follows it.
 async fn request(service: &Service, entry: &Entry, peer: IpAddr, carry: &mut Vec<u8>) -> Next {
     let deadline = Instant::now().checked_add(service.limits.head);
-    let length = match entry.until(deadline, read_head(&entry.client, carry)).await {
+    let length = match entry
+        .until(deadline, read_head(service, &entry.client, carry))
+        .await
+    {
         Some(Ok(Some(length))) => length,
         Some(Ok(None)) => return Next::Close,
         Some(Err(refusal)) => return refuse(service, entry, refusal).await,
@@ -105,6 +111,8 @@ async fn request(service: &Service, entry: &Entry, peer: IpAddr, carry: &mut Vec
     };
     let mut buffer = std::mem::take(carry);
     buffer.drain(..length);
+    // It is kept while the request is served, and the head may have been long.
+    buffer.shrink_to_fit();
 
     let method = valid.head.method;
     let line = request_line(method, &valid.head.path, valid.head.query.as_deref());
@@ -176,8 +184,13 @@ fn request_line(method: Method, path: &str, query: Option<&str>) -> String {
 }
 
 /// Reads until a head is complete, and returns its length; `None` when the client left.
-async fn read_head(client: &Client, carry: &mut Vec<u8>) -> Result<Option<usize>, Refusal> {
+async fn read_head(
+    service: &Service,
+    client: &Client,
+    carry: &mut Vec<u8>,
+) -> Result<Option<usize>, Refusal> {
     let mut scan = Scan::default();
+    let mut share = Share::none(&service.heads, HEADS);
     let mut blank = 0;
     loop {
         // One empty line before a request is allowed (RFC 9112 section 2.2).
@@ -192,6 +205,12 @@ async fn read_head(client: &Client, carry: &mut Vec<u8>) -> Result<Option<usize>
         }
         let end = carry.len();
         let size = (end * 2).clamp(FIRST, head::LENGTH.max(end + 1));
+        if !share.grow(size - FIRST) {
+            return Err(Refusal {
+                status: 503,
+                why: "too many long headers arrive at once, try again soon",
+            });
+        }
         carry.resize(size, 0);
         let room = carry.get_mut(end..).unwrap_or_default();
         let result = (&**client).read(room).await;
@@ -221,9 +240,10 @@ async fn send(service: &Service, entry: &Entry, bytes: &[u8]) -> bool {
     if left.is_empty() {
         return true;
     }
-    let Some(_share) = Share::of(&service.pending, left.len()) else {
+    let mut share = Share::none(&service.pending, PENDING);
+    if !share.grow(left.len()) {
         return false;
-    };
+    }
     let write = async { (&*entry.client).write_all(left).await };
     matches!(
         entry.within(service.limits.write_stall, write).await,
@@ -239,25 +259,37 @@ fn write_now(client: &Client, bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// A share of the memory for answers that wait for their clients.
+/// A share of a memory that has a bound for all connections together; given back on drop.
 struct Share<'a> {
-    pending: &'a Cell<usize>,
+    taken: &'a Cell<usize>,
+    most: usize,
     size: usize,
 }
 
 impl<'a> Share<'a> {
-    fn of(pending: &'a Cell<usize>, size: usize) -> Option<Self> {
-        let sum = pending.get() + size;
-        (sum <= PENDING).then(|| {
-            pending.set(sum);
-            Self { pending, size }
-        })
+    fn none(taken: &'a Cell<usize>, most: usize) -> Self {
+        let size = 0;
+        Self { taken, most, size }
+    }
+
+    /// Makes the share `size` bytes. False when there is no room for that.
+    fn grow(&mut self, size: usize) -> bool {
+        let sum = self.taken.get() + size.saturating_sub(self.size);
+        if size <= self.size {
+            return true;
+        }
+        if sum > self.most {
+            return false;
+        }
+        self.taken.set(sum);
+        self.size = size;
+        true
     }
 }
 
 impl Drop for Share<'_> {
     fn drop(&mut self) {
-        self.pending.set(self.pending.get() - self.size);
+        self.taken.set(self.taken.get() - self.size);
     }
 }
 

@@ -9,7 +9,7 @@ use super::body::ClientBody;
 use super::limits::Limits;
 use super::sink::ClientSink;
 use super::wire::{self, Client};
-use crate::http::{Head, Method, Payload, Response, Stream};
+use crate::http::{Head, Headers, Method, Payload, Response, Stream};
 use ring::rand::{SecureRandom, SystemRandom};
 use smol::channel::Sender;
 use std::collections::HashMap;
@@ -92,6 +92,8 @@ impl Exchange {
     /// Answers straight to the client.
     pub(crate) fn answer(mut self, response: Response) {
         let keep = self.may_keep();
+        // A transfer may take hours, and there may be many.
+        self.head.headers = Headers::default();
         let end = match self.send(response, keep) {
             Ok(true) => End::Keep,
             Ok(false) => End::Linger,

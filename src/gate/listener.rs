@@ -22,8 +22,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
+/// Connections that may wait to be accepted; the system has a limit of its own below or above.
+const BACKLOG: i32 = 4096;
+/// Descriptors for everything but connections and their transfers.
+const DESCRIPTORS: usize = 56;
+/// Descriptors of one transfer: its file, and for a moment a directory or a second file.
+const PER_TRANSFER: usize = 2;
 /// Connections that are accepted before the others get a turn.
 const BATCH: u32 = 64;
 /// The pause after an accept that failed for want of resources.
@@ -49,13 +53,37 @@ pub(crate) struct Setup {
     /// How many connections to it.
     pub(crate) backends: usize,
     pub(crate) table: Arc<Table>,
+    /// Called at most once, with the cause, when connections are no longer accepted although
+    /// nobody asked for that.
+    pub(crate) on_loss: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 /// A running gate.
 pub(crate) struct Gate {
     orders: Sender<Duration>,
     thread: JoinHandle<usize>,
-    alive: Arc<AtomicBool>,
+    life: Arc<Life>,
+}
+
+/// Whether connections are accepted, and who hears when that ends by itself.
+struct Life {
+    alive: AtomicBool,
+    on_loss: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Life {
+    /// It ends as it should.
+    fn end(&self) {
+        self.alive.store(false, Ordering::Relaxed);
+    }
+
+    /// It ends by itself, unless it has ended already.
+    fn lose(&self, cause: &str) {
+        if self.alive.swap(false, Ordering::Relaxed) {
+            log::error!("no connections are accepted any more: {cause}");
+            (self.on_loss)(cause);
+        }
+    }
 }
 
 impl Gate {
@@ -66,20 +94,23 @@ impl Gate {
     pub(crate) fn start(setup: Setup) -> io::Result<Self> {
         let (orders, order) = bounded(1);
         let (ready, started) = bounded(1);
-        let alive = Arc::new(AtomicBool::new(true));
-        let flag = Arc::clone(&alive);
+        let life = Arc::new(Life {
+            alive: AtomicBool::new(true),
+            on_loss: Arc::clone(&setup.on_loss),
+        });
+        let own = Arc::clone(&life);
         let thread = std::thread::Builder::new()
             .name("gate".to_owned())
             .stack_size(512 * 1024)
             .spawn(move || {
-                let _fallen = Fallen(&flag);
-                smol::block_on(run(setup, &order, &ready, &flag))
+                let _fallen = Fallen(&own);
+                smol::block_on(run(setup, &order, &ready, &own))
             })?;
         match started.recv_blocking() {
             Ok(Ok(())) => Ok(Self {
                 orders,
                 thread,
-                alive,
+                life,
             }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(io::Error::other("the gate ended while it started")),
@@ -88,7 +119,7 @@ impl Gate {
 
     /// Whether it accepts connections.
     pub(crate) fn is_alive(&self) -> bool {
-        self.alive.load(Ordering::Relaxed)
+        self.life.alive.load(Ordering::Relaxed)
     }
 
     /// Stops accepting at once, waits up to `patience` for running requests, cuts the rest, and
@@ -102,12 +133,12 @@ impl Gate {
     }
 }
 
-/// Says that the gate is gone, also after a panic.
-struct Fallen<'a>(&'a AtomicBool);
+/// Says that the gate is gone after a panic.
+struct Fallen<'a>(&'a Life);
 
 impl Drop for Fallen<'_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.lose("the gate panicked");
     }
 }
 
@@ -115,18 +146,19 @@ async fn run(
     setup: Setup,
     order: &Receiver<Duration>,
     ready: &Sender<io::Result<()>>,
-    alive: &AtomicBool,
+    life: &Life,
 ) -> usize {
     let opened = async {
         let relay = Relay::open(&setup.backend, setup.backends).await?;
         // The standard library asks for a queue of 128, which a burst overflows; each client that
-        // does not fit waits a second for its next try.
+        // does not fit waits a second for its next try. Asked again, a listener takes the new length.
         rustix::net::listen(&setup.listener, BACKLOG)?;
         Ok((relay, Async::new(setup.listener)?))
     };
     let (relay, listener) = match opened.await {
         Ok(opened) => opened,
         Err(error) => {
+            life.end();
             let _ = ready.send(Err(error)).await;
             return 0;
         }
@@ -144,6 +176,7 @@ async fn run(
         draining: Arc::clone(&draining),
         relay,
         pending: Cell::new(0),
+        heads: Cell::new(0),
     });
     let registry = Rc::new(Registry::default());
     let executor = LocalExecutor::new();
@@ -163,8 +196,7 @@ async fn run(
                 Err(error) => {
                     failures += 1;
                     if failures == HOPELESS {
-                        log::error!("gave up reaching the backend: {error}");
-                        alive.store(false, Ordering::Relaxed);
+                        life.lose(&format!("the backend cannot be reached: {error}"));
                     }
                     Timer::after(WANT).await;
                 }
@@ -174,13 +206,13 @@ async fn run(
     let serving = async {
         let patience = {
             let accepting = async {
-                accept_all(&listener, &executor, &service, &registry, &census).await;
-                alive.store(false, Ordering::Relaxed);
+                let error = accept_all(&listener, &executor, &service, &registry, &census).await;
+                life.lose(&format!("accepting fails again and again: {error}"));
                 std::future::pending().await
             };
             accepting.or(order.recv()).await.unwrap_or(Duration::ZERO)
         };
-        alive.store(false, Ordering::Relaxed);
+        life.end();
         drop(listener);
         draining.store(true, Ordering::Relaxed);
         registry.stop();
@@ -210,13 +242,14 @@ async fn emptied(registry: &Registry, patience: Duration) -> bool {
     true
 }
 
+/// Accepts connections. Returns the error when no passing want explains it any more.
 async fn accept_all<'a>(
     listener: &Async<TcpListener>,
     executor: &LocalExecutor<'a>,
     service: &Rc<Service>,
     registry: &Rc<Registry>,
     census: &Rc<Census>,
-) {
+) -> io::Error {
     let turned_away = Rc::new(Cell::new(0));
     let mut failures = 0u32;
     let mut complained: Option<Instant> = None;
@@ -248,8 +281,7 @@ async fn accept_all<'a>(
                 }
                 failures = failures.saturating_add(1);
                 if failures > HOPELESS && !is_a_want(&error) {
-                    log::error!("gave up accepting connections: {error}");
-                    return;
+                    return error;
                 }
                 Timer::after(WANT).await;
             }
@@ -336,13 +368,13 @@ fn tick_of(limits: &Limits) -> Duration {
         .clamp(Duration::from_millis(2), TICK)
 }
 
-/// As many connections as there can be descriptors for, leaving some for everything else. Asks the
-/// system for more of them first, as far as the process is allowed to.
+/// As many connections as there can be descriptors for. Asks the system for more of them first, as
+/// far as the process is allowed to.
 fn within_descriptors(limits: &Limits) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let count =
         |limit: Option<u64>| limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    let wanted = limits.connections + limits.connections / 4 + limits.transfers + 256;
+    let wanted = limits.connections + limits.transfers * PER_TRANSFER + DESCRIPTORS;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if count(current) < wanted {
         let raised = wanted.min(count(maximum)) as u64;
@@ -355,8 +387,7 @@ fn within_descriptors(limits: &Limits) -> usize {
             },
         );
     }
-    let most = count(getrlimit(Resource::Nofile).current);
-    let fit = most.saturating_sub(56 + most / 8).max(4);
+    let fit = fitting(count(getrlimit(Resource::Nofile).current), limits.transfers);
     if fit < limits.connections {
         log::warn!(
             "the limit of open files allows {fit} connections instead of {}; raise LimitNOFILE",
@@ -364,4 +395,35 @@ fn within_descriptors(limits: &Limits) -> usize {
         );
     }
     fit.min(limits.connections)
+}
+
+/// How many connections leave, of so many descriptors, enough for the transfers that they may have:
+/// an upload that finds none at its very end would leave its outcome unknown.
+fn fitting(descriptors: usize, transfers: usize) -> usize {
+    let left = descriptors.saturating_sub(DESCRIPTORS);
+    // Either each connection may have a transfer, or all transfers run and there are more
+    // connections than that.
+    let each = left / (1 + PER_TRANSFER);
+    let beside = left.saturating_sub(transfers * PER_TRANSFER);
+    each.max(beside).max(4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_connection_may_have_a_transfer_without_a_lack_of_descriptors() {
+        for descriptors in [100, 256, 1024, 4096, 6200, 100_000] {
+            for transfers in [1, 100, 1024] {
+                let connections = fitting(descriptors, transfers);
+                let need = |connections: usize| {
+                    connections + connections.min(transfers) * PER_TRANSFER + DESCRIPTORS
+                };
+                assert!(need(connections) <= descriptors);
+                assert!(need(connections + 1) > descriptors, "none is wasted");
+            }
+        }
+        assert_eq!(fitting(64, 1024), 4, "a few are served in any case");
+    }
 }

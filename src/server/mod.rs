@@ -53,7 +53,9 @@ struct Backend {
 
 impl Server {
     /// Serves `listener` with `handler` until stopped. `trusted` are networks (address, prefix
-    /// length) of proxies whose `X-Forwarded-For` counts.
+    /// length) of proxies whose `X-Forwarded-For` counts. `on_loss` is called at most once, with the
+    /// cause, when it stops accepting connections by itself: it must be replaced then. It must not
+    /// block.
     ///
     /// # Errors
     /// What the operating system reports.
@@ -62,6 +64,7 @@ impl Server {
         handler: Arc<dyn Handler>,
         limits: Limits,
         trusted: Vec<(IpAddr, u8)>,
+        on_loss: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let directory = Directory::create()?;
@@ -94,6 +97,7 @@ impl Server {
             backend: path,
             backends: CONTROL,
             table,
+            on_loss,
         })?;
         Ok(Self {
             address,

@@ -1,4 +1,5 @@
-//! How a process learns that it is to end: a signal, or a write whose outcome is unknown.
+//! How a process learns that it is to end: a signal, a write whose outcome is unknown, or the loss
+//! of its listener.
 
 use async_signal::{Signal, Signals};
 use smol::channel::{Receiver, Sender};
@@ -14,6 +15,8 @@ pub enum Ending {
     Asked,
     /// The outcome of a write is unknown; carries the cause. Only a new start can tell.
     InDoubt(String),
+    /// Connections are no longer accepted; carries the cause. A new start may help.
+    Deaf(String),
 }
 
 /// Where wishes to end arrive. The first one counts.
@@ -41,6 +44,12 @@ impl Endings {
             log::error!("the outcome of a write is unknown, stopping: {cause}");
             tell(Ending::InDoubt(cause.to_owned()));
         })
+    }
+
+    /// What to call when connections are no longer accepted. Never blocks.
+    pub fn on_loss(&self) -> Arc<dyn Fn(&str) + Send + Sync> {
+        let tell = self.teller();
+        Arc::new(move |cause| tell(Ending::Deaf(cause.to_owned())))
     }
 
     /// Tells whether there was a wish yet.
@@ -101,6 +110,13 @@ pub fn watch_signals(endings: &Endings, again: fn(i32)) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_nobody_can_reach_is_a_wish_to_end() {
+        let endings = Endings::new();
+        endings.on_loss()("no listener");
+        assert_eq!(endings.wait(), Ending::Deaf("no listener".to_owned()));
+    }
 
     #[test]
     fn the_first_wish_counts_and_the_rest_do_not_block() {

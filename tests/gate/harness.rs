@@ -170,6 +170,8 @@ pub struct Rig {
     pub probe: Arc<Probe>,
     pub settled: Receiver<u64>,
     pub release: Sender<()>,
+    /// Why the server stopped accepting by itself.
+    pub lost: Receiver<String>,
 }
 
 /// Limits with which nothing runs into a deadline by accident.
@@ -182,6 +184,10 @@ pub fn rig(limits: Limits) -> Rig {
 }
 
 pub fn rig_behind(limits: Limits, trusted: Vec<(IpAddr, u8)>) -> Rig {
+    rig_on(TcpListener::bind("127.0.0.1:0").unwrap(), limits, trusted)
+}
+
+pub fn rig_on(listener: TcpListener, limits: Limits, trusted: Vec<(IpAddr, u8)>) -> Rig {
     let (settle, settled) = channel();
     let (release, hold) = channel();
     let probe = Arc::new(Probe {
@@ -189,14 +195,16 @@ pub fn rig_behind(limits: Limits, trusted: Vec<(IpAddr, u8)>) -> Rig {
         settled: Mutex::new(settle),
         hold: Mutex::new(hold),
     });
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let handler: Arc<dyn Handler> = Arc::clone(&probe) as Arc<dyn Handler>;
-    let server = Server::start(listener, handler, limits, trusted).unwrap();
+    let (tell, lost) = channel();
+    let on_loss = move |cause: &str| tell.send(cause.to_owned()).unwrap();
+    let server = Server::start(listener, handler, limits, trusted, Arc::new(on_loss)).unwrap();
     Rig {
         server,
         probe,
         settled,
         release,
+        lost,
     }
 }
 

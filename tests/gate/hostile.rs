@@ -30,6 +30,34 @@ fn slow_heads_are_answered_408_and_nobody_waits_for_them() {
 }
 
 #[test]
+fn long_heads_that_never_end_have_a_bound_together_and_short_ones_pass() {
+    let rig = rig(patient());
+    let mut crowd: Vec<Client> = (0..400).map(|_| rig.client()).collect();
+    let begin = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(12_000));
+    for client in &mut crowd {
+        client.send(begin.as_bytes());
+    }
+    let mut last = crowd.pop().unwrap();
+    let reply = last.reply();
+    assert_eq!((reply.status, reply.field("Retry-After")), (503, Some("5")));
+    rig.assert_answers();
+    // Those that had room go on, and whoever leaves makes room.
+    let mut first = crowd.swap_remove(0);
+    first.send(b"\r\n\r\n");
+    assert_eq!(first.reply().status, 200);
+    drop(crowd);
+    for _ in 0..1000 {
+        let mut client = rig.client();
+        client.send(begin.as_bytes());
+        client.send(b"\r\n\r\n");
+        if client.reply().status == 200 {
+            return;
+        }
+    }
+    panic!("the room was never given back");
+}
+
+#[test]
 fn idle_connections_end_without_a_word() {
     let rig = rig(Limits {
         idle: Duration::from_millis(100),

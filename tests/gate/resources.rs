@@ -1,10 +1,10 @@
 //! What the process needs: descriptors, threads, memory. Each test runs in a process of its own,
 //! so that it can count, and so that limits hurt nobody else.
 
-use crate::harness::{Client, get, patient, rig};
+use crate::harness::{Client, get, patient, rig, rig_on};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -163,6 +163,25 @@ fn few_descriptors_are_enough_to_serve() {
             .is_some_and(|reply| reply.status == 200)
     });
     assert!(rig.server.is_alive());
+}
+
+#[test]
+fn a_listener_that_fails_for_good_is_told_once_and_running_requests_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let same = listener.try_clone().unwrap();
+    let rig = rig_on(listener, patient(), Vec::new());
+    let mut held = rig.client();
+    held.send(get("/").as_bytes());
+    held.reply();
+    // Nothing brings a listener back that was shut down.
+    rustix::net::shutdown(&same, rustix::net::Shutdown::Both).unwrap();
+    let cause = rig.lost.recv_timeout(Duration::from_secs(20));
+    assert!(cause.unwrap().contains("accepting fails"));
+    assert!(!rig.server.is_alive());
+    held.send(get("/").as_bytes());
+    assert_eq!(held.reply().status, 200);
+    assert_eq!(rig.server.drain(Duration::from_secs(5)), 0);
+    assert!(rig.lost.try_recv().is_err(), "told more than once");
 }
 
 #[test]
