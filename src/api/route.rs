@@ -34,7 +34,7 @@ pub enum Workers {
     /// Always those.
     Of(Room),
     /// Those for passwords when the head says that one is to be checked or set, else those for
-    /// small work.
+    /// changes.
     PasswordWhen(fn(&Head) -> bool),
 }
 
@@ -44,7 +44,7 @@ impl Workers {
         match self {
             Self::Of(room) => *room,
             Self::PasswordWhen(asked) if asked(head) => Room::Password,
-            Self::PasswordWhen(_) => Room::Control,
+            Self::PasswordWhen(_) => Room::Change,
         }
     }
 }

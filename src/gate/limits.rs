@@ -13,8 +13,10 @@ pub struct Limits {
     pub connections: usize,
     /// Client connections from one address (IPv6: one /64). Loopback and trusted proxies are exempt.
     pub connections_per_address: usize,
-    /// Bodies in transfer at once, uploads and downloads together.
+    /// Answers of any size at once: downloads and listings.
     pub transfers: usize,
+    /// Uploads at once.
+    pub uploads: usize,
     /// From the first byte of a head to its end.
     pub head: Duration,
     /// Between requests.
@@ -33,6 +35,7 @@ impl Default for Limits {
             connections: 4096,
             connections_per_address: 64,
             transfers: 1024,
+            uploads: 128,
             head: Duration::from_secs(10),
             idle: Duration::from_secs(30),
             body_stall: Duration::from_secs(30),

@@ -29,10 +29,16 @@ pub trait Handler: Send + Sync {
 /// The sets of workers, kept apart so that none can starve another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Room {
-    /// Pages and small API calls: few threads, short work, small answers.
+    /// Pages and small API calls that only look something up: few threads, small answers.
     Control,
-    /// Bodies of any size, in or out: a thread for each, started on demand.
+    /// Small API calls that change something, and so wait for the disk: a thread for each, started
+    /// on demand.
+    Change,
+    /// Answers of any size: a thread for each, started on demand.
     Transfer,
+    /// Requests with a body of any size: a thread for each, started on demand. They take more
+    /// memory than answers, so there may be fewer.
+    Upload,
     /// Password checks: one thread, a short queue.
     Password,
 }

@@ -5,7 +5,7 @@
 //! else goes to another set of workers together with the exchange, and tiny_http gets an empty
 //! answer that the gate throws away: nobody waits inside tiny_http for a client.
 
-use super::workers::{Passwords, Transfers};
+use super::workers::{Passwords, Threads};
 use crate::gate::{EXCHANGE_FIELD, Exchange, Framed, SMALL, Table, fields, is_bodyless};
 use crate::http::{Handler, Method, Payload, Request, Response, Room};
 use std::io::ErrorKind;
@@ -19,8 +19,17 @@ const SMALL_BODY: usize = 16 * 1024;
 pub(super) struct Adapter {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) table: Arc<Table>,
-    pub(super) transfers: Arc<Transfers>,
+    pub(super) threads: Arc<Sets>,
     pub(super) passwords: Arc<Passwords>,
+}
+
+/// The sets of threads that are started on demand, apart so that none can starve another.
+pub(super) struct Sets {
+    pub(super) changes: Threads,
+    pub(super) transfers: Threads,
+    pub(super) uploads: Threads,
+    /// Wait for small bodies, from anybody and as slow as the limits allow.
+    pub(super) forms: Threads,
 }
 
 impl Adapter {
@@ -48,14 +57,22 @@ impl Adapter {
             return Some((exchange, refusal(500, "something went wrong here")));
         };
         let handler = Arc::clone(&self.handler);
-        let is_here = room != Room::Transfer && exchange.body.is_here(SMALL_BODY);
+        let threads = match room {
+            Room::Change => &self.threads.changes,
+            Room::Transfer => &self.threads.transfers,
+            Room::Upload => &self.threads.uploads,
+            Room::Control | Room::Password => &self.threads.forms,
+        };
+        let is_small_room = matches!(room, Room::Control | Room::Password);
+        let is_here = is_small_room && exchange.body.is_here(SMALL_BODY);
         let refused = match room {
             Room::Control if is_here => {
                 let response = handle(&*self.handler, &mut exchange);
                 if is_small(&exchange, &response) {
                     return Some((exchange, response));
                 }
-                self.transfers
+                let large = &self.threads.transfers;
+                large
                     .start((exchange, response), |(exchange, response)| {
                         exchange.answer(response);
                     })
@@ -67,14 +84,13 @@ impl Adapter {
                 .map_err(|exchange| (exchange, TOO_MANY)),
             Room::Password => {
                 let passwords = Arc::clone(&self.passwords);
-                self.transfers
+                threads
                     .start(exchange, move |exchange| {
                         wait_and_queue(exchange, &passwords, handler);
                     })
                     .map_err(|exchange| (exchange, BUSY))
             }
-            Room::Control | Room::Transfer => self
-                .transfers
+            Room::Control | Room::Change | Room::Transfer | Room::Upload => threads
                 .start(exchange, move |exchange| answer(&*handler, exchange))
                 .map_err(|exchange| (exchange, BUSY)),
         };
@@ -83,7 +99,7 @@ impl Adapter {
     }
 }
 
-const BUSY: (u16, &str) = (503, "there are too many transfers, try again soon");
+const BUSY: (u16, &str) = (503, "too much is going on here, try again soon");
 const TOO_MANY: (u16, &str) = (429, "there are too many password checks, try again soon");
 
 /// Waits for the body in this thread, so that the one for passwords never does.

@@ -1,6 +1,6 @@
 //! Serving: tiny_http behind the gate, and the workers that answer.
 //!
-//! A request passes the gate, tiny_http and one of three sets of workers. Small answers go back the
+//! A request passes the gate, tiny_http and one of several sets of workers. Small answers go back the
 //! same way; bodies of any size go between the worker and the client's socket. A handler that
 //! panics costs its client a 500 and nobody else anything.
 
@@ -12,7 +12,7 @@ pub use crate::gate::Limits;
 
 use crate::gate::{Gate, Setup, Table};
 use crate::http::Handler;
-use adapter::Adapter;
+use adapter::{Adapter, Sets};
 use directory::Directory;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -21,14 +21,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use workers::{Passwords, Transfers};
+use workers::{Passwords, Threads};
 
 /// Threads for small requests. As many as connections between gate and backend, so that no request
 /// waits inside tiny_http, whose queue has no limit.
 const CONTROL: usize = 8;
 /// Their stacks, in bytes: templates and JSON want some room.
 const CONTROL_STACK: usize = 1 << 20;
-/// The longest wait for transfers after the gate has cut them.
+/// Small requests that wait for the disk at once. They share its syncs.
+const CHANGES: usize = 64;
+/// Small requests that wait for their own bodies at once.
+const FORMS: usize = 64;
+/// The longest wait for a set of threads after the gate has cut its connections.
 const AFTER_CUT: Duration = Duration::from_secs(5);
 
 /// A running server.
@@ -38,7 +42,7 @@ pub struct Server {
     gate: Option<Gate>,
     /// Ends when the server is dropped, after the gate.
     _backend: Backend,
-    transfers: Arc<Transfers>,
+    threads: Arc<Sets>,
     passwords: Arc<Passwords>,
 }
 
@@ -72,7 +76,12 @@ impl Server {
         let http = tiny_http::Server::from_listener(UnixListener::bind(&path)?, None)
             .map_err(io::Error::other)?;
         let table = Arc::new(Table::new());
-        let transfers = Arc::new(Transfers::new(limits.transfers));
+        let threads = Arc::new(Sets {
+            changes: Threads::new("change", CHANGES),
+            transfers: Threads::new("transfer", limits.transfers),
+            uploads: Threads::new("upload", limits.uploads),
+            forms: Threads::new("form", FORMS),
+        });
         let passwords = Arc::new(Passwords::start()?);
         let mut backend = Backend {
             http: Arc::new(http),
@@ -83,7 +92,7 @@ impl Server {
         let adapter = Arc::new(Adapter {
             handler,
             table: Arc::clone(&table),
-            transfers: Arc::clone(&transfers),
+            threads: Arc::clone(&threads),
             passwords: Arc::clone(&passwords),
         });
         for _ in 0..CONTROL {
@@ -103,7 +112,7 @@ impl Server {
             address,
             gate: Some(gate),
             _backend: backend,
-            transfers,
+            threads,
             passwords,
         })
     }
@@ -125,8 +134,17 @@ impl Server {
             return 0;
         };
         let cut = gate.drain(patience);
-        if !self.transfers.ended(AFTER_CUT) {
-            log::error!("some transfers did not end; they are left behind");
+        let Sets {
+            changes,
+            transfers,
+            uploads,
+            forms,
+        } = &*self.threads;
+        // Forms may still go on to the passwords.
+        for threads in [forms, changes, transfers, uploads] {
+            if !threads.ended(AFTER_CUT) {
+                log::error!("some requests did not end; they are left behind");
+            }
         }
         self.passwords.stop();
         cut

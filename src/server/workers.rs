@@ -1,6 +1,6 @@
-//! The workers for what takes long: a thread for each transfer, one thread for passwords.
+//! The workers for what takes long: threads on demand, and one thread for passwords.
 //!
-//! Both are bounded, and a full set refuses at once instead of letting requests wait.
+//! All are bounded, and a full set refuses at once instead of letting requests wait.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,17 +9,18 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The stack of a transfer, in bytes. Only what it touches costs memory, and that is far less; the
+/// The stack of a thread, in bytes. Only what it touches costs memory, and that is far less; the
 /// rest is room for builds without optimisation.
-const TRANSFER_STACK: usize = 512 * 1024;
+const STACK: usize = 512 * 1024;
 /// Password checks that may wait.
 const QUEUE: usize = 8;
 
 /// Work for a thread.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
-/// The transfers that run.
-pub(super) struct Transfers {
+/// One set of threads, each started for one piece of work.
+pub(super) struct Threads {
+    name: &'static str,
     most: usize,
     running: Arc<Running>,
 }
@@ -36,7 +37,7 @@ impl Running {
     }
 }
 
-/// One transfer that runs; dropping it ends it.
+/// One thread that runs; dropping it counts it out.
 struct Run(Arc<Running>);
 
 impl Drop for Run {
@@ -46,16 +47,18 @@ impl Drop for Run {
     }
 }
 
-impl Transfers {
-    pub(super) fn new(most: usize) -> Self {
+impl Threads {
+    /// A set of up to `most` threads of that name.
+    pub(super) fn new(name: &'static str, most: usize) -> Self {
         Self {
+            name,
             most,
             running: Arc::default(),
         }
     }
 
     /// Runs what `job` makes of `subject` in a thread of its own. Gives `subject` back when there
-    /// are as many transfers as may be, or no thread can be had.
+    /// are as many threads as may be, or none can be had.
     pub(super) fn start<T: Send + 'static>(
         &self,
         subject: T,
@@ -72,8 +75,8 @@ impl Transfers {
         // The subject must come back when the thread cannot start, so it is handed over apart.
         let (hand, take) = sync_channel(1);
         let spawned = std::thread::Builder::new()
-            .name("transfer".to_owned())
-            .stack_size(TRANSFER_STACK)
+            .name(self.name.to_owned())
+            .stack_size(STACK)
             .spawn(move || {
                 let _run = run;
                 if let Ok(subject) = take.recv() {
@@ -83,13 +86,13 @@ impl Transfers {
         match spawned {
             Ok(_) => hand.send(subject).map_err(|unsent| unsent.0),
             Err(error) => {
-                log::error!("cannot start a thread for a transfer: {error}");
+                log::error!("cannot start a thread ({}): {error}", self.name);
                 Err(subject)
             }
         }
     }
 
-    /// Waits until no transfer runs, for at most `patience`. Whether that came true.
+    /// Waits until none runs, for at most `patience`. Whether that came true.
     pub(super) fn ended(&self, patience: Duration) -> bool {
         let (count, _) = self
             .running
@@ -115,7 +118,7 @@ impl Passwords {
         let (queue, jobs): (_, Receiver<Job>) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("password".to_owned())
-            .stack_size(TRANSFER_STACK)
+            .stack_size(STACK)
             .spawn(move || {
                 for job in jobs {
                     barrier(job);
@@ -182,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_full_set_gives_the_work_back() {
-        let transfers = Transfers::new(1);
+        let transfers = Threads::new("transfer", 1);
         let (release, hold) = channel::<()>();
         assert_eq!(transfers.start(1, move |_| _ = hold.recv()), Ok(()));
         assert_eq!(transfers.start(2, |_| ()), Err(2));
@@ -194,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_panic_gives_the_place_back() {
-        let transfers = Transfers::new(1);
+        let transfers = Threads::new("transfer", 1);
         assert_eq!(transfers.start((), |()| panic!("on purpose")), Ok(()));
         assert!(transfers.ended(Duration::from_secs(5)));
     }

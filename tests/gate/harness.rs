@@ -22,6 +22,10 @@ impl Handler for Probe {
             Room::Transfer
         } else if head.path.starts_with("/p/") {
             Room::Password
+        } else if head.path.starts_with("/c/") {
+            Room::Change
+        } else if head.path.starts_with("/u/") {
+            Room::Upload
         } else {
             Room::Control
         }
@@ -31,10 +35,9 @@ impl Handler for Probe {
         let Request { head, body } = request;
         self.seen.lock().unwrap().push(head.path.clone());
         let number = || -> u64 { head.query.as_deref().unwrap().parse().unwrap() };
-        let path = head
-            .path
-            .strip_prefix("/t/")
-            .or(head.path.strip_prefix("/p/"));
+        let path = ["/t/", "/p/", "/c/", "/u/"]
+            .into_iter()
+            .find_map(|room| head.path.strip_prefix(room));
         match path.unwrap_or(&head.path[1..]) {
             "read" => {
                 let mut sum = 0;

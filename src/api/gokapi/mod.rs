@@ -23,7 +23,7 @@ pub static ROUTES: &[Route] = &[
     Route {
         methods: Methods::Any,
         path: "/api/files/add",
-        room: Workers::Of(Room::Transfer),
+        room: Workers::Of(Room::Upload),
         run: key(Permissions::UPLOAD, upload::add),
     },
     Route {
@@ -47,7 +47,7 @@ pub static ROUTES: &[Route] = &[
     Route {
         methods: Methods::Any,
         path: "/api/files/delete",
-        room: Workers::Of(Room::Control),
+        room: Workers::Of(Room::Change),
         run: Run::Key(Keyed {
             needed: Permissions::DELETE,
             or_password: false,
@@ -58,7 +58,7 @@ pub static ROUTES: &[Route] = &[
     Route {
         methods: Methods::Any,
         path: "/api/files/restore",
-        room: Workers::Of(Room::Control),
+        room: Workers::Of(Room::Change),
         run: key(Permissions::DELETE, files::restore),
     },
     Route {

@@ -41,7 +41,6 @@ fn requests_go_to_the_workers_that_fit() {
     let world = World::new();
     let room = |ask: Ask| world.api.room(&ask.head);
     for target in [
-        "/api/files/add",
         "/api/files/list",
         "/api/files/download/x",
         "/downloadFile?id=x",
@@ -58,21 +57,29 @@ fn requests_go_to_the_workers_that_fit() {
         "/nothing",
         "/api/nothing",
         "/api/files/list/x",
-        "/api/auth/create",
-        "/api/files/modify",
-        "/api/files/delete",
+        "/api/info/version",
     ] {
         assert_eq!(room(get(target)), Room::Control, "{target}");
     }
+    // What waits for the disk holds up nobody who only looks something up.
+    for target in [
+        "/api/auth/create",
+        "/api/files/modify",
+        "/api/files/delete",
+        "/api/files/restore",
+    ] {
+        assert_eq!(room(get(target)), Room::Change, "{target}");
+    }
+    assert_eq!(room(get("/api/files/add")), Room::Upload);
     assert_eq!(room(ask(Method::Post, "/d?id=x")), Room::Password);
     let basic = get("/api/auth/create").header("Authorization", "Basic YTpi");
     assert_eq!(room(basic), Room::Password);
     let keyed = get("/api/auth/create")
         .header("Authorization", "Basic YTpi")
         .header("apikey", "x");
-    assert_eq!(room(keyed), Room::Control, "the key goes first");
+    assert_eq!(room(keyed), Room::Change, "the key goes first");
     let bearer = get("/api/auth/create").header("Authorization", "Bearer YTpi");
-    assert_eq!(room(bearer), Room::Control);
+    assert_eq!(room(bearer), Room::Change);
     let set = get("/api/files/modify").header("password", "new");
     assert_eq!(room(set), Room::Password);
 }
