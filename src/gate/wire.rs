@@ -31,8 +31,10 @@ pub(super) fn wait(client: &Client, flags: PollFlags, limit: Duration) -> io::Re
     }
 }
 
-/// Runs `operation` until it does not block any more; `TimedOut` when the socket was not ready for
-/// `flags` during `stall`.
+/// Runs `operation` until it does not block any more; `TimedOut` when nothing moved during `stall`.
+///
+/// The system calls a socket writable again when a third of its buffer is free. A slow client may
+/// take minutes for that, so when it is time, what it has acknowledged meanwhile counts.
 pub(super) fn ready<T>(
     client: &Client,
     flags: PollFlags,
@@ -42,13 +44,22 @@ pub(super) fn ready<T>(
     loop {
         match operation(client.get_ref()) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                if wait(client, flags, stall)?.is_empty() {
+                let before = queued(client, flags);
+                if wait(client, flags, stall)?.is_empty() && queued(client, flags) >= before {
                     return Err(ErrorKind::TimedOut.into());
                 }
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => return result,
         }
+    }
+}
+
+/// Bytes that the client has not acknowledged yet, for who waits to write.
+fn queued(client: &Client, flags: PollFlags) -> u64 {
+    match flags.contains(PollFlags::OUT) {
+        true => mayfly_sys::unacknowledged(client.get_ref()).unwrap_or(0),
+        false => 0,
     }
 }
 

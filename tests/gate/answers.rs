@@ -2,6 +2,7 @@
 
 use crate::harness::{get, patient, rig, rig_behind};
 use mayfly::server::Limits;
+use std::io::Read;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -186,7 +187,7 @@ fn what_is_settled_was_acknowledged() {
         let mut client = rig.client();
         client.send(get(&format!("{path}?60000000")).as_bytes());
         let mut some = [0; 100_000];
-        std::io::Read::read_exact(&mut client.stream, &mut some).unwrap();
+        client.stream.read_exact(&mut some).unwrap();
         client.reset();
         let settled = rig.settled.recv().unwrap();
         assert!((1..60_000_000).contains(&settled), "{path} {settled}");
@@ -206,6 +207,32 @@ fn a_client_that_takes_nothing_is_cut_off_and_not_counted() {
     let reply = client.try_reply_to("GET");
     assert!(reply.is_none_or(|reply| !reply.complete));
     rig.assert_answers();
+}
+
+#[test]
+fn a_client_that_takes_a_little_now_and_then_is_not_cut_off() {
+    let rig = rig(Limits {
+        write_stall: Duration::from_millis(300),
+        ..patient()
+    });
+    // The socket of the server holds so much that it is not writable for longer than that.
+    for path in ["/t/stream?5000000", "/t/file?5000000"] {
+        let mut client = rig.client();
+        rustix::net::sockopt::set_socket_recv_buffer_size(client.stream.get_ref(), 32 * 1024)
+            .unwrap();
+        client.send(get(path).as_bytes());
+        let mut piece = [0; 64 * 1024];
+        for _ in 0..40 {
+            client.stream.read_exact(&mut piece).unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let mut rest = Vec::new();
+        while rest.len() < 5_000_000 - 40 * piece.len() {
+            let count = client.stream.read(&mut piece).unwrap();
+            assert!(count > 0, "{path}: cut off");
+            rest.extend_from_slice(&piece[..count]);
+        }
+    }
 }
 
 #[test]
