@@ -13,6 +13,7 @@ use crate::service::{Error, Service};
 use schedule::{Job, Schedule};
 use smol::channel::{Receiver, Sender};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -56,18 +57,34 @@ fn work(service: &Service, clock: &dyn Clock, stopped: &Receiver<()>) {
         if !sleep(at.saturating_sub(clock.elapsed()), stopped) {
             return;
         }
-        let result = match job {
-            Job::Sweep => service.sweep().map(|ended| {
-                if ended > 0 {
-                    log::info!("{ended} links ended by time");
-                }
-                false
-            }),
-            Job::FlushCounts => service.flush_counts().map(|()| false),
-            Job::Orphans => service.sweep_orphans_step(),
-        };
-        let more = result.inspect_err(|e| complain(job, e)).ok();
+        let more = attempt(job, || run(service, job));
         schedule.done(job, clock.elapsed(), more);
+    }
+}
+
+/// Does `job` once. Whether there is more to do.
+fn run(service: &Service, job: Job) -> Result<bool, Error> {
+    match job {
+        Job::Sweep => service.sweep().map(|ended| {
+            if ended > 0 {
+                log::info!("{ended} links ended by time");
+            }
+            false
+        }),
+        Job::FlushCounts => service.flush_counts().map(|()| false),
+        Job::Orphans => service.sweep_orphans_step(),
+    }
+}
+
+/// Runs `work`; a failure or a panic is logged and gives `None`, and the next job is done all the
+/// same.
+fn attempt(job: Job, work: impl FnOnce() -> Result<bool, Error>) -> Option<bool> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.inspect_err(|e| complain(job, e)).ok(),
+        Err(_) => {
+            complain(job, &Error::Internal("it panicked".to_owned()));
+            None
+        }
     }
 }
 
@@ -94,5 +111,18 @@ fn complain(job: Job, error: &Error) {
     match error {
         Error::Internal(cause) => log::error!("{what} failed and is tried again: {cause}"),
         other => log::error!("{what} failed and is tried again: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_panics_is_tried_again_and_takes_nobody_along() {
+        assert_eq!(attempt(Job::Sweep, || Ok(true)), Some(true));
+        let failing = || Err(Error::Internal("no disk".to_owned()));
+        assert_eq!(attempt(Job::Sweep, failing), None);
+        assert_eq!(attempt(Job::Orphans, || panic!("on purpose")), None);
     }
 }
