@@ -15,6 +15,7 @@ use crate::service::Service;
 use public::pages::Pages;
 use route::{Call, Found, Route, Run};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// What the dialects are told at their start and never changes.
 #[derive(Clone)]
@@ -45,6 +46,8 @@ pub struct Api {
     settings: Arc<ApiSettings>,
     clock: Arc<dyn Clock>,
     ready: Readiness,
+    /// Whether the log has what is in the way.
+    told: AtomicBool,
     pages: Pages,
 }
 
@@ -62,6 +65,7 @@ impl Api {
             settings: Arc::new(settings),
             clock,
             ready,
+            told: AtomicBool::new(false),
         }
     }
 

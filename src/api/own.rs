@@ -4,6 +4,7 @@ use super::Api;
 use super::public::pages::plain;
 use super::route::{Call, READ, Route, Run, Workers};
 use crate::http::{Response, Room};
+use std::sync::atomic::Ordering;
 
 /// The table.
 pub static ROUTES: &[Route] = &[
@@ -26,12 +27,20 @@ fn health(_: &Api, _: Call<'_>) -> Response {
     plain(200, "ok\n")
 }
 
-/// The process can do its work. What is in the way goes to the log, not to whoever asks.
+/// The process can do its work. What is in the way goes to the log, not to whoever asks, and once
+/// only: everybody may ask, as often as he likes.
 fn ready(api: &Api, _: Call<'_>) -> Response {
     match (api.ready)() {
-        Ok(()) => plain(200, "ready\n"),
+        Ok(()) => {
+            if api.told.swap(false, Ordering::Relaxed) {
+                log::info!("ready again");
+            }
+            plain(200, "ready\n")
+        }
         Err(why) => {
-            log::warn!("not ready: {why}");
+            if !api.told.swap(true, Ordering::Relaxed) {
+                log::warn!("not ready: {why}");
+            }
             plain(503, "not ready\n").with("Retry-After", "5")
         }
     }
