@@ -88,7 +88,7 @@ fn the_page_of_a_file_says_what_there_is_to_say() {
         "<dd>1</dd>",
         "2026-12-05 08:09:38 UTC",
         "datetime=\"2026-12-05T08:09:38Z\"",
-        "href=\"/downloadFile?id=abcdefgh\"",
+        "href=\"/dh/abcdefgh\"",
         "This is the last download",
     ] {
         assert!(one.contains(text), "{text} is not in\n{one}");
@@ -107,7 +107,7 @@ fn a_locked_page_tells_nothing_but_that_it_is_locked() {
     assert!(!html(&asked).contains("not the password"));
     assert!(html(&wrong).contains("That is not the password."));
     let empty = Pages::locked(&pages(), "abcdefgh", false);
-    assert!(!html(&empty).contains("downloadFile"));
+    assert!(!html(&empty).contains("/dh/"));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_server_below_a_path_links_below_it() {
     let pages = pages_at("https://host.example/files/share");
     let page = html(&pages.file("abcdefgh", "a", 1, None, None)).replace("&#x2f;", "/");
     for address in [
-        "href=\"/files/share/downloadFile?id=abcdefgh\"",
+        "href=\"/files/share/dh/abcdefgh\"",
         "href=\"/files/share/assets/style.css?v=",
         "href=\"/files/share/\"",
     ] {
