@@ -389,3 +389,39 @@ fn whoever_asks_twice_does_not_wait() {
         asked.elapsed()
     );
 }
+
+#[test]
+fn a_write_whose_outcome_is_unknown_ends_the_program_and_the_next_start_goes_on() {
+    let (_home, dir) = directory();
+    // With the signal ignored, a file that grows beyond its limit is an error of the write.
+    let inner = mayfly();
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    command
+        .args(["demo", "--listen", "127.0.0.1:0", "--dir"])
+        .arg(&dir);
+    let mut demo = Running::start(&mut command);
+    let greeting = demo.greeting();
+    assert_eq!(upload(&greeting.url, &greeting.key, "before").0, 200);
+
+    let limited = Command::new("prlimit")
+        .args(["--fsize=512", "--pid", &demo.child.id().to_string()])
+        .status();
+    assert!(limited.unwrap().success());
+    // Five bytes fit into their file; the row does not get into the database any more.
+    let (status, _) = upload(&greeting.url, &greeting.key, "after");
+    assert_ne!(status, 200, "what is not durable is not acknowledged");
+    let (code, log) = demo.end();
+    assert_eq!(code, Some(74), "{log}");
+    assert!(log.contains("the outcome of a write is unknown"), "{log}");
+    assert!(log.contains("start again"), "{log}");
+
+    let mut demo = Running::demo(&dir);
+    let again = demo.greeting();
+    assert_eq!(again.key, greeting.key);
+    let (status, list) = get(&again.url, "/api/files/list", &again.key);
+    assert_eq!(status, 200);
+    assert_eq!(list.matches("\"Id\"").count(), 1, "{list}");
+    assert_eq!(upload(&again.url, &again.key, "later").0, 200);
+}

@@ -57,10 +57,6 @@ pub(super) enum End {
 }
 
 impl Exchange {
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the parts of one request, named at the one call"
-    )]
     pub(super) fn new(
         client: Client,
         limits: Arc<Limits>,

@@ -22,10 +22,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// Connections that are accepted before the others get a turn.
+const BATCH: u32 = 64;
 /// The pause after an accept that failed for want of resources.
 const WANT: Duration = Duration::from_millis(50);
 /// Failures of accept, one after another, that no passing want explains.
 const HOPELESS: u32 = 100;
+/// The least time between two complaints about it.
+const SILENCE: Duration = Duration::from_secs(60);
 /// Connections over the cap that are told so at once; others are closed without a word.
 const TURNED_AWAY: usize = 64;
 /// The longest wait for workers after their connections were cut.
@@ -113,6 +119,9 @@ async fn run(
 ) -> usize {
     let opened = async {
         let relay = Relay::open(&setup.backend, setup.backends).await?;
+        // The standard library asks for a queue of 128, which a burst overflows; each client that
+        // does not fit waits a second for its next try.
+        rustix::net::listen(&setup.listener, BACKLOG)?;
         Ok((relay, Async::new(setup.listener)?))
     };
     let (relay, listener) = match opened.await {
@@ -124,7 +133,7 @@ async fn run(
     };
     let tick = tick_of(&setup.limits);
     let census = Census::new(
-        within_descriptors(setup.limits.connections),
+        within_descriptors(&setup.limits),
         setup.limits.connections_per_address,
     );
     let draining = Arc::new(AtomicBool::new(false));
@@ -147,10 +156,18 @@ async fn run(
         }
     };
     let repairs = async {
+        let mut failures = 0;
         loop {
-            if let Err(error) = service.relay.repair().await {
-                log::error!("cannot reach the backend: {error}");
-                Timer::after(WANT * 10).await;
+            match service.relay.repair().await {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    failures += 1;
+                    if failures == HOPELESS {
+                        log::error!("gave up reaching the backend: {error}");
+                        alive.store(false, Ordering::Relaxed);
+                    }
+                    Timer::after(WANT).await;
+                }
             }
         }
     };
@@ -202,13 +219,17 @@ async fn accept_all<'a>(
 ) {
     let turned_away = Rc::new(Cell::new(0));
     let mut failures = 0u32;
+    let mut complained: Option<Instant> = None;
+    let mut batch = 0;
     loop {
+        batch += 1;
+        if batch == BATCH {
+            batch = 0;
+            smol::future::yield_now().await;
+        }
         match listener.accept().await {
             Ok((stream, address)) => {
-                if failures > 0 {
-                    log::info!("accepting connections again");
-                    failures = 0;
-                }
+                failures = 0;
                 admit(
                     executor,
                     service,
@@ -221,8 +242,9 @@ async fn accept_all<'a>(
             }
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
-                if failures == 0 {
+                if complained.is_none_or(|when| when.elapsed() >= SILENCE) {
                     log::error!("cannot accept connections for now: {error}");
+                    complained = Some(Instant::now());
                 }
                 failures = failures.saturating_add(1);
                 if failures > HOPELESS && !is_a_want(&error) {
@@ -314,17 +336,32 @@ fn tick_of(limits: &Limits) -> Duration {
         .clamp(Duration::from_millis(2), TICK)
 }
 
-/// As many connections as there can be descriptors for, leaving some for everything else.
-fn within_descriptors(connections: usize) -> usize {
-    use rustix::process::{Resource, getrlimit};
-    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let reserve = 56 + most / 8;
-    let fit = most.saturating_sub(reserve).max(4);
-    if fit < connections {
-        log::warn!(
-            "the limit of open files allows {fit} connections instead of {connections}; raise LimitNOFILE"
+/// As many connections as there can be descriptors for, leaving some for everything else. Asks the
+/// system for more of them first, as far as the process is allowed to.
+fn within_descriptors(limits: &Limits) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let count =
+        |limit: Option<u64>| limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let wanted = limits.connections + limits.connections / 4 + limits.transfers + 256;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if count(current) < wanted {
+        let raised = wanted.min(count(maximum)) as u64;
+        // What is refused is missing below.
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: Some(raised),
+                maximum,
+            },
         );
     }
-    fit.min(connections)
+    let most = count(getrlimit(Resource::Nofile).current);
+    let fit = most.saturating_sub(56 + most / 8).max(4);
+    if fit < limits.connections {
+        log::warn!(
+            "the limit of open files allows {fit} connections instead of {}; raise LimitNOFILE",
+            limits.connections
+        );
+    }
+    fit.min(limits.connections)
 }

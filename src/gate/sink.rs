@@ -259,6 +259,10 @@ impl Sink for ClientSink<'_> {
     fn settle(&mut self) -> u64 {
         // A failure is remembered, and what arrived before it still counts.
         let _ = self.flush();
+        if self.failed.is_some() {
+            // The client broke off or took nothing for too long: no more will arrive.
+            return self.acknowledged();
+        }
         let mut pause = Duration::from_millis(1);
         let mut best = self.acknowledged();
         let mut moved = Instant::now();

@@ -16,11 +16,12 @@ pub(super) type Client = Arc<Async<TcpStream>>;
 /// Waits until one of `flags` holds, an error or a hang-up included, for at most `limit`. Returns
 /// what holds; empty after `limit`.
 pub(super) fn wait(client: &Client, flags: PollFlags, limit: Duration) -> io::Result<PollFlags> {
-    let deadline = Instant::now() + limit;
+    // A time that does not fit is as good as for ever.
+    let deadline = Instant::now().checked_add(limit);
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // A time that does not fit is as good as for ever.
-        let timeout = Timespec::try_from(left).ok();
+        let timeout = deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
+            .and_then(|left| Timespec::try_from(left).ok());
         let mut sockets = [PollFd::new(client.get_ref(), flags)];
         match poll(&mut sockets, timeout.as_ref()) {
             Ok(_) => return Ok(sockets[0].revents()),

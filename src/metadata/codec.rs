@@ -62,7 +62,7 @@ pub(super) fn write<R: Record>(record: &R) -> Vec<u8> {
     encoder.0
 }
 
-/// Reads [`write`] back. `None` unless `body` is exactly what it writes.
+/// Reads [`write()`] back. `None` unless `body` is exactly what it writes.
 pub(super) fn read<R: Record>(key: &[u8], body: &[u8]) -> Option<R> {
     let (layout, fields) = body.split_first()?;
     if *layout != LAYOUT {

@@ -94,19 +94,21 @@ pub fn receive(
         stored += bytes.len() as u64;
         stage.write(bytes).map_err(IntakeError::Store)
     };
-    let (header, tag, limit) = match layout {
-        Layout::Plain => (None, 0, limit),
-        Layout::Sealed { cipher, .. } => {
-            (Some(Header::draw(*cipher)), TAG, limit.min(MAX_PLAINTEXT))
+    let sealed = match layout {
+        Layout::Plain => None,
+        Layout::Sealed { cipher, key } => {
+            let header = Header::draw(*cipher);
+            Some((Sealer::new(key, &header), header.to_bytes()))
         }
     };
+    let tag = if sealed.is_some() { TAG } else { 0 };
     let mut current = Half::new(share.segments_in(), tag);
-    let mut sealer = match (layout, header) {
-        (Layout::Sealed { key, .. }, Some(header)) => {
-            current.precede(&header.to_bytes());
-            Some(Sealer::new(key, &header))
+    let (mut sealer, limit) = match sealed {
+        None => (None, limit),
+        Some((sealer, header)) => {
+            current.precede(&header);
+            (Some(sealer), limit.min(MAX_PLAINTEXT))
         }
-        _ => None,
     };
     let mut reader = Reader {
         input,

@@ -112,7 +112,6 @@ impl Server {
 
     /// Stops accepting at once, lets running requests end for up to `patience`, then cuts the rest.
     /// Returns how many were cut.
-    #[must_use]
     pub fn drain(mut self, patience: Duration) -> usize {
         self.stop(patience)
     }
@@ -146,7 +145,7 @@ impl Backend {
             .spawn(move || {
                 while !stopping.load(Ordering::Relaxed) {
                     match http.recv() {
-                        Ok(request) => adapter.serve(request),
+                        Ok(request) => workers::barrier(|| adapter.serve(request)),
                         // Its listener is gone; the connections that it has go on.
                         Err(error) if !stopping.load(Ordering::Relaxed) => {
                             log::error!("the backend accepts no more connections: {error}");

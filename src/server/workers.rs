@@ -169,7 +169,7 @@ impl Passwords {
 }
 
 /// Runs `job`; a panic ends it and nothing else.
-fn barrier(job: impl FnOnce()) {
+pub(super) fn barrier(job: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(job)).is_err() {
         log::error!("a worker panicked and goes on");
     }

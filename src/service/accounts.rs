@@ -187,7 +187,10 @@ impl Service {
             passes,
         };
         let params = account.as_ref().map_or(nobody, |account| account.password);
-        let password_key = self.stretch(password, &params, Wait::Bounded)?;
+        // Refused at the door: it was no attempt.
+        let password_key = self
+            .stretch(password, &params, Wait::Bounded)
+            .inspect_err(|_| self.limiter.refund(&charged))?;
         let session = account.and_then(|account| {
             let account_key = keys::unwrap(
                 Purpose::AccountByPassword,

@@ -16,7 +16,14 @@ impl OpenFile {
         let mut bytes = Collected(Vec::new());
         match self.source.send(0..end, &mut bytes) {
             Ok(()) => Ok(bytes.0),
-            Err(SendError::Damaged | SendError::Blob(_)) => Err(Error::Damaged),
+            Err(SendError::Damaged) => {
+                log::error!("link {}: its stored file is damaged", self.link.lookup);
+                Err(Error::Damaged)
+            }
+            Err(SendError::Blob(cause)) => {
+                log::error!("link {}: {cause}", self.link.lookup);
+                Err(Error::Damaged)
+            }
             Err(SendError::Output(cause)) => Err(Error::Internal(cause.to_string())),
         }
     }

@@ -21,6 +21,8 @@ pub const LEASE_SECONDS_DEFAULT: u64 = 600;
 /// A download whose last segment comes after no more than this many bytes takes its lease and
 /// closes it in one commit.
 const CLOSED_AT_ONCE: u64 = 64 * 1024;
+/// What an empty file takes from a lease: one byte that is not there.
+const EMPTY_FILE: Range<u64> = 0..1;
 /// Links whose counts may wait for the next flush.
 const COUNTS: usize = 4096;
 /// The longest wait that a busy link asks for; a broken download may come back earlier than its
@@ -149,7 +151,8 @@ impl Download {
     /// Which bytes of the file are among the first `acknowledged` bytes of the body.
     fn delivered(&self, mut acknowledged: u64, complete: bool) -> Vec<Range<u64>> {
         if self.size == 0 {
-            return if complete { vec![0..1] } else { Vec::new() };
+            let delivered = complete.then_some(EMPTY_FILE);
+            return delivered.into_iter().collect();
         }
         let mut ranges = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
@@ -180,13 +183,11 @@ impl Transfer {
     /// Makes durable that the last byte leaves now.
     fn before_last(&mut self) -> io::Result<()> {
         if self.service.book().needs_closing(&self.claim) {
-            // False means that the link was removed meanwhile, and its leases with it: nothing is
-            // left to count, and whoever has begun may finish.
-            self.service
-                .parts
-                .metadata
-                .close_lease(&self.claim.id)
-                .map_err(|error| io::Error::other(self.service.failed(error)))?;
+            let closing = self.service.parts.metadata.close_lease(&self.claim.id);
+            let closing = closing.map_err(|error| io::Error::other(self.service.failed(error)))?;
+            if !closing && self.service.book().is_doubted(&self.claim) {
+                return Err(io::Error::other("the owner has taken this download back"));
+            }
             self.service.book().closed(&self.claim);
         }
         self.last_left = true;
@@ -296,6 +297,7 @@ impl Service {
             Ok(Some((claim, end))) => self.end_lease(&claim, end)?,
             Err(()) => return Err(busy),
         }
+        let doubts = self.book().doubts();
         let closing = closes_at_once(&cargo);
         let lease = Lease {
             id: LeaseId(keys::random()),
@@ -311,7 +313,8 @@ impl Service {
                     client,
                     id: lease.id,
                 };
-                self.book().enter(claim, &cargo, closing, clock.elapsed());
+                self.book()
+                    .enter(claim, &cargo, closing, doubts, clock.elapsed());
                 Ok(transfer(claim, Bearer::Owner, cargo))
             }
             Ok(Taken::Busy) => Err(busy),
@@ -370,7 +373,7 @@ fn cargo(parts: &[Part], size: u64) -> Result<Cargo, Error> {
     let fits = |part: &Part| part.range.start <= part.range.end && part.range.end <= size;
     let mut ranges: Vec<_> = parts.iter().map(|part| part.range.clone()).collect();
     if size == 0 {
-        ranges = vec![0..1];
+        ranges = vec![EMPTY_FILE];
     }
     ranges.retain(|range| !range.is_empty());
     if ranges.is_empty() || !parts.iter().all(fits) {

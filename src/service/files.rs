@@ -188,20 +188,11 @@ impl Service {
             pending_delete: None,
             password,
         };
-        let mut changed = self.edit(&link.lookup, edit)?;
-        // Downloads may have begun or ended since the row was read: what is left is what was
-        // asked for, including those that are in progress.
-        let mut assumed = link.allowance.leased;
-        while let Some(count @ Count::Limited(_)) = changes.count
-            && changed.allowance.leased != assumed
-        {
-            assumed = changed.allowance.leased;
-            let edit = LinkEdit {
-                allowance: Some(allowance(count, changed.allowance)),
-                ..LinkEdit::default()
-            };
-            changed = self.edit(&link.lookup, edit)?;
+        if changes.count.is_some() {
+            // Fewer than are in progress: the database takes the youngest back.
+            self.book().doubt(&link.lookup);
         }
+        let changed = self.edit(&link.lookup, edit)?;
         if changed.is_over(now) {
             self.end_link(&changed.lookup)?;
         }
@@ -289,7 +280,7 @@ impl Service {
     }
 }
 
-/// The allowance after a change: what is left in all is `count`, and leases hold a part of it.
+/// The allowance after a change, as [`LinkEdit`] takes it.
 fn allowance(count: Count, old: Allowance) -> Allowance {
     match count {
         // The number stays, as in Gokapi.
@@ -298,7 +289,7 @@ fn allowance(count: Count, old: Allowance) -> Allowance {
             ..old
         },
         Count::Limited(n) => Allowance {
-            remaining: n.saturating_sub(old.leased),
+            remaining: n,
             unlimited: false,
             ..old
         },

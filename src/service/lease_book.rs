@@ -78,6 +78,8 @@ impl Cargo {
 #[derive(Default)]
 pub(super) struct LeaseBook {
     leases: BTreeMap<Claim, Account>,
+    /// How often leases were doubted so far.
+    doubts: u64,
 }
 
 /// The bytes of one lease.
@@ -96,6 +98,8 @@ struct Account {
     closing: bool,
     /// Taken over from an earlier process: `delivered` tells less than was delivered.
     restored: bool,
+    /// The owner of the link may have taken it back.
+    doubted: bool,
     /// When it was taken and when something last happened, by a clock that never jumps.
     taken: Duration,
     active: Duration,
@@ -110,7 +114,9 @@ impl Account {
             Bearer::Owner => &self.in_flight,
             Bearer::Neighbour => &self.held,
         };
-        let last_is_gone = last && self.last.is_some_and(|by| by != bearer);
+        // Only the owner may have it again, if it was the owner who had it.
+        let to_owner = [self.last, Some(bearer)] == [Some(Bearer::Owner); 2];
+        let last_is_gone = last && self.last.is_some() && !to_owner;
         let pieces = [&self.delivered, &self.held, &self.in_flight]
             .map(Ranges::pieces)
             .into_iter()
@@ -179,10 +185,24 @@ impl LeaseBook {
             })
     }
 
-    /// Enters a lease that was just taken for these bytes.
-    pub(super) fn enter(&mut self, claim: Claim, cargo: &Cargo, closing: bool, now: Duration) {
+    /// How often leases were doubted so far: to be asked before a lease is taken.
+    pub(super) fn doubts(&self) -> u64 {
+        self.doubts
+    }
+
+    /// Enters a lease that was just taken for these bytes, when there were that many `doubts`.
+    pub(super) fn enter(
+        &mut self,
+        claim: Claim,
+        cargo: &Cargo,
+        closing: bool,
+        doubts: u64,
+        now: Duration,
+    ) {
         let mut account = Account {
             closing,
+            // Between the database and this book it may have been taken back already.
+            doubted: doubts != self.doubts,
             taken: now,
             ..Account::default()
         };
@@ -213,6 +233,26 @@ impl LeaseBook {
         }
     }
 
+    /// The owner of `link` changes the number of its downloads: the leases that are open now may
+    /// be taken back.
+    pub(super) fn doubt(&mut self, link: &Lookup) {
+        let name = |byte| Claim {
+            link: *link,
+            client: [byte; 16],
+            id: LeaseId([byte; 16]),
+        };
+        self.doubts += 1;
+        for (_, account) in self.leases.range_mut(name(0)..=name(255)) {
+            account.doubted = true;
+        }
+    }
+
+    /// Whether a lease that the database does not know any more was taken back. Otherwise it went
+    /// with its link, and whoever has begun may finish.
+    pub(super) fn is_doubted(&self, claim: &Claim) -> bool {
+        self.leases.get(claim).is_none_or(|a| a.doubted)
+    }
+
     /// A transfer ended: `delivered` of its cargo was acknowledged, in the order of sending.
     /// Returns how the lease ends, if it does.
     pub(super) fn finish(
@@ -240,7 +280,6 @@ impl LeaseBook {
         let last = cargo.span - 1;
         if arrived.contains(last) {
             account.last = Some(bearer);
-            account.held.add(&(last..cargo.span));
         }
         if account.end.is_some() {
             return None;

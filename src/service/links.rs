@@ -106,7 +106,10 @@ impl Service {
         if password.len() > PASSWORD_MAX {
             return Err(Error::WrongPassword);
         }
-        let key = self.stretch(password, &params, Wait::Bounded)?;
+        // Refused at the door: it was no attempt.
+        let key = self
+            .stretch(password, &params, Wait::Bounded)
+            .inspect_err(|_| self.limiter.refund(&charged))?;
         let context = row(&link.lookup, &link.blob);
         if unwrap_by_link(&token, Some(&key), &context, &link.by_link).is_none() {
             return Err(Error::WrongPassword);
@@ -249,9 +252,7 @@ impl Service {
             log::error!("link {}: its stored file is damaged", link.lookup);
             Error::Damaged
         })?;
-        // Keyed by the content key: it tells neither the bytes nor the id, and not that two links
-        // have the same bytes.
-        let etag = keys::client_tag(content, &row(&link.lookup, &link.blob));
+        let etag = keys::etag(content, &row(&link.lookup, &link.blob));
         Ok(OpenFile {
             name: label.name,
             content_type: label.content_type,

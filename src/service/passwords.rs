@@ -74,6 +74,12 @@ impl PasswordRoom {
         Some(work())
     }
 
+    /// How much work was done here so far.
+    #[cfg(test)]
+    pub(super) fn served(&self) -> u64 {
+        self.lock().serving
+    }
+
     #[cfg(test)]
     pub(super) fn waiting(&self) -> u32 {
         self.lock().bounded_waiters

@@ -90,3 +90,39 @@ impl Ranges {
         self.0.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn ranges_are_sets() {
+        proptest!(|(steps in prop::collection::vec((any::<bool>(), 0u64..40, 0u64..12), 0..40))| {
+            let mut ranges = Ranges::default();
+            let mut model = BTreeSet::new();
+            for (adds, start, length) in steps {
+                let range = start..start + length;
+                if adds {
+                    ranges.add(&range);
+                    model.extend(range);
+                } else {
+                    ranges.remove(&range);
+                    model.retain(|p| !range.contains(p));
+                }
+                let flat: Vec<u64> = ranges.iter().cloned().flatten().collect();
+                prop_assert_eq!(&flat, &model.iter().copied().collect::<Vec<_>>());
+                let gaps = model.iter().filter(|p| !model.contains(&(*p + 1))).count();
+                prop_assert_eq!(ranges.pieces(), gaps, "as few pieces as can be");
+                prop_assert_eq!(ranges.is_empty(), model.is_empty());
+                for end in 1..52 {
+                    prop_assert_eq!(ranges.covers(end), (0..end).all(|p| model.contains(&p)));
+                }
+                let other = Ranges::of([&(10..20), &(30..31)]);
+                let meets = model.iter().any(|p| (10..20).contains(p) || *p == 30);
+                prop_assert_eq!(ranges.meets(&other), meets);
+            }
+        });
+    }
+}

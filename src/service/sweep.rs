@@ -61,6 +61,15 @@ impl Service {
     /// # Errors
     /// [`Error::Internal`].
     pub fn sweep(&self) -> Result<u64, Error> {
+        // One that fails must not keep the others from being done.
+        let links = self.sweep_links();
+        let leases = self.sweep_leases();
+        self.sweep_garbage()?;
+        leases?;
+        links
+    }
+
+    fn sweep_links(&self) -> Result<u64, Error> {
         let mut ended = 0;
         for _ in 0..STEPS {
             let removed = self.sweep_due()?;
@@ -69,11 +78,17 @@ impl Service {
                 break;
             }
         }
+        Ok(ended)
+    }
+
+    fn sweep_leases(&self) -> Result<(), Error> {
         let elapsed = self.parts.clock.elapsed();
         let over = self.book().over(self.policy.lease, elapsed);
-        for (claim, end) in over {
-            self.end_lease(&claim, end)?;
-        }
+        let ends = over.iter().map(|(claim, end)| self.end_lease(claim, *end));
+        ends.fold(Ok(()), Result::and)
+    }
+
+    fn sweep_garbage(&self) -> Result<(), Error> {
         for _ in 0..STEPS {
             let garbage = self.parts.metadata.garbage(PAGE);
             let garbage = garbage.map_err(|error| self.failed(error))?;
@@ -81,7 +96,7 @@ impl Service {
                 break;
             }
         }
-        Ok(ended)
+        Ok(())
     }
 
     fn sweep_due(&self) -> Result<u64, Error> {

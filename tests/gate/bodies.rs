@@ -244,6 +244,23 @@ fn password_checks_beyond_the_queue_are_refused() {
         })
         .collect();
     rig.assert_answers();
+    // One runs and eight wait; the others have their answers before anything is released.
+    let answered = || {
+        let is_answered = |client: &&crate::harness::Client| {
+            let stream = client.stream.get_ref();
+            stream.set_nonblocking(true).unwrap();
+            let answered = stream.peek(&mut [0]).is_ok();
+            stream.set_nonblocking(false).unwrap();
+            answered
+        };
+        clients.iter().filter(is_answered).count()
+    };
+    for _ in 0..2000 {
+        if answered() == 3 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
     for _ in 0..clients.len() {
         rig.release.send(()).unwrap();
     }

@@ -4,6 +4,7 @@
 use crate::harness::{Client, get, patient, rig};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ fn inside_child(name: &str) -> bool {
     if std::env::var_os(MARK).is_some() {
         return true;
     }
+    let place = tempfile::tempdir().unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
@@ -21,6 +23,7 @@ fn inside_child(name: &str) -> bool {
             "--test-threads=1",
         ])
         .env(MARK, "1")
+        .env("RUNTIME_DIRECTORY", place.path())
         .output()
         .unwrap();
     assert!(
@@ -30,6 +33,46 @@ fn inside_child(name: &str) -> bool {
         String::from_utf8_lossy(&output.stderr)
     );
     false
+}
+
+#[test]
+fn the_backend_is_private_and_believes_nobody() {
+    if !inside_child("the_backend_is_private_and_believes_nobody") {
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixStream;
+    let rig = rig(patient());
+    // The process of its own has a directory of its own.
+    let place = std::env::var_os("RUNTIME_DIRECTORY").unwrap();
+    let entries = || {
+        std::fs::read_dir(&place)
+            .unwrap()
+            .map(|e| e.unwrap().path())
+    };
+    let directory = entries().next().unwrap();
+    let mode = std::fs::metadata(&directory).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    for field in [
+        "",
+        "X-Mayfly-Exchange: 0123456789abcdef0123456789abcdef\r\n",
+        "X-Mayfly-Exchange: 0\r\n",
+        "X-Mayfly-Exchange:\r\n",
+    ] {
+        let mut foreign = UnixStream::connect(directory.join("http")).unwrap();
+        write!(
+            foreign,
+            "GET /foreign HTTP/1.1\r\n{field}Connection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        foreign.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{field:?} {answer}");
+    }
+    assert_eq!(rig.seen(), [""; 0]);
+    rig.assert_answers();
+    drop(rig);
+    assert_eq!(entries().count(), 0, "the directory is removed");
 }
 
 fn count(directory: &str) -> usize {
@@ -103,11 +146,17 @@ fn few_descriptors_are_enough_to_serve() {
     setrlimit(Resource::Nofile, limit).unwrap();
     let rig = rig(patient());
     for _ in 0..10 {
-        let clients: Vec<Client> = (0..8).map(|_| rig.client()).collect();
+        // The clients' ends come out of the same few, so some of these may find none.
+        let clients: Vec<TcpStream> = (0..8)
+            .filter_map(|_| TcpStream::connect(rig.server.address).ok())
+            .collect();
         drop(clients);
     }
     eventually("a client is served", || {
-        let mut client = rig.client();
+        let Ok(stream) = TcpStream::connect(rig.server.address) else {
+            return false;
+        };
+        let mut client = Client::of(stream);
         client.send(get("/").as_bytes());
         client
             .try_reply_to("GET")

@@ -55,14 +55,11 @@ pub static ROBOTS: Asset = Asset {
 impl Asset {
     /// A number that is another one when the bytes are others (FNV-1a): part of the address, so
     /// that it can be kept for a year.
-    fn version(&self) -> u64 {
-        self.bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+    fn version(&self) -> String {
+        let hash = self.bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        })
-    }
-
-    fn address(&self, prefix: &str) -> String {
-        format!("{prefix}{}?v={:016x}", self.path, self.version())
+        });
+        format!("{hash:016x}")
     }
 }
 
@@ -81,16 +78,16 @@ const PAGES: [(&str, &str); 4] = [
 #[derive(Serialize)]
 struct Site {
     name: String,
-    home: String,
-    style: String,
-    icon: String,
+    /// What stands before each path.
+    prefix: String,
+    style_version: String,
+    icon_version: String,
 }
 
 /// The pages, ready to be filled in.
 pub struct Pages {
     templates: Environment<'static>,
     site: Site,
-    prefix: String,
     base_url: String,
 }
 
@@ -110,12 +107,12 @@ struct FilePage<'a> {
     downloads: Option<u32>,
     until: Option<String>,
     until_iso: Option<String>,
-    href: &'a str,
+    id: &'a str,
 }
 
 #[derive(Serialize)]
 struct LockedPage<'a> {
-    action: &'a str,
+    id: &'a str,
     wrong: bool,
 }
 
@@ -132,7 +129,6 @@ struct StartPage<'a> {
 impl Pages {
     /// Reads the templates.
     pub fn new(settings: &ApiSettings) -> Self {
-        let prefix = prefix(&settings.base_url).to_owned();
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
         for (name, content) in PAGES {
@@ -148,12 +144,11 @@ impl Pages {
             templates,
             site: Site {
                 name: settings.public_name.clone(),
-                home: format!("{prefix}/"),
-                style: STYLE.address(&prefix),
-                icon: ICON.address(&prefix),
+                prefix: prefix(&settings.base_url).to_owned(),
+                style_version: STYLE.version(),
+                icon_version: ICON.version(),
             },
             base_url: settings.base_url.clone(),
-            prefix,
         }
     }
 
@@ -189,7 +184,7 @@ impl Pages {
                 downloads,
                 until: until.map(time_text),
                 until_iso: until.map(|at| time_text(at).replace(' ', "T") + "Z"),
-                href: &format!("{}/downloadFile?id={id}", self.prefix),
+                id,
             },
         )
     }
@@ -201,16 +196,13 @@ impl Pages {
             if wrong { 403 } else { 200 },
             "locked.html",
             "Password needed",
-            LockedPage {
-                action: &self.link(id),
-                wrong,
-            },
+            LockedPage { id, wrong },
         )
     }
 
     /// The page of a link, as an address of this server.
     pub fn link(&self, id: &str) -> String {
-        format!("{}/d?id={id}", self.prefix)
+        format!("{}/d?id={id}", self.site.prefix)
     }
 
     /// There is nothing (any more).

@@ -189,6 +189,18 @@ pub fn client_tag(server: &Secret, address: &[u8]) -> [u8; 16] {
     tag
 }
 
+/// A strong validator for the bytes of one link (RFC 9110, section 8.8.3): keyed by the content key,
+/// it tells neither what the bytes are nor that another link has the same.
+pub fn etag(content: &Secret, row: &[u8]) -> [u8; 16] {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, content.reveal());
+    let mut context = hmac::Context::with_key(&key);
+    context.update(b"mayfly/1/etag\0");
+    context.update(row);
+    let mut tag = [0; 16];
+    tag.copy_from_slice(&context.sign().as_ref()[..16]);
+    tag
+}
+
 /// Stretches a password: argon2id (RFC 9106), one lane. Takes `params.memory_kib` of memory; the
 /// caller holds the permit for that.
 pub fn password_key(password: &str, params: &PasswordParams) -> Secret {
