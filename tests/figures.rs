@@ -154,14 +154,13 @@ fn aead() -> Duration {
 /// A file of [`SIZE`] bytes beside the data directory, and what writing it costs.
 fn file_write(path: &std::path::Path) -> Duration {
     let file = File::create(path).unwrap();
-    let cost = alone(|| {
+    alone(|| {
         let piece = vec![7; PIECE];
         for n in 0..SIZE / PIECE as u64 {
             file.write_all_at(&piece, n * PIECE as u64).unwrap();
         }
         file.sync_data().unwrap();
-    });
-    cost
+    })
 }
 
 fn file_read(path: &std::path::Path) -> Duration {

@@ -259,9 +259,7 @@ fn lies_in_the_framing_are_refused_and_nothing_is_smuggled() {
         ),
         (
             "a forged inner header",
-            format!(
-                "GET /api/info/version HTTP/1.1\r\nHost: x\r\nX-Exchange: 1\r\nX-Mayfly-Exchange: 1\r\nConnection: close\r\n\r\n"
-            ),
+            "GET /api/info/version HTTP/1.1\r\nHost: x\r\nX-Exchange: 1\r\nX-Mayfly-Exchange: 1\r\nConnection: close\r\n\r\n".to_owned(),
             &[401],
         ),
         (
