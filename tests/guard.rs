@@ -133,6 +133,10 @@ impl Output for Discard {
     fn settle(&mut self) -> u64 {
         self.0
     }
+
+    fn ready(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn data() -> Vec<u8> {

@@ -13,7 +13,7 @@ pub struct Limits {
     pub connections: usize,
     /// Client connections from one address (IPv6: one /64). Loopback and trusted proxies are exempt.
     pub connections_per_address: usize,
-    /// Bodies in transfer at once, uploads and downloads together.
+    /// Bodies in transfer at once; an upload takes the place of three downloads.
     pub transfers: usize,
     /// From the first byte of a head to its end.
     pub head: Duration,
@@ -32,7 +32,7 @@ impl Default for Limits {
         Self {
             connections: 4096,
             connections_per_address: 64,
-            transfers: 1024,
+            transfers: 512,
             head: Duration::from_secs(10),
             idle: Duration::from_secs(30),
             body_stall: Duration::from_secs(30),

@@ -256,6 +256,16 @@ impl Sink for ClientSink<'_> {
         self.push(b"\r\n", false)
     }
 
+    fn ready(&mut self) -> io::Result<()> {
+        self.check()?;
+        let result = match wire::wait(self.client, PollFlags::OUT, self.limits.write_stall) {
+            Ok(events) if events.is_empty() => Err(ErrorKind::TimedOut.into()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.failing(result)
+    }
+
     fn settle(&mut self) -> u64 {
         // A failure is remembered, and what arrived before it still counts.
         let _ = self.flush();

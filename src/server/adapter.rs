@@ -7,13 +7,17 @@
 
 use super::workers::{Passwords, Transfers};
 use crate::gate::{EXCHANGE_FIELD, Exchange, Framed, SMALL, Table, fields, is_bodyless};
-use crate::http::{Handler, Method, Payload, Request, Response, Room};
+use crate::http::{Body, BodyLength, Handler, Method, Payload, Request, Response, Room};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// The largest body of a request that a worker other than a transfer reads, in bytes.
 const SMALL_BODY: usize = 16 * 1024;
+
+/// Places that a transfer with a body takes: its parser and its buffers need about three times the
+/// memory of a download.
+const UPLOAD: usize = 3;
 
 /// What the control workers share.
 pub(super) struct Adapter {
@@ -48,6 +52,10 @@ impl Adapter {
             return Some((exchange, refusal(500, "something went wrong here")));
         };
         let handler = Arc::clone(&self.handler);
+        let places = match exchange.body.length() {
+            BodyLength::None => 1,
+            BodyLength::Exact(_) | BodyLength::Chunked => UPLOAD,
+        };
         let is_here = room != Room::Transfer && exchange.body.is_here(SMALL_BODY);
         let refused = match room {
             Room::Control if is_here => {
@@ -56,7 +64,7 @@ impl Adapter {
                     return Some((exchange, response));
                 }
                 self.transfers
-                    .start((exchange, response), |(exchange, response)| {
+                    .start(1, (exchange, response), |(exchange, response)| {
                         exchange.answer(response);
                     })
                     .map_err(|(exchange, _)| (exchange, BUSY))
@@ -68,14 +76,16 @@ impl Adapter {
             Room::Password => {
                 let passwords = Arc::clone(&self.passwords);
                 self.transfers
-                    .start(exchange, move |exchange| {
+                    .start(places, exchange, move |exchange| {
                         wait_and_queue(exchange, &passwords, handler);
                     })
                     .map_err(|exchange| (exchange, BUSY))
             }
             Room::Control | Room::Transfer => self
                 .transfers
-                .start(exchange, move |exchange| answer(&*handler, exchange))
+                .start(places, exchange, move |exchange| {
+                    answer(&*handler, exchange)
+                })
                 .map_err(|exchange| (exchange, BUSY)),
         };
         let (exchange, (status, why)) = refused.err()?;
