@@ -101,6 +101,10 @@ impl Output for Discard {
     fn settle(&mut self) -> u64 {
         0
     }
+
+    fn ready(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn pipeline(c: &mut Criterion) {

@@ -21,7 +21,7 @@ fn shapes(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         let mut padded = vec![b'x'; skip];
         padded.extend_from_slice(secret);
         let text = encoding.encode(&padded);
-        let whole = text.len() - usize::from(padded.len() % 3 != 0) * 2;
+        let whole = text.len() - usize::from(!padded.len().is_multiple_of(3)) * 2;
         text.as_bytes()[skip.div_ceil(3) * 4..whole].to_vec()
     };
     let url = |text: Vec<u8>| {
@@ -217,8 +217,11 @@ fn equal_uploads_of_one_owner_share_their_bytes_until_the_last_link_is_gone() {
     }));
 }
 
+/// Changes a blob.
+type Tampering = fn(&mut Vec<u8>);
+
 /// Ways to change a stored blob of several segments.
-fn tamperings() -> Vec<(&'static str, fn(&mut Vec<u8>))> {
+fn tamperings() -> Vec<(&'static str, Tampering)> {
     const HEADER: usize = 40;
     const SLOT: usize = 16 * 1024 + 16;
     vec![

@@ -1,4 +1,5 @@
 //! The program as a person or a service manager meets it: commands, messages, exit codes, files.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "cli/program.rs"]
 mod program;

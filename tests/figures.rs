@@ -61,20 +61,47 @@ fn discard(mut from: TcpStream) {
     while from.read(&mut buffer).is_ok_and(|n| n > 0) {}
 }
 
-/// What reading [`SIZE`] bytes from a socket costs.
-fn socket_read() -> Duration {
-    let (mut sender, mut receiver) = pair();
-    let feeder = std::thread::spawn(move || {
-        let piece = vec![7; 16 * 1024];
-        for _ in 0..SIZE / piece.len() as u64 {
-            sender.write_all(&piece).unwrap();
-        }
-    });
-    let cost = alone(move || {
+/// What reading `curl`'s upload of a file from a socket costs, and nothing else.
+fn socket_read(file: &std::path::Path) -> Duration {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let mut curl = Command::new("curl")
+        .args([
+            "-sSf",
+            "-o",
+            "/dev/null",
+            "-F",
+            &format!("file=@{}", file.display()),
+            &url,
+        ])
+        .spawn()
+        .unwrap();
+    let cost = alone(|| {
+        let (mut stream, _) = listener.accept().unwrap();
         let mut buffer = vec![0; PIECE];
-        while receiver.read(&mut buffer).unwrap() > 0 {}
+        let mut head = Vec::new();
+        let end = loop {
+            let n = stream.read(&mut buffer).unwrap();
+            head.extend_from_slice(&buffer[..n]);
+            if let Some(at) = memchr::memmem::find(&head, b"\r\n\r\n") {
+                break at + 4;
+            }
+        };
+        let text = String::from_utf8_lossy(&head[..end]).to_lowercase();
+        if text.contains("expect:") {
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+        }
+        let length = text.split("content-length: ").nth(1).unwrap();
+        let length: u64 = length.lines().next().unwrap().parse().unwrap();
+        let mut left = length - (head.len() - end) as u64;
+        while left > 0 {
+            left -= stream.read(&mut buffer).unwrap() as u64;
+        }
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
     });
-    feeder.join().unwrap();
+    assert!(curl.wait().unwrap().success());
     cost
 }
 
@@ -127,14 +154,13 @@ fn aead() -> Duration {
 /// A file of [`SIZE`] bytes beside the data directory, and what writing it costs.
 fn file_write(path: &std::path::Path) -> Duration {
     let file = File::create(path).unwrap();
-    let cost = alone(|| {
+    alone(|| {
         let piece = vec![7; PIECE];
         for n in 0..SIZE / PIECE as u64 {
             file.write_all_at(&piece, n * PIECE as u64).unwrap();
         }
         file.sync_data().unwrap();
-    });
-    cost
+    })
 }
 
 fn file_read(path: &std::path::Path) -> Duration {
@@ -178,32 +204,37 @@ fn server_cpu(server: &Server, work: impl FnOnce()) -> Duration {
     }
 }
 
-/// Compares the server with the parts measured alone; a loaded machine gets three tries.
+/// Compares the least that the server took with the least that each part took alone. Other work on
+/// the machine makes both larger, so a few rounds may be needed until both are seen undisturbed.
 fn hold(
     what: &str,
     bar: f64,
     mut measure: impl FnMut() -> (Duration, Vec<(&'static str, Duration)>),
 ) {
-    let mut best = f64::MAX;
-    for _ in 0..3 {
-        let (server, parts) = measure();
+    let (mut server, mut parts) = measure();
+    let mut ratio = f64::MAX;
+    for _ in 0..5 {
+        let (again, alone) = measure();
+        server = server.min(again);
+        for (part, again) in parts.iter_mut().zip(alone) {
+            part.1 = part.1.min(again.1);
+        }
         let sum: Duration = parts.iter().map(|(_, c)| *c).sum();
-        let ratio = server.as_secs_f64() / sum.as_secs_f64();
+        ratio = server.as_secs_f64() / sum.as_secs_f64();
         let parts: Vec<String> = parts
             .iter()
             .map(|(n, c)| format!("{n} {:.2} s", c.as_secs_f64()))
             .collect();
+        let server = server.as_secs_f64();
         eprintln!(
-            "{what}: {:.2} s of the server, {ratio:.2} x ({})",
-            server.as_secs_f64(),
+            "{what}: {server:.2} s of the server, {ratio:.2} x ({})",
             parts.join(" + ")
         );
-        best = best.min(ratio);
-        if best <= bar {
+        if ratio <= bar {
             return;
         }
     }
-    panic!("{what}: {best:.2} x its parts, the bar is {bar} x");
+    panic!("{what}: {ratio:.2} x its parts, the bar is {bar} x");
 }
 
 #[test]
@@ -240,10 +271,11 @@ fn a_sealed_upload_costs_little_more_than_its_parts() {
                 .status();
             assert!(done.unwrap().success());
         });
+        let read = socket_read(&big);
         std::fs::remove_file(&big).unwrap();
         let scratch = home.path().join("scratch");
         let parts = vec![
-            ("socket read", socket_read()),
+            ("socket read", read),
             ("SHA-256", sha256()),
             ("AEAD", aead()),
             ("write", file_write(&scratch)),
@@ -320,19 +352,24 @@ fn time_to_first_answer(server: &mut Server, after_kill: bool) -> Duration {
             server.stop(Duration::from_secs(30));
         }
         let began = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mayfly"))
+        let mut child = support::command()
             .args(&words)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let ready = support::within(Duration::from_secs(60), || {
-            let ask = || -> std::io::Result<u16> {
-                let mut conn = Conn::open(address)?;
-                conn.ask("GET", "/health", &["Connection: close"])?;
-                Ok(conn.head()?.status)
-            };
-            ask().is_ok_and(|status| status == 200)
+        let ask = || -> std::io::Result<u16> {
+            let mut conn = Conn::open(address)?;
+            conn.ask("GET", "/health", &["Connection: close"])?;
+            Ok(conn.head()?.status)
+        };
+        // A look every fifth of a millisecond: the start takes a few.
+        let ready = (0..300_000).any(|_| {
+            let ready = ask().is_ok_and(|status| status == 200);
+            if !ready {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            ready
         });
         let took = began.elapsed();
         assert!(ready);
@@ -362,8 +399,8 @@ fn it_starts_at_once_whatever_the_number_of_links() {
         );
         assert!(zero <= Duration::from_millis(100), "{zero:?}");
         assert!(many <= Duration::from_millis(100), "{many:?}");
-        // Two looks at a clock that this test reads every ten milliseconds.
-        let slack = Duration::from_millis(10);
+        // Such short times vary by themselves.
+        let slack = Duration::from_millis(5);
         assert!(many <= zero * 2 + slack, "{zero:?} and {many:?}");
     }
 }
@@ -480,17 +517,19 @@ fn nothing_gets_slower_with_the_number_of_links() {
                     200
                 );
             });
-            let began = Instant::now();
-            let repeats = if *links < 10_000 { 10 } else { 1 };
+            // Processor time: how fast the client takes it all says nothing.
+            let repeats = if *links < 10_000 { 50 } else { 1 };
             let key = format!("apikey: {}", server.key);
-            for _ in 0..repeats {
-                let mut conn = server.connect();
-                conn.ask("GET", "/api/files/list", &[&key, "Connection: close"])
-                    .unwrap();
-                let head = conn.head().unwrap();
-                assert!(conn.body(&head, |_| {}));
-            }
-            let list = began.elapsed().as_secs_f64() / (*links as f64 * f64::from(repeats));
+            let cost = server_cpu(server, || {
+                for _ in 0..repeats {
+                    let mut conn = server.connect();
+                    let lines = [key.as_str(), "Connection: close"];
+                    conn.ask("GET", "/api/files/list", &lines).unwrap();
+                    let head = conn.head().unwrap();
+                    assert!(conn.body(&head, |_| {}));
+                }
+            });
+            let list = cost.as_secs_f64() / (*links as f64 * f64::from(repeats));
             for (best, new) in best.iter_mut().zip([create, delete, list]) {
                 *best = best.min(new);
             }

@@ -503,7 +503,7 @@ fn a_second_start_finds_everything_again_and_a_second_server_is_refused() {
 
     let mut words = vec!["demo", "--listen", "127.0.0.1:0", "--dir"];
     words.push(server.dir.to_str().unwrap());
-    let mut second = std::process::Command::new(env!("CARGO_BIN_EXE_mayfly"))
+    let mut second = support::command()
         .args(&words)
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())

@@ -113,8 +113,8 @@ fn a_gibibyte_goes_in_and_out_in_constant_memory_and_is_written_once() {
 }
 
 fn is_tmpfs(path: &std::path::Path) -> bool {
-    const TMPFS_MAGIC: i64 = 0x0102_1994;
-    rustix::fs::statfs(path).is_ok_and(|s| i64::try_from(s.f_type) == Ok(TMPFS_MAGIC))
+    const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
+    rustix::fs::statfs(path).is_ok_and(|s| s.f_type == TMPFS_MAGIC)
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The sealed format against the vectors of a second implementation (`tests/vectors/generate.py`):
 //! what it sealed opens here, what is sealed here is what it sealed, and nothing else opens.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use mayfly::model::{BlobId, Secret};
 use mayfly::pipeline::seal::keys::{self, Purpose};

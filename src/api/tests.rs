@@ -271,6 +271,10 @@ impl Sink for Client {
     fn settle(&mut self) -> u64 {
         self.taken.len() as u64
     }
+
+    fn ready(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What came back.

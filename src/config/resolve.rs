@@ -253,7 +253,6 @@ impl Reader {
             count,
         );
         self.set("transfers", table.transfers, &mut limits.transfers, count);
-        self.set("uploads", table.uploads, &mut limits.uploads, count);
         self.set("head", table.head, &mut limits.head, values::time);
         self.set("idle", table.idle, &mut limits.idle, values::time);
         self.set(

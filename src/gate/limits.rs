@@ -13,10 +13,8 @@ pub struct Limits {
     pub connections: usize,
     /// Client connections from one address (IPv6: one /64). Loopback and trusted proxies are exempt.
     pub connections_per_address: usize,
-    /// Answers of any size at once: downloads and listings.
+    /// Bodies in transfer at once; an upload takes the place of three downloads.
     pub transfers: usize,
-    /// Uploads at once.
-    pub uploads: usize,
     /// From the first byte of a head to its end.
     pub head: Duration,
     /// Between requests.
@@ -34,8 +32,7 @@ impl Default for Limits {
         Self {
             connections: 4096,
             connections_per_address: 64,
-            transfers: 1024,
-            uploads: 128,
+            transfers: 512,
             head: Duration::from_secs(10),
             idle: Duration::from_secs(30),
             body_stall: Duration::from_secs(30),

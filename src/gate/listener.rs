@@ -2,6 +2,7 @@
 
 use super::answer;
 use super::connection::{self, Service};
+use super::descriptors::within_descriptors;
 use super::exchange::Table;
 use super::head::Refusal;
 use super::limits::{Census, Limits, Place};
@@ -24,10 +25,6 @@ use std::time::{Duration, Instant};
 
 /// Connections that may wait to be accepted; the system has a limit of its own below or above.
 const BACKLOG: i32 = 4096;
-/// Descriptors for everything but connections and their transfers.
-const DESCRIPTORS: usize = 56;
-/// Descriptors of one transfer: its file, and for a moment a directory or a second file.
-const PER_TRANSFER: usize = 2;
 /// Connections that are accepted before the others get a turn.
 const BATCH: u32 = 64;
 /// The pause after an accept that failed for want of resources.
@@ -366,65 +363,4 @@ fn tick_of(limits: &Limits) -> Duration {
         .fold(TICK * 4, Duration::min)
         .div_f32(4.0)
         .clamp(Duration::from_millis(2), TICK)
-}
-
-/// As many connections as there can be descriptors for. Asks the system for more of them first, as
-/// far as the process is allowed to.
-fn within_descriptors(limits: &Limits) -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let count =
-        |limit: Option<u64>| limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    let transfers = limits.transfers + limits.uploads;
-    let wanted = limits.connections + transfers * PER_TRANSFER + DESCRIPTORS;
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if count(current) < wanted {
-        let raised = wanted.min(count(maximum)) as u64;
-        // What is refused is missing below.
-        let _ = setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: Some(raised),
-                maximum,
-            },
-        );
-    }
-    let fit = fitting(count(getrlimit(Resource::Nofile).current), transfers);
-    if fit < limits.connections {
-        log::warn!(
-            "the limit of open files allows {fit} connections instead of {}; raise LimitNOFILE",
-            limits.connections
-        );
-    }
-    fit.min(limits.connections)
-}
-
-/// How many connections leave, of so many descriptors, enough for the transfers that they may have:
-/// an upload that finds none at its very end would leave its outcome unknown.
-fn fitting(descriptors: usize, transfers: usize) -> usize {
-    let left = descriptors.saturating_sub(DESCRIPTORS);
-    // Either each connection may have a transfer, or all transfers run and there are more
-    // connections than that.
-    let each = left / (1 + PER_TRANSFER);
-    let beside = left.saturating_sub(transfers * PER_TRANSFER);
-    each.max(beside).max(4)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_connection_may_have_a_transfer_without_a_lack_of_descriptors() {
-        for descriptors in [100, 256, 1024, 4096, 6200, 100_000] {
-            for transfers in [1, 100, 1024] {
-                let connections = fitting(descriptors, transfers);
-                let need = |connections: usize| {
-                    connections + connections.min(transfers) * PER_TRANSFER + DESCRIPTORS
-                };
-                assert!(need(connections) <= descriptors);
-                assert!(need(connections + 1) > descriptors, "none is wasted");
-            }
-        }
-        assert_eq!(fitting(64, 1024), 4, "a few are served in any case");
-    }
 }

@@ -12,6 +12,7 @@
 mod answer;
 mod body;
 mod connection;
+mod descriptors;
 mod exchange;
 mod framing;
 mod head;

@@ -256,6 +256,13 @@ impl Sink for ClientSink<'_> {
         self.push(b"\r\n", false)
     }
 
+    fn ready(&mut self) -> io::Result<()> {
+        self.check()?;
+        let stall = self.limits.write_stall;
+        let result = wire::wait_for_client(self.client, PollFlags::OUT, stall);
+        self.failing(result)
+    }
+
     fn settle(&mut self) -> u64 {
         // A failure is remembered, and what arrived before it still counts.
         let _ = self.flush();

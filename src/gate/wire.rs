@@ -31,10 +31,32 @@ pub(super) fn wait(client: &Client, flags: PollFlags, limit: Duration) -> io::Re
     }
 }
 
-/// Runs `operation` until it does not block any more; `TimedOut` when nothing moved during `stall`.
+/// Waits until one of `flags` holds, an error or a hang-up included; `TimedOut` when nothing moved
+/// during `stall`.
 ///
 /// The system calls a socket writable again when a third of its buffer is free. A slow client may
 /// take minutes for that, so when it is time, what it has acknowledged meanwhile counts.
+pub(super) fn wait_for_client(
+    client: &Client,
+    flags: PollFlags,
+    stall: Duration,
+) -> io::Result<()> {
+    let queued = || match flags.contains(PollFlags::OUT) {
+        true => mayfly_sys::unacknowledged(client.get_ref()).unwrap_or(0),
+        false => 0,
+    };
+    loop {
+        let before = queued();
+        if !wait(client, flags, stall)?.is_empty() {
+            return Ok(());
+        }
+        if queued() >= before {
+            return Err(ErrorKind::TimedOut.into());
+        }
+    }
+}
+
+/// Runs `operation` until it does not block any more; `TimedOut` when nothing moved during `stall`.
 pub(super) fn ready<T>(
     client: &Client,
     flags: PollFlags,
@@ -44,22 +66,11 @@ pub(super) fn ready<T>(
     loop {
         match operation(client.get_ref()) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let before = queued(client, flags);
-                if wait(client, flags, stall)?.is_empty() && queued(client, flags) >= before {
-                    return Err(ErrorKind::TimedOut.into());
-                }
+                wait_for_client(client, flags, stall)?;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => return result,
         }
-    }
-}
-
-/// Bytes that the client has not acknowledged yet, for who waits to write.
-fn queued(client: &Client, flags: PollFlags) -> u64 {
-    match flags.contains(PollFlags::OUT) {
-        true => mayfly_sys::unacknowledged(client.get_ref()).unwrap_or(0),
-        false => 0,
     }
 }
 

@@ -34,11 +34,8 @@ pub enum Room {
     /// Small API calls that change something, and so wait for the disk: a thread for each, started
     /// on demand.
     Change,
-    /// Answers of any size: a thread for each, started on demand.
+    /// Bodies of any size, in or out: a thread for each, started on demand.
     Transfer,
-    /// Requests with a body of any size: a thread for each, started on demand. They take more
-    /// memory than answers, so there may be fewer.
-    Upload,
     /// Password checks: one thread, a short queue.
     Password,
 }

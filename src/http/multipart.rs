@@ -18,8 +18,11 @@ use std::io::{self, Read};
 pub use part::Part;
 use part::PartHead;
 
-/// The one buffer. Also the most that a single read takes from the input.
-const BUFFER: usize = 64 * 1024;
+/// The buffer, unless much turns out to be behind the end of a part: every upload has one, also
+/// those that stand still.
+const BUFFER: usize = 16 * 1024;
+/// The most that a single read takes from the input.
+const WINDOW: usize = 64 * 1024;
 /// Readers with at least this much room get the input's bytes without a copy.
 const DIRECT: usize = 4 * 1024;
 /// The header block of a part with the delimiter line's padding, in bytes.
@@ -300,7 +303,7 @@ impl<'a> Multipart<'a> {
     /// Reads from the input into `out`, behind the buffered beginning of a possible delimiter, and
     /// takes back what is not data. `Ok(0)` when nothing is known to be data yet.
     fn read_direct(&mut self, out: &mut [u8]) -> Result<usize, MultipartError> {
-        let room = out.len().min(BUFFER);
+        let room = out.len().min(WINDOW);
         let carry = self.end - self.start;
         let window = out.get_mut(..room).unwrap_or_default();
         let (front, back) = window.split_at_mut(carry);
@@ -313,6 +316,10 @@ impl<'a> Multipart<'a> {
         self.at_delimiter = found.is_some();
         self.start = 0;
         self.end = rest.len();
+        if rest.len() > self.buffer.len() {
+            // Much was read behind the end of the part: only then a buffer of that size is needed.
+            self.buffer = vec![0; WINDOW].into_boxed_slice();
+        }
         let kept = self.buffer.get_mut(..rest.len()).unwrap_or_default();
         kept.copy_from_slice(rest);
         Ok(data)

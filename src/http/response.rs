@@ -48,6 +48,12 @@ pub trait Sink {
     /// broke, or nothing moved for too long. Returns how many bytes of this body it has
     /// acknowledged (never more than it has received). Callable after an error, too.
     fn settle(&mut self) -> u64;
+    /// Waits until the client takes bytes again, for bodies that would otherwise fill memory for a
+    /// client that stands still.
+    ///
+    /// # Errors
+    /// `TimedOut` when it takes nothing for too long, or what the socket reports.
+    fn ready(&mut self) -> io::Result<()>;
 }
 
 impl Response {

@@ -33,6 +33,12 @@ impl<'a> Share<'a> {
         }
     }
 
+    /// Whether the buffer may be kept while nothing moves. A small one is for the crowd, and is
+    /// given back between two writes.
+    pub(super) fn is_large(&self) -> bool {
+        self.large.is_some()
+    }
+
     /// Segments to open and send at a time.
     pub(super) fn segments_out(&self) -> usize {
         self.large.map_or(1, |_| LARGE_SEGMENTS)

@@ -26,6 +26,12 @@ pub trait Output {
     /// Waits until everything is acknowledged or the receiver is lost; returns the bytes that it
     /// has acknowledged, of all that were written here.
     fn settle(&mut self) -> u64;
+    /// Waits until the receiver takes bytes again, so that memory is filled for nobody who stands
+    /// still. At once where nothing can stand still.
+    ///
+    /// # Errors
+    /// What the receiver reports; `TimedOut` when it takes nothing for too long.
+    fn ready(&mut self) -> io::Result<()>;
 }
 
 /// Why sending stopped.
@@ -162,8 +168,12 @@ impl Source {
         let mut number = range.start / FULL;
         let end = range.end.div_ceil(FULL);
         let batch = clamp(end - number, share.segments_out());
-        let mut buffer = Buffer::new(batch * (SEGMENT + TAG));
+        let mut kept = None;
         while number < end {
+            output.ready().map_err(SendError::Output)?;
+            let mut buffer = kept
+                .take()
+                .unwrap_or_else(|| Buffer::new(batch * (SEGMENT + TAG)));
             let count = clamp(end - number, batch);
             let from = HEADER as u64 + number * SLOT;
             let length = clamp(self.blob.size() - from, count * (SEGMENT + TAG));
@@ -192,6 +202,9 @@ impl Source {
                 .write_all(&bytes[skip..stop])
                 .map_err(SendError::Output)?;
             number += count as u64;
+            if share.is_large() {
+                kept = Some(buffer);
+            }
         }
         Ok(())
     }

@@ -7,13 +7,17 @@
 
 use super::workers::{Passwords, Threads};
 use crate::gate::{EXCHANGE_FIELD, Exchange, Framed, SMALL, Table, fields, is_bodyless};
-use crate::http::{Handler, Method, Payload, Request, Response, Room};
+use crate::http::{Body, BodyLength, Handler, Method, Payload, Request, Response, Room};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// The largest body of a request that a worker other than a transfer reads, in bytes.
 const SMALL_BODY: usize = 16 * 1024;
+
+/// Places that a transfer with a body takes: its parser and its buffers need about three times the
+/// memory of a download.
+const UPLOAD: usize = 3;
 
 /// What the control workers share.
 pub(super) struct Adapter {
@@ -27,7 +31,6 @@ pub(super) struct Adapter {
 pub(super) struct Sets {
     pub(super) changes: Threads,
     pub(super) transfers: Threads,
-    pub(super) uploads: Threads,
     /// Wait for small bodies, from anybody and as slow as the limits allow.
     pub(super) forms: Threads,
 }
@@ -57,23 +60,21 @@ impl Adapter {
             return Some((exchange, refusal(500, "something went wrong here")));
         };
         let handler = Arc::clone(&self.handler);
-        let threads = match room {
-            Room::Change => &self.threads.changes,
-            Room::Transfer => &self.threads.transfers,
-            Room::Upload => &self.threads.uploads,
-            Room::Control | Room::Password => &self.threads.forms,
-        };
-        let is_small_room = matches!(room, Room::Control | Room::Password);
-        let is_here = is_small_room && exchange.body.is_here(SMALL_BODY);
+        let Sets {
+            changes,
+            transfers,
+            forms,
+        } = &*self.threads;
+        let is_small = matches!(room, Room::Control | Room::Password);
+        let is_here = is_small && exchange.body.is_here(SMALL_BODY);
         let refused = match room {
             Room::Control if is_here => {
                 let response = handle(&*self.handler, &mut exchange);
-                if is_small(&exchange, &response) {
+                if is_small_answer(&exchange, &response) {
                     return Some((exchange, response));
                 }
-                let large = &self.threads.transfers;
-                large
-                    .start((exchange, response), |(exchange, response)| {
+                transfers
+                    .start(1, (exchange, response), |(exchange, response)| {
                         exchange.answer(response);
                     })
                     .map_err(|(exchange, _)| (exchange, BUSY))
@@ -84,15 +85,25 @@ impl Adapter {
                 .map_err(|exchange| (exchange, TOO_MANY)),
             Room::Password => {
                 let passwords = Arc::clone(&self.passwords);
-                threads
-                    .start(exchange, move |exchange| {
+                forms
+                    .start(1, exchange, move |exchange| {
                         wait_and_queue(exchange, &passwords, handler);
                     })
                     .map_err(|exchange| (exchange, BUSY))
             }
-            Room::Control | Room::Change | Room::Transfer | Room::Upload => threads
-                .start(exchange, move |exchange| answer(&*handler, exchange))
-                .map_err(|exchange| (exchange, BUSY)),
+            Room::Control | Room::Change | Room::Transfer => {
+                let (threads, places) = match (room, exchange.body.length()) {
+                    (Room::Change, _) => (changes, 1),
+                    (Room::Transfer, BodyLength::None) => (transfers, 1),
+                    (Room::Transfer, _) => (transfers, UPLOAD),
+                    _ => (forms, 1),
+                };
+                threads
+                    .start(places, exchange, move |exchange| {
+                        answer(&*handler, exchange);
+                    })
+                    .map_err(|exchange| (exchange, BUSY))
+            }
         };
         let (exchange, (status, why)) = refused.err()?;
         Some((exchange, refusal(status, why)))
@@ -146,7 +157,7 @@ fn refusal(status: u16, why: &str) -> Response {
 }
 
 /// Whether a response can go back through tiny_http.
-fn is_small(exchange: &Exchange, response: &Response) -> bool {
+fn is_small_answer(exchange: &Exchange, response: &Response) -> bool {
     let head: usize = response
         .headers
         .iter()

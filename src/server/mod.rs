@@ -79,7 +79,6 @@ impl Server {
         let threads = Arc::new(Sets {
             changes: Threads::new("change", CHANGES),
             transfers: Threads::new("transfer", limits.transfers),
-            uploads: Threads::new("upload", limits.uploads),
             forms: Threads::new("form", FORMS),
         });
         let passwords = Arc::new(Passwords::start()?);
@@ -137,11 +136,10 @@ impl Server {
         let Sets {
             changes,
             transfers,
-            uploads,
             forms,
         } = &*self.threads;
         // Forms may still go on to the passwords.
-        for threads in [forms, changes, transfers, uploads] {
+        for threads in [forms, changes, transfers] {
             if !threads.ended(AFTER_CUT) {
                 log::error!("some requests did not end; they are left behind");
             }

@@ -12,11 +12,27 @@ use std::time::Duration;
 /// The stack of a thread, in bytes. Only what it touches costs memory, and that is far less; the
 /// rest is room for builds without optimisation.
 const STACK: usize = 512 * 1024;
+/// A crowd, in places. When it has gone, the allocator gives back what it keeps for the
+/// next one: memory that was touched once would otherwise stay with the process.
+const CROWD: usize = 16;
 /// Password checks that may wait.
 const QUEUE: usize = 8;
 
 /// Work for a thread.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
+
+/// What a job is about, until the job or its refusal takes it.
+struct Handed<T>(Mutex<Option<T>>);
+
+impl<T> Handed<T> {
+    fn new(subject: T) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Some(subject))))
+    }
+
+    fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 /// One set of threads, each started for one piece of work.
 pub(super) struct Threads {
@@ -27,28 +43,43 @@ pub(super) struct Threads {
 
 #[derive(Default)]
 struct Running {
-    count: Mutex<usize>,
+    places: Mutex<Places>,
     changed: Condvar,
 }
 
+#[derive(Default)]
+struct Places {
+    taken: usize,
+    /// The most that were taken since none was.
+    peak: usize,
+}
+
 impl Running {
-    fn lock(&self) -> MutexGuard<'_, usize> {
-        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One thread that runs; dropping it counts it out.
-struct Run(Arc<Running>);
+/// One thread that runs, with the places it takes; dropping it gives them back.
+struct Run(Arc<Running>, usize);
 
 impl Drop for Run {
     fn drop(&mut self) {
-        *self.0.lock() -= 1;
+        let crowd = {
+            let mut places = self.0.lock();
+            places.taken -= self.1;
+            let over = places.taken == 0;
+            over && std::mem::take(&mut places.peak) >= CROWD
+        };
+        if crowd {
+            mayfly_sys::trim_allocator();
+        }
         self.0.changed.notify_all();
     }
 }
 
 impl Threads {
-    /// A set of up to `most` threads of that name.
+    /// A set of that name with this many places.
     pub(super) fn new(name: &'static str, most: usize) -> Self {
         Self {
             name,
@@ -57,49 +88,54 @@ impl Threads {
         }
     }
 
-    /// Runs what `job` makes of `subject` in a thread of its own. Gives `subject` back when there
-    /// are as many threads as may be, or none can be had.
+    /// Runs what `job` makes of `subject` in a thread of its own, which takes `places`. Gives
+    /// `subject` back when there are not so many left, or no thread can be had.
     pub(super) fn start<T: Send + 'static>(
         &self,
+        places: usize,
         subject: T,
         job: impl FnOnce(T) + Send + 'static,
     ) -> Result<(), T> {
         let run = {
-            let mut count = self.running.lock();
-            if *count >= self.most {
+            let mut running = self.running.lock();
+            // One that needs more places than there ever are still runs, alone.
+            if running.taken > 0 && running.taken + places > self.most {
                 return Err(subject);
             }
-            *count += 1;
-            Run(Arc::clone(&self.running))
+            running.taken += places;
+            running.peak = running.peak.max(running.taken);
+            Run(Arc::clone(&self.running), places)
         };
         // The subject must come back when the thread cannot start, so it is handed over apart.
-        let (hand, take) = sync_channel(1);
+        let hand = Handed::new(subject);
+        let take = Arc::clone(&hand);
         let spawned = std::thread::Builder::new()
             .name(self.name.to_owned())
             .stack_size(STACK)
             .spawn(move || {
                 let _run = run;
-                if let Ok(subject) = take.recv() {
+                if let Some(subject) = take.take() {
+                    drop(take);
                     barrier(|| job(subject));
                 }
             });
         match spawned {
-            Ok(_) => hand.send(subject).map_err(|unsent| unsent.0),
+            Ok(_) => Ok(()),
             Err(error) => {
                 log::error!("cannot start a thread ({}): {error}", self.name);
-                Err(subject)
+                hand.take().map_or(Ok(()), Err)
             }
         }
     }
 
     /// Waits until none runs, for at most `patience`. Whether that came true.
     pub(super) fn ended(&self, patience: Duration) -> bool {
-        let (count, _) = self
+        let (places, _) = self
             .running
             .changed
-            .wait_timeout_while(self.running.lock(), patience, |count| *count > 0)
+            .wait_timeout_while(self.running.lock(), patience, |places| places.taken > 0)
             .unwrap_or_else(PoisonError::into_inner);
-        *count == 0
+        places.taken == 0
     }
 }
 
@@ -140,15 +176,18 @@ impl Passwords {
         let Some(queue) = slot.as_ref() else {
             return Err(subject);
         };
-        let (hand, take) = sync_channel(1);
+        let hand = Handed::new(subject);
+        let take = Arc::clone(&hand);
         let queued = queue.try_send(Box::new(move || {
-            if let Ok(subject) = take.recv() {
+            if let Some(subject) = take.take() {
                 job(subject);
             }
         }));
         match queued {
-            Ok(()) => hand.send(subject).map_err(|unsent| unsent.0),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(subject),
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                hand.take().map_or(Ok(()), Err)
+            }
         }
     }
 
@@ -187,18 +226,31 @@ mod tests {
     fn a_full_set_gives_the_work_back() {
         let transfers = Threads::new("transfer", 1);
         let (release, hold) = channel::<()>();
-        assert_eq!(transfers.start(1, move |_| _ = hold.recv()), Ok(()));
-        assert_eq!(transfers.start(2, |_| ()), Err(2));
+        assert_eq!(transfers.start(1, 1, move |_| _ = hold.recv()), Ok(()));
+        assert_eq!(transfers.start(1, 2, |_| ()), Err(2));
         assert!(!transfers.ended(Duration::ZERO));
         drop(release);
         assert!(transfers.ended(Duration::from_secs(5)));
-        assert_eq!(transfers.start(3, |_| ()), Ok(()));
+        assert_eq!(transfers.start(1, 3, |_| ()), Ok(()));
+    }
+
+    #[test]
+    fn a_heavy_transfer_takes_its_places_or_runs_alone() {
+        let transfers = Threads::new("transfer", 4);
+        let (release, hold) = channel::<()>();
+        assert_eq!(transfers.start(3, 1, move |_| _ = hold.recv()), Ok(()));
+        assert_eq!(transfers.start(3, 2, |_| ()), Err(2));
+        assert_eq!(transfers.start(1, 3, |_| ()), Ok(()));
+        drop(release);
+        assert!(transfers.ended(Duration::from_secs(5)));
+        assert_eq!(transfers.start(9, 4, |_| ()), Ok(()));
+        assert!(transfers.ended(Duration::from_secs(5)));
     }
 
     #[test]
     fn a_panic_gives_the_place_back() {
         let transfers = Threads::new("transfer", 1);
-        assert_eq!(transfers.start((), |()| panic!("on purpose")), Ok(()));
+        assert_eq!(transfers.start(1, (), |()| panic!("on purpose")), Ok(()));
         assert!(transfers.ended(Duration::from_secs(5)));
     }
 

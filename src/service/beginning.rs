@@ -48,6 +48,10 @@ impl Output for Collected {
     fn settle(&mut self) -> u64 {
         self.0.len() as u64
     }
+
+    fn ready(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The only unsafe code of Mayfly: two C calls that no safe crate wraps.
+//! The only unsafe code of Mayfly: C calls that no safe crate wraps.
 //!
 //! Each takes and returns plain integers; the proof of each stands beside it. Why they are
 //! needed is recorded in `docs/decisions/0001-unsafe-sys-crate.md`.
@@ -27,6 +27,17 @@ pub fn bound_allocator(arenas: i32, mmap_threshold: i32) {
     }
     #[cfg(not(target_env = "gnu"))]
     let _ = (arenas, mmap_threshold);
+}
+
+/// Gives free memory of every arena back to the system (malloc_trim(3)). Takes some milliseconds at
+/// most. Does nothing where the C library is not glibc.
+pub fn trim_allocator() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim takes an integer, touches free memory of the allocator only, and is
+    // thread-safe (malloc_trim(3), "ATTRIBUTES": MT-Safe).
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Bytes of a connected TCP socket that its peer has not acknowledged yet, sent or not

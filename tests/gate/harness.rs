@@ -24,8 +24,6 @@ impl Handler for Probe {
             Room::Password
         } else if head.path.starts_with("/c/") {
             Room::Change
-        } else if head.path.starts_with("/u/") {
-            Room::Upload
         } else {
             Room::Control
         }
@@ -35,7 +33,7 @@ impl Handler for Probe {
         let Request { head, body } = request;
         self.seen.lock().unwrap().push(head.path.clone());
         let number = || -> u64 { head.query.as_deref().unwrap().parse().unwrap() };
-        let path = ["/t/", "/p/", "/c/", "/u/"]
+        let path = ["/t/", "/p/", "/c/"]
             .into_iter()
             .find_map(|room| head.path.strip_prefix(room));
         match path.unwrap_or(&head.path[1..]) {

@@ -40,7 +40,8 @@ pub fn with_links(links: u64) -> PathBuf {
 
 /// Another build may have another format.
 fn stamp() -> String {
-    let program = std::fs::metadata(env!("CARGO_BIN_EXE_mayfly")).unwrap();
+    let program = crate::support::program().pop().unwrap();
+    let program = std::fs::metadata(program).unwrap();
     format!("{:?} {}", program.modified().unwrap(), program.len())
 }
 

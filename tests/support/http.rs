@@ -200,7 +200,7 @@ impl Conn {
         }
         match head.length() {
             Some(length) => self.exactly(length, &mut piece),
-            None => self.to_the_end(&mut piece),
+            None => self.until_closed(&mut piece),
         }
     }
 
@@ -221,7 +221,7 @@ impl Conn {
         true
     }
 
-    fn to_the_end(&mut self, piece: &mut impl FnMut(&[u8])) -> bool {
+    fn until_closed(&mut self, piece: &mut impl FnMut(&[u8])) -> bool {
         let mut buffer = vec![0; 64 * 1024];
         loop {
             match self.read(&mut buffer) {

@@ -21,7 +21,7 @@ pub use disk::{Blobs, copy_tree, files_below};
 pub use http::{Conn, Head, Reply, fetch, get, reset, stranger};
 pub use payload::{Payload, hex};
 pub use process::Figures;
-pub use server::{Launch, Server};
+pub use server::{Launch, Server, command, program};
 pub use shell::{Shell, have};
 pub use upload::{Upload, Uploaded};
 
@@ -32,9 +32,10 @@ pub fn slow() -> bool {
     std::env::var_os("MAYFLY_SLOW").is_some_and(|v| v != "0")
 }
 
-/// Whether the program under test was built for speed: figures say nothing otherwise.
+/// Whether the program under test was built for speed: figures say nothing otherwise. `MAYFLY_BIN`
+/// names such a program, so that a quickly built test can measure it.
 pub fn optimised() -> bool {
-    !cfg!(debug_assertions)
+    !cfg!(debug_assertions) || std::env::var_os("MAYFLY_BIN").is_some()
 }
 
 /// True when a test of figures is to be left out, and says so.

@@ -50,7 +50,7 @@ impl Payload {
             let take = (BLOCK - within).min(n - done);
             buffer[done..done + take].copy_from_slice(&self.block[within..within + take]);
             // The first eight bytes of a block are its number: no two blocks are equal.
-            let number = (at / BLOCK as u64 ^ self.seed).to_le_bytes();
+            let number = ((at / BLOCK as u64) ^ self.seed).to_le_bytes();
             for (i, byte) in number.iter().enumerate().skip(within) {
                 if i < within + take {
                     buffer[done + i - within] = *byte;

@@ -81,6 +81,14 @@ pub fn program() -> Vec<String> {
     words
 }
 
+/// [`program`], ready for arguments.
+pub fn command() -> Command {
+    let words = program();
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
+}
+
 impl Server {
     /// A fresh demo.
     pub fn demo() -> Self {

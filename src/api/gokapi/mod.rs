@@ -23,7 +23,7 @@ pub static ROUTES: &[Route] = &[
     Route {
         methods: Methods::Any,
         path: "/api/files/add",
-        room: Workers::Of(Room::Upload),
+        room: Workers::Of(Room::Transfer),
         run: key(Permissions::UPLOAD, upload::add),
     },
     Route {

@@ -178,4 +178,8 @@ impl Output for Towards<'_> {
     fn settle(&mut self) -> u64 {
         self.0.settle()
     }
+
+    fn ready(&mut self) -> io::Result<()> {
+        self.0.ready()
+    }
 }

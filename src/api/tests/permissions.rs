@@ -41,6 +41,7 @@ fn requests_go_to_the_workers_that_fit() {
     let world = World::new();
     let room = |ask: Ask| world.api.room(&ask.head);
     for target in [
+        "/api/files/add",
         "/api/files/list",
         "/api/files/download/x",
         "/downloadFile?id=x",
@@ -70,7 +71,6 @@ fn requests_go_to_the_workers_that_fit() {
     ] {
         assert_eq!(room(get(target)), Room::Change, "{target}");
     }
-    assert_eq!(room(get("/api/files/add")), Room::Upload);
     assert_eq!(room(ask(Method::Post, "/d?id=x")), Room::Password);
     let basic = get("/api/auth/create").header("Authorization", "Basic YTpi");
     assert_eq!(room(basic), Room::Password);

@@ -52,6 +52,10 @@ impl Output for Sent {
     fn settle(&mut self) -> u64 {
         self.bytes.len() as u64
     }
+
+    fn ready(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 struct Bytes(Vec<u8>);

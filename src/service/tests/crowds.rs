@@ -104,6 +104,10 @@ impl Output for Dying<'_> {
         self.process.fail_after(0, Fail::Gone);
         0
     }
+
+    fn ready(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[test]

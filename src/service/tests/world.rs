@@ -290,6 +290,10 @@ impl Output for Client {
     fn settle(&mut self) -> u64 {
         (self.body.len() as u64).saturating_sub(self.unread)
     }
+
+    fn ready(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 pub(super) use crate::model::Permissions;
