@@ -558,6 +558,23 @@ fn two_thousand_slow_heads_do_no_harm() {
 }
 
 #[test]
+fn two_thousand_long_heads_that_never_end_do_no_harm() {
+    let siege = Siege::begin();
+    let mut begin = b"GET /health HTTP/1.1\r\nHost: x\r\nX: ".to_vec();
+    begin.resize(15_000, b'x');
+    let held: Vec<TcpStream> = (0..2000)
+        .map(|_| {
+            let mut stream = siege.open();
+            let _ = stream.write_all(&begin);
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(3));
+    drop(held);
+    siege.lifted("long heads");
+}
+
+#[test]
 fn two_thousand_idle_connections_do_no_harm() {
     let siege = Siege::begin();
     let held: Vec<TcpStream> = (0..2000)

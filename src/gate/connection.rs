@@ -301,12 +301,15 @@ pub(super) async fn linger(entry: &Entry) {
         return;
     }
     let drain = async {
-        let mut scratch = vec![0; 4096];
         let mut budget = LINGER_BYTES;
-        while budget > 0 {
-            match (&**client).read(&mut scratch).await {
-                Ok(0) | Err(_) => return,
+        while budget > 0 && client.readable().await.is_ok() {
+            // On the stack between two waits only: a crowd of these has no memory of its own.
+            let mut scratch = [0; 4096];
+            match std::io::Read::read(&mut client.get_ref(), &mut scratch) {
+                Ok(0) => return,
                 Ok(count) => budget = budget.saturating_sub(count),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return,
             }
         }
     };
