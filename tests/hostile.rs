@@ -457,6 +457,7 @@ fn two_hundred_thousand_pipelined_requests_are_answered_one_by_one() {
 fn stuck_bodies_on_every_worker_do_not_block_the_others() {
     let siege = Siege::begin();
     let key = siege.server.key.clone();
+    let file = Upload::fresh(100_000).to(&siege.server);
     let mut held = Vec::new();
     // With a key they occupy transfers; without one they are answered before the body.
     for n in 0..500 {
@@ -475,12 +476,19 @@ fn stuck_bodies_on_every_worker_do_not_block_the_others() {
         held.push(stream);
     }
     std::thread::sleep(Duration::from_secs(3));
-    // Small calls and downloads go on beside them.
+    // Small calls and downloads go on beside them; one upload more is asked to come back.
     let reply = siege.server.api("GET", "/api/info/version", &[]);
     assert_eq!(reply.status(), 200);
-    let file = Upload::fresh(100_000).to(&siege.server);
     assert!(siege.server.delivers(&file));
+    let refused = Upload::fresh(1000).attempt(&siege.server).unwrap();
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    assert!(refused.head.field("retry-after").is_some());
     drop(held);
+    within(Duration::from_secs(10), || {
+        Upload::fresh(1000)
+            .attempt(&siege.server)
+            .is_ok_and(|reply| reply.status() == 200)
+    });
     siege.lifted("stuck bodies");
 }
 

@@ -342,7 +342,8 @@ fn within_descriptors(limits: &Limits) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let count =
         |limit: Option<u64>| limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    let wanted = limits.connections + limits.connections / 4 + limits.transfers + 256;
+    let wanted =
+        limits.connections + limits.connections / 4 + limits.uploads + limits.downloads + 256;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if count(current) < wanted {
         let raised = wanted.min(count(maximum)) as u64;

@@ -15,15 +15,12 @@ use std::sync::Arc;
 /// The largest body of a request that a worker other than a transfer reads, in bytes.
 const SMALL_BODY: usize = 16 * 1024;
 
-/// Places that a transfer with a body takes: its parser and its buffers need about three times the
-/// memory of a download.
-const UPLOAD: usize = 3;
-
 /// What the control workers share.
 pub(super) struct Adapter {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) table: Arc<Table>,
-    pub(super) transfers: Arc<Transfers>,
+    pub(super) uploads: Arc<Transfers>,
+    pub(super) downloads: Arc<Transfers>,
     pub(super) passwords: Arc<Passwords>,
 }
 
@@ -52,9 +49,9 @@ impl Adapter {
             return Some((exchange, refusal(500, "something went wrong here")));
         };
         let handler = Arc::clone(&self.handler);
-        let places = match exchange.body.length() {
-            BodyLength::None => 1,
-            BodyLength::Exact(_) | BodyLength::Chunked => UPLOAD,
+        let transfers = match exchange.body.length() {
+            BodyLength::None => &self.downloads,
+            BodyLength::Exact(_) | BodyLength::Chunked => &self.uploads,
         };
         let is_here = room != Room::Transfer && exchange.body.is_here(SMALL_BODY);
         let refused = match room {
@@ -63,8 +60,8 @@ impl Adapter {
                 if is_small(&exchange, &response) {
                     return Some((exchange, response));
                 }
-                self.transfers
-                    .start(1, (exchange, response), |(exchange, response)| {
+                self.downloads
+                    .start((exchange, response), |(exchange, response)| {
                         exchange.answer(response);
                     })
                     .map_err(|(exchange, _)| (exchange, BUSY))
@@ -75,17 +72,14 @@ impl Adapter {
                 .map_err(|exchange| (exchange, TOO_MANY)),
             Room::Password => {
                 let passwords = Arc::clone(&self.passwords);
-                self.transfers
-                    .start(places, exchange, move |exchange| {
+                transfers
+                    .start(exchange, move |exchange| {
                         wait_and_queue(exchange, &passwords, handler);
                     })
                     .map_err(|exchange| (exchange, BUSY))
             }
-            Room::Control | Room::Transfer => self
-                .transfers
-                .start(places, exchange, move |exchange| {
-                    answer(&*handler, exchange)
-                })
+            Room::Control | Room::Transfer => transfers
+                .start(exchange, move |exchange| answer(&*handler, exchange))
                 .map_err(|exchange| (exchange, BUSY)),
         };
         let (exchange, (status, why)) = refused.err()?;

@@ -38,7 +38,8 @@ pub struct Server {
     gate: Option<Gate>,
     /// Ends when the server is dropped, after the gate.
     _backend: Backend,
-    transfers: Arc<Transfers>,
+    uploads: Arc<Transfers>,
+    downloads: Arc<Transfers>,
     passwords: Arc<Passwords>,
 }
 
@@ -69,7 +70,8 @@ impl Server {
         let http = tiny_http::Server::from_listener(UnixListener::bind(&path)?, None)
             .map_err(io::Error::other)?;
         let table = Arc::new(Table::new());
-        let transfers = Arc::new(Transfers::new(limits.transfers));
+        let uploads = Arc::new(Transfers::new(limits.uploads));
+        let downloads = Arc::new(Transfers::new(limits.downloads));
         let passwords = Arc::new(Passwords::start()?);
         let mut backend = Backend {
             http: Arc::new(http),
@@ -80,7 +82,8 @@ impl Server {
         let adapter = Arc::new(Adapter {
             handler,
             table: Arc::clone(&table),
-            transfers: Arc::clone(&transfers),
+            uploads: Arc::clone(&uploads),
+            downloads: Arc::clone(&downloads),
             passwords: Arc::clone(&passwords),
         });
         for _ in 0..CONTROL {
@@ -99,7 +102,8 @@ impl Server {
             address,
             gate: Some(gate),
             _backend: backend,
-            transfers,
+            uploads,
+            downloads,
             passwords,
         })
     }
@@ -121,7 +125,7 @@ impl Server {
             return 0;
         };
         let cut = gate.drain(patience);
-        if !self.transfers.ended(AFTER_CUT) {
+        if !self.uploads.ended(AFTER_CUT) || !self.downloads.ended(AFTER_CUT) {
             log::error!("some transfers did not end; they are left behind");
         }
         self.passwords.stop();

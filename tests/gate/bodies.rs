@@ -203,7 +203,7 @@ fn stick(rig: &Rig, path: &str, count: usize) -> Vec<crate::harness::Client> {
 #[test]
 fn stuck_bodies_on_every_worker_leave_the_rest_alone() {
     let rig = rig(Limits {
-        transfers: 40,
+        uploads: 40,
         ..patient()
     });
     let _control = stick(&rig, "/read", 20);
@@ -216,10 +216,11 @@ fn stuck_bodies_on_every_worker_leave_the_rest_alone() {
         200,
         "the password worker is free"
     );
+    assert_eq!(rig.ask(&get("/t/")).status, 200, "downloads are apart");
     // The set is full by now or soon: it refuses at once.
     let mut full = false;
     for _ in 0..500 {
-        let reply = rig.ask(&get("/t/"));
+        let reply = rig.ask("POST /t/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx");
         full = reply.status == 503;
         if full {
             assert_eq!(reply.field("Retry-After"), Some("5"));
