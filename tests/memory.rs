@@ -160,7 +160,7 @@ fn five_hundred_slow_downloads_take_less_than_30_mb() {
         // Each client takes 16 KiB, again and again, and checks what it gets.
         let mut offsets = vec![0u64; conns.len()];
         let mut buffer = vec![0; 16 * 1024];
-        let until = Instant::now() + Duration::from_secs(if slow() { 60 } else { 10 });
+        let until = Instant::now() + Duration::from_secs(15);
         while Instant::now() < until {
             for (conn, offset) in conns.iter_mut().zip(&mut offsets) {
                 let n = conn.read(&mut buffer).unwrap();

@@ -107,6 +107,10 @@ impl Output for Collect {
     fn settle(&mut self) -> u64 {
         self.0.len() as u64
     }
+
+    fn ready(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Opens a blob as a download does. Returns what left, and how it ended.

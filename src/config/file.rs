@@ -36,7 +36,8 @@ pub(super) struct File {
 pub(super) struct LimitsTable {
     pub connections: Option<Value>,
     pub connections_per_address: Option<Value>,
-    pub transfers: Option<Value>,
+    pub uploads: Option<Value>,
+    pub downloads: Option<Value>,
     pub head: Option<Value>,
     pub idle: Option<Value>,
     pub body_stall: Option<Value>,
@@ -71,7 +72,8 @@ pub(super) const KEYS: &[&str] = &[
 pub(super) const LIMIT_KEYS: &[&str] = &[
     "connections",
     "connections_per_address",
-    "transfers",
+    "uploads",
+    "downloads",
     "head",
     "idle",
     "body_stall",

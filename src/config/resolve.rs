@@ -252,7 +252,8 @@ impl Reader {
             &mut limits.connections_per_address,
             count,
         );
-        self.set("transfers", table.transfers, &mut limits.transfers, count);
+        self.set("uploads", table.uploads, &mut limits.uploads, count);
+        self.set("downloads", table.downloads, &mut limits.downloads, count);
         self.set("head", table.head, &mut limits.head, values::time);
         self.set("idle", table.idle, &mut limits.idle, values::time);
         self.set(

@@ -13,7 +13,8 @@ const PER_TRANSFER: usize = 2;
 pub(super) fn within_descriptors(limits: &Limits) -> usize {
     let count =
         |limit: Option<u64>| limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    let wanted = limits.connections + limits.transfers * PER_TRANSFER + DESCRIPTORS;
+    let transfers = limits.uploads + limits.downloads;
+    let wanted = limits.connections + transfers * PER_TRANSFER + DESCRIPTORS;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if count(current) < wanted {
         let raised = wanted.min(count(maximum)) as u64;
@@ -26,7 +27,7 @@ pub(super) fn within_descriptors(limits: &Limits) -> usize {
             },
         );
     }
-    let fit = fitting(count(getrlimit(Resource::Nofile).current), limits.transfers);
+    let fit = fitting(count(getrlimit(Resource::Nofile).current), transfers);
     if fit < limits.connections {
         log::warn!(
             "the limit of open files allows {fit} connections instead of {}; raise LimitNOFILE",

@@ -13,8 +13,10 @@ pub struct Limits {
     pub connections: usize,
     /// Client connections from one address (IPv6: one /64). Loopback and trusted proxies are exempt.
     pub connections_per_address: usize,
-    /// Bodies in transfer at once; an upload takes the place of three downloads.
-    pub transfers: usize,
+    /// Requests with a body of any size at once. Each takes about 80 KiB of memory.
+    pub uploads: usize,
+    /// Answers of any size at once. Each takes about 32 KiB of memory.
+    pub downloads: usize,
     /// From the first byte of a head to its end.
     pub head: Duration,
     /// Between requests.
@@ -32,7 +34,8 @@ impl Default for Limits {
         Self {
             connections: 4096,
             connections_per_address: 64,
-            transfers: 512,
+            uploads: 64,
+            downloads: 512,
             head: Duration::from_secs(10),
             idle: Duration::from_secs(30),
             body_stall: Duration::from_secs(30),

@@ -34,8 +34,10 @@ pub enum Room {
     /// Small API calls that change something, and so wait for the disk: a thread for each, started
     /// on demand.
     Change,
-    /// Bodies of any size, in or out: a thread for each, started on demand.
-    Transfer,
+    /// Requests with a body of any size: a thread for each, started on demand.
+    Upload,
+    /// Answers of any size: a thread for each, started on demand.
+    Download,
     /// Password checks: one thread, a short queue.
     Password,
 }

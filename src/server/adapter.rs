@@ -7,17 +7,13 @@
 
 use super::workers::{Passwords, Threads};
 use crate::gate::{EXCHANGE_FIELD, Exchange, Framed, SMALL, Table, fields, is_bodyless};
-use crate::http::{Body, BodyLength, Handler, Method, Payload, Request, Response, Room};
+use crate::http::{Handler, Method, Payload, Request, Response, Room};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// The largest body of a request that a worker other than a transfer reads, in bytes.
 const SMALL_BODY: usize = 16 * 1024;
-
-/// Places that a transfer with a body takes: its parser and its buffers need about three times the
-/// memory of a download.
-const UPLOAD: usize = 3;
 
 /// What the control workers share.
 pub(super) struct Adapter {
@@ -30,7 +26,8 @@ pub(super) struct Adapter {
 /// The sets of threads that are started on demand, apart so that none can starve another.
 pub(super) struct Sets {
     pub(super) changes: Threads,
-    pub(super) transfers: Threads,
+    pub(super) uploads: Threads,
+    pub(super) downloads: Threads,
     /// Wait for small bodies, from anybody and as slow as the limits allow.
     pub(super) forms: Threads,
 }
@@ -60,11 +57,12 @@ impl Adapter {
             return Some((exchange, refusal(500, "something went wrong here")));
         };
         let handler = Arc::clone(&self.handler);
-        let Sets {
-            changes,
-            transfers,
-            forms,
-        } = &*self.threads;
+        let threads = match room {
+            Room::Change => &self.threads.changes,
+            Room::Upload => &self.threads.uploads,
+            Room::Download => &self.threads.downloads,
+            Room::Control | Room::Password => &self.threads.forms,
+        };
         let is_small = matches!(room, Room::Control | Room::Password);
         let is_here = is_small && exchange.body.is_here(SMALL_BODY);
         let refused = match room {
@@ -73,8 +71,9 @@ impl Adapter {
                 if is_small_answer(&exchange, &response) {
                     return Some((exchange, response));
                 }
-                transfers
-                    .start(1, (exchange, response), |(exchange, response)| {
+                let downloads = &self.threads.downloads;
+                downloads
+                    .start((exchange, response), |(exchange, response)| {
                         exchange.answer(response);
                     })
                     .map_err(|(exchange, _)| (exchange, BUSY))
@@ -85,25 +84,15 @@ impl Adapter {
                 .map_err(|exchange| (exchange, TOO_MANY)),
             Room::Password => {
                 let passwords = Arc::clone(&self.passwords);
-                forms
-                    .start(1, exchange, move |exchange| {
+                threads
+                    .start(exchange, move |exchange| {
                         wait_and_queue(exchange, &passwords, handler);
                     })
                     .map_err(|exchange| (exchange, BUSY))
             }
-            Room::Control | Room::Change | Room::Transfer => {
-                let (threads, places) = match (room, exchange.body.length()) {
-                    (Room::Change, _) => (changes, 1),
-                    (Room::Transfer, BodyLength::None) => (transfers, 1),
-                    (Room::Transfer, _) => (transfers, UPLOAD),
-                    _ => (forms, 1),
-                };
-                threads
-                    .start(places, exchange, move |exchange| {
-                        answer(&*handler, exchange);
-                    })
-                    .map_err(|exchange| (exchange, BUSY))
-            }
+            Room::Control | Room::Change | Room::Upload | Room::Download => threads
+                .start(exchange, move |exchange| answer(&*handler, exchange))
+                .map_err(|exchange| (exchange, BUSY)),
         };
         let (exchange, (status, why)) = refused.err()?;
         Some((exchange, refusal(status, why)))

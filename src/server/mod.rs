@@ -78,7 +78,8 @@ impl Server {
         let table = Arc::new(Table::new());
         let threads = Arc::new(Sets {
             changes: Threads::new("change", CHANGES),
-            transfers: Threads::new("transfer", limits.transfers),
+            uploads: Threads::new("upload", limits.uploads),
+            downloads: Threads::new("download", limits.downloads),
             forms: Threads::new("form", FORMS),
         });
         let passwords = Arc::new(Passwords::start()?);
@@ -135,11 +136,12 @@ impl Server {
         let cut = gate.drain(patience);
         let Sets {
             changes,
-            transfers,
+            uploads,
+            downloads,
             forms,
         } = &*self.threads;
         // Forms may still go on to the passwords.
-        for threads in [forms, changes, transfers] {
+        for threads in [forms, changes, uploads, downloads] {
             if !threads.ended(AFTER_CUT) {
                 log::error!("some requests did not end; they are left behind");
             }

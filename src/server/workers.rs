@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The stack of a thread, in bytes. Only what it touches costs memory, and that is far less; the
 /// rest is room for builds without optimisation.
 const STACK: usize = 512 * 1024;
-/// A crowd, in places. When it has gone, the allocator gives back what it keeps for the
+/// Threads that make a crowd. When it has gone, the allocator gives back what it keeps for the
 /// next one: memory that was touched once would otherwise stay with the process.
 const CROWD: usize = 16;
 /// Password checks that may wait.
@@ -43,35 +43,34 @@ pub(super) struct Threads {
 
 #[derive(Default)]
 struct Running {
-    places: Mutex<Places>,
+    crowd: Mutex<Crowd>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Places {
-    taken: usize,
-    /// The most that were taken since none was.
+struct Crowd {
+    count: usize,
+    /// The most that ran at once since none did.
     peak: usize,
 }
 
 impl Running {
-    fn lock(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Crowd> {
+        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One thread that runs, with the places it takes; dropping it gives them back.
-struct Run(Arc<Running>, usize);
+/// One thread that runs; dropping it counts it out.
+struct Run(Arc<Running>);
 
 impl Drop for Run {
     fn drop(&mut self) {
-        let crowd = {
-            let mut places = self.0.lock();
-            places.taken -= self.1;
-            let over = places.taken == 0;
-            over && std::mem::take(&mut places.peak) >= CROWD
+        let a_crowd_has_gone = {
+            let mut crowd = self.0.lock();
+            crowd.count -= 1;
+            crowd.count == 0 && std::mem::take(&mut crowd.peak) >= CROWD
         };
-        if crowd {
+        if a_crowd_has_gone {
             mayfly_sys::trim_allocator();
         }
         self.0.changed.notify_all();
@@ -79,7 +78,7 @@ impl Drop for Run {
 }
 
 impl Threads {
-    /// A set of that name with this many places.
+    /// A set of up to `most` threads of that name.
     pub(super) fn new(name: &'static str, most: usize) -> Self {
         Self {
             name,
@@ -88,23 +87,21 @@ impl Threads {
         }
     }
 
-    /// Runs what `job` makes of `subject` in a thread of its own, which takes `places`. Gives
-    /// `subject` back when there are not so many left, or no thread can be had.
+    /// Runs what `job` makes of `subject` in a thread of its own. Gives `subject` back when there
+    /// are as many as may be, or no thread can be had.
     pub(super) fn start<T: Send + 'static>(
         &self,
-        places: usize,
         subject: T,
         job: impl FnOnce(T) + Send + 'static,
     ) -> Result<(), T> {
         let run = {
-            let mut running = self.running.lock();
-            // One that needs more places than there ever are still runs, alone.
-            if running.taken > 0 && running.taken + places > self.most {
+            let mut crowd = self.running.lock();
+            if crowd.count >= self.most {
                 return Err(subject);
             }
-            running.taken += places;
-            running.peak = running.peak.max(running.taken);
-            Run(Arc::clone(&self.running), places)
+            crowd.count += 1;
+            crowd.peak = crowd.peak.max(crowd.count);
+            Run(Arc::clone(&self.running))
         };
         // The subject must come back when the thread cannot start, so it is handed over apart.
         let hand = Handed::new(subject);
@@ -130,12 +127,12 @@ impl Threads {
 
     /// Waits until none runs, for at most `patience`. Whether that came true.
     pub(super) fn ended(&self, patience: Duration) -> bool {
-        let (places, _) = self
+        let (crowd, _) = self
             .running
             .changed
-            .wait_timeout_while(self.running.lock(), patience, |places| places.taken > 0)
+            .wait_timeout_while(self.running.lock(), patience, |crowd| crowd.count > 0)
             .unwrap_or_else(PoisonError::into_inner);
-        places.taken == 0
+        crowd.count == 0
     }
 }
 
@@ -226,31 +223,18 @@ mod tests {
     fn a_full_set_gives_the_work_back() {
         let transfers = Threads::new("transfer", 1);
         let (release, hold) = channel::<()>();
-        assert_eq!(transfers.start(1, 1, move |_| _ = hold.recv()), Ok(()));
-        assert_eq!(transfers.start(1, 2, |_| ()), Err(2));
+        assert_eq!(transfers.start(1, move |_| _ = hold.recv()), Ok(()));
+        assert_eq!(transfers.start(2, |_| ()), Err(2));
         assert!(!transfers.ended(Duration::ZERO));
         drop(release);
         assert!(transfers.ended(Duration::from_secs(5)));
-        assert_eq!(transfers.start(1, 3, |_| ()), Ok(()));
-    }
-
-    #[test]
-    fn a_heavy_transfer_takes_its_places_or_runs_alone() {
-        let transfers = Threads::new("transfer", 4);
-        let (release, hold) = channel::<()>();
-        assert_eq!(transfers.start(3, 1, move |_| _ = hold.recv()), Ok(()));
-        assert_eq!(transfers.start(3, 2, |_| ()), Err(2));
-        assert_eq!(transfers.start(1, 3, |_| ()), Ok(()));
-        drop(release);
-        assert!(transfers.ended(Duration::from_secs(5)));
-        assert_eq!(transfers.start(9, 4, |_| ()), Ok(()));
-        assert!(transfers.ended(Duration::from_secs(5)));
+        assert_eq!(transfers.start(3, |_| ()), Ok(()));
     }
 
     #[test]
     fn a_panic_gives_the_place_back() {
         let transfers = Threads::new("transfer", 1);
-        assert_eq!(transfers.start(1, (), |()| panic!("on purpose")), Ok(()));
+        assert_eq!(transfers.start((), |()| panic!("on purpose")), Ok(()));
         assert!(transfers.ended(Duration::from_secs(5)));
     }
 

@@ -203,24 +203,24 @@ fn stick(rig: &Rig, path: &str, count: usize) -> Vec<crate::harness::Client> {
 #[test]
 fn stuck_bodies_on_every_worker_leave_the_rest_alone() {
     let rig = rig(Limits {
-        // A body takes three places.
-        transfers: 39,
+        uploads: 20,
         ..patient()
     });
     let _control = stick(&rig, "/read", 20);
     let _passwords = stick(&rig, "/p/read", 10);
     let _refused: Vec<_> = stick(&rig, "/refuse", 5);
-    let _transfers = stick(&rig, "/t/read", 20);
+    let _uploads = stick(&rig, "/u/read", 20);
     rig.assert_answers();
     assert_eq!(
         rig.ask(&get("/p/")).status,
         200,
         "the password worker is free"
     );
+    assert_eq!(rig.ask(&get("/t/")).status, 200, "downloads are apart");
     // The set is full by now or soon: it refuses at once.
     let mut full = false;
     for _ in 0..500 {
-        let reply = rig.ask(&get("/t/"));
+        let reply = rig.ask(&get("/u/"));
         full = reply.status == 503;
         if full {
             assert_eq!(reply.field("Retry-After"), Some("5"));
@@ -232,17 +232,19 @@ fn stuck_bodies_on_every_worker_leave_the_rest_alone() {
 }
 
 #[test]
-fn small_bodies_that_never_come_take_no_place_of_a_download() {
+fn small_bodies_that_never_come_take_no_place_of_a_transfer() {
     let rig = rig(Limits {
-        transfers: 1,
+        uploads: 1,
+        downloads: 1,
         ..patient()
     });
     // Far more than wait for such bodies at once: the rest is refused.
     let mut forms = stick(&rig, "/p/read", 150);
     let reply = forms.pop().unwrap().reply();
     assert_eq!((reply.status, reply.field("Retry-After")), (503, Some("5")));
-    assert_eq!(rig.ask(&get("/t/")).status, 200);
-    assert_eq!(rig.ask(&get("/c/")).status, 200);
+    for path in ["/u/", "/t/", "/c/"] {
+        assert_eq!(rig.ask(&get(path)).status, 200, "{path}");
+    }
     rig.assert_answers();
 }
 

@@ -19,11 +19,13 @@ pub struct Probe {
 impl Handler for Probe {
     fn room(&self, head: &Head) -> Room {
         if head.path.starts_with("/t/") {
-            Room::Transfer
+            Room::Download
         } else if head.path.starts_with("/p/") {
             Room::Password
         } else if head.path.starts_with("/c/") {
             Room::Change
+        } else if head.path.starts_with("/u/") {
+            Room::Upload
         } else {
             Room::Control
         }
@@ -33,7 +35,7 @@ impl Handler for Probe {
         let Request { head, body } = request;
         self.seen.lock().unwrap().push(head.path.clone());
         let number = || -> u64 { head.query.as_deref().unwrap().parse().unwrap() };
-        let path = ["/t/", "/p/", "/c/"]
+        let path = ["/t/", "/p/", "/c/", "/u/"]
             .into_iter()
             .find_map(|room| head.path.strip_prefix(room));
         match path.unwrap_or(&head.path[1..]) {

@@ -23,13 +23,13 @@ pub static ROUTES: &[Route] = &[
     Route {
         methods: Methods::Any,
         path: "/api/files/add",
-        room: Workers::Of(Room::Transfer),
+        room: Workers::Of(Room::Upload),
         run: key(Permissions::UPLOAD, upload::add),
     },
     Route {
         methods: Methods::Any,
         path: "/api/files/list",
-        room: Workers::Of(Room::Transfer),
+        room: Workers::Of(Room::Download),
         run: key(Permissions::VIEW, files::list),
     },
     Route {
@@ -41,7 +41,7 @@ pub static ROUTES: &[Route] = &[
     Route {
         methods: Methods::Any,
         path: "/api/files/download/{id}",
-        room: Workers::Of(Room::Transfer),
+        room: Workers::Of(Room::Download),
         run: key(Permissions::DOWNLOAD, files::download),
     },
     Route {

@@ -60,7 +60,7 @@ const fn transfer(path: &'static str, run: fn(&Api, Call<'_>) -> Response) -> Ro
     Route {
         methods: READ,
         path,
-        room: Workers::Of(Room::Transfer),
+        room: Workers::Of(Room::Download),
         run: Run::Anyone(run),
     }
 }

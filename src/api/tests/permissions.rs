@@ -41,7 +41,6 @@ fn requests_go_to_the_workers_that_fit() {
     let world = World::new();
     let room = |ask: Ask| world.api.room(&ask.head);
     for target in [
-        "/api/files/add",
         "/api/files/list",
         "/api/files/download/x",
         "/downloadFile?id=x",
@@ -49,7 +48,7 @@ fn requests_go_to_the_workers_that_fit() {
         "/h/x.png",
         "/hotlink/x",
     ] {
-        assert_eq!(room(get(target)), Room::Transfer, "{target}");
+        assert_eq!(room(get(target)), Room::Download, "{target}");
     }
     for target in [
         "/",
@@ -62,6 +61,7 @@ fn requests_go_to_the_workers_that_fit() {
     ] {
         assert_eq!(room(get(target)), Room::Control, "{target}");
     }
+    assert_eq!(room(get("/api/files/add")), Room::Upload);
     // What waits for the disk holds up nobody who only looks something up.
     for target in [
         "/api/auth/create",

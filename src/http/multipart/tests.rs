@@ -366,10 +366,10 @@ fn a_large_file_goes_straight_into_the_readers_buffer() {
     let place = place.start.addr()..place.end.addr();
     let straight = input.1.iter().filter(|at| place.contains(at)).count();
     assert!(
-        straight >= data.len() / BUFFER,
+        straight >= data.len() / WINDOW,
         "{straight} reads without a copy"
     );
-    assert!(reads <= data.len() / BUFFER + 3, "{reads} reads");
+    assert!(reads <= data.len() / WINDOW + 3, "{reads} reads");
 }
 
 #[test]
