@@ -4,8 +4,9 @@
 //! of three ends: settled, returned, or dropped with its link (or by an edit of it).
 
 use super::changes::{Removal, is_spent, put_link, refused};
+use super::keys::{held_key, tail};
 use super::records::Mark;
-use super::schema::{Change, HELD, LEASES, LINKS, Snapshot, held_key, tail};
+use super::schema::{Change, HELD, LEASES, Snapshot, find_link, need_link};
 use super::{Freed, MetadataError, Taken};
 use crate::model::{Allowance, Lease, LeaseId, Link, Lookup};
 
@@ -55,7 +56,7 @@ pub(super) fn set_allowance(
 }
 
 pub(super) fn take_lease(to: &Change<'_>, lease: &Lease) -> Result<Taken> {
-    let Some(old) = LINKS.get(to, &lease.link.0)? else {
+    let Some(old) = find_link(to, &lease.link)? else {
         return Ok(Taken::Gone);
     };
     if !old.is_visible(lease.taken) {
@@ -99,7 +100,7 @@ pub(super) fn settle_lease(to: &Change<'_>, id: &LeaseId) -> Result<Freed> {
     let Some(lease) = LEASES.get(to, &id.0)? else {
         return Ok(Freed::default());
     };
-    let old = LINKS.need(to, &lease.link.0)?;
+    let old = need_link(to, &lease.link)?;
     let mut new = old.clone();
     new.allowance.leased = old.allowance.leased.saturating_sub(1);
     new.allowance.count = old.allowance.count.saturating_add(1);
@@ -116,7 +117,7 @@ pub(super) fn return_lease(to: &Change<'_>, id: &LeaseId) -> Result<()> {
     let Some(lease) = LEASES.get(to, &id.0)? else {
         return Ok(());
     };
-    let old = LINKS.need(to, &lease.link.0)?;
+    let old = need_link(to, &lease.link)?;
     let mut new = old.clone();
     new.allowance.leased = old.allowance.leased.saturating_sub(1);
     // An edit made the link unlimited since: `remaining` is as the owner set it there.

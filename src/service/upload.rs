@@ -135,7 +135,7 @@ impl Service {
             keys::dedup_tag(
                 &self.parts.server_key,
                 session.account.0,
-                plan.sealed,
+                received.format == BlobFormat::Sealed,
                 &received.intake.sha256,
             )
         });

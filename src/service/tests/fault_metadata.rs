@@ -95,7 +95,6 @@ pass_on! {
     return_lease(lease: &LeaseId) -> ();
     leases() -> Vec<Lease>;
     add_downloads(counts: &[(Lookup, u64)]) -> ();
-    blob(id: &BlobId) -> Option<Blob>;
     unknown_blobs(ids: &[BlobId]) -> Vec<BlobId>;
     duplicate(tag: &[u8; 32]) -> Option<Duplicate>;
     garbage(limit: usize) -> Vec<BlobId>;
