@@ -92,7 +92,7 @@ impl Service {
         for _ in 0..STEPS {
             let garbage = self.parts.metadata.garbage(PAGE);
             let garbage = garbage.map_err(|error| self.failed(error))?;
-            if self.unlink(&garbage) < PAGE {
+            if self.collect(&garbage)? < PAGE {
                 break;
             }
         }
@@ -118,25 +118,26 @@ impl Service {
             .count() as u64)
     }
 
-    /// Removes the bytes of blobs that nothing refers to, and tells the database. Returns how many
-    /// are gone. What fails is logged and stays in the list of garbage, for the next sweep.
-    pub(super) fn unlink(&self, blobs: &[BlobId]) -> usize {
-        let gone: Vec<_> = blobs
-            .iter()
-            .filter(|id| self.delete_bytes(id))
-            .copied()
-            .collect();
+    /// Removes the bytes of blobs that nothing refers to. They stay in the list of garbage: a commit
+    /// for each of them would double the cost of a deletion, so the next sweep strikes off all
+    /// that came together, and tries again what failed here.
+    pub(super) fn unlink(&self, blobs: &[BlobId]) {
+        for id in blobs {
+            self.delete_bytes(id);
+        }
+    }
+
+    /// Removes the bytes of these blobs, whether or not it was tried before, and strikes them off
+    /// the list of garbage. Returns how many are gone.
+    fn collect(&self, garbage: &[BlobId]) -> Result<usize, Error> {
+        let gone = garbage.iter().filter(|id| self.delete_bytes(id));
+        let gone: Vec<_> = gone.copied().collect();
         if gone.is_empty() {
-            return 0;
+            return Ok(0);
         }
-        match self.parts.metadata.collected(&gone) {
-            Ok(()) => gone.len(),
-            Err(error) => {
-                // Logged there.
-                self.failed(error);
-                0
-            }
-        }
+        let collected = self.parts.metadata.collected(&gone);
+        collected.map_err(|error| self.failed(error))?;
+        Ok(gone.len())
     }
 
     fn delete_bytes(&self, id: &BlobId) -> bool {
