@@ -5,7 +5,7 @@ use super::codec;
 use super::keys::{account_key, after_prefix, due_key, link_key, tail};
 use super::records::{Mark, Number};
 use super::schema::{
-    ACCOUNTS, BLOBS, DUE, GARBAGE, HOTLINKS, KEYS, LEASES, LINKS, NAMES, SCHEMA, STATE, TAGS, View,
+    ACCOUNTS, BLOBS, DUE, GARBAGE, HOTLINKS, KEYS, LINKS, NAMES, SCHEMA, STATE, TAGS, View,
     find_link, storage_error,
 };
 use super::writer::Writer;
@@ -239,10 +239,11 @@ impl Metadata for RedbMetadata {
     }
 
     fn leases(&self) -> Result<Vec<Lease>, MetadataError> {
-        self.read(|view| {
-            let rows = LEASES.range(view, (Bound::Unbounded, Bound::Unbounded), usize::MAX)?;
-            Ok(rows.into_iter().map(|(_, lease)| lease).collect())
-        })
+        self.read(leases::all)
+    }
+
+    fn settle_closing(&self) -> Result<Vec<Freed>, MetadataError> {
+        self.writer.run(leases::settle_closing)
     }
 
     fn add_downloads(&self, counts: &[(Lookup, u64)]) -> Result<(), MetadataError> {

@@ -9,6 +9,7 @@ use super::records::Mark;
 use super::schema::{Change, HELD, LEASES, Snapshot, find_link, need_link};
 use super::{Freed, MetadataError, Taken};
 use crate::model::{Allowance, Lease, LeaseId, Link, Lookup};
+use std::ops::Bound;
 
 type Result<T> = std::result::Result<T, MetadataError>;
 
@@ -18,6 +19,13 @@ pub(super) fn leases_of(from: &impl Snapshot, link: &Lookup) -> Result<Vec<Lease
         .iter()
         .map(|(key, Mark)| LEASES.need(from, &tail::<16>(HELD.name, key)?))
         .collect()
+}
+
+/// Every open lease whose record is sound.
+pub(super) fn all(from: &impl Snapshot) -> Result<Vec<Lease>> {
+    let everything = (Bound::Unbounded, Bound::Unbounded);
+    let rows = LEASES.sound_range(from, everything, usize::MAX)?;
+    Ok(rows.into_iter().map(|(_, lease)| lease).collect())
 }
 
 /// Drops a lease; the link is the caller's business.
@@ -111,6 +119,21 @@ pub(super) fn settle_lease(to: &Change<'_>, id: &LeaseId) -> Result<Freed> {
     drop_lease(to, &lease)?;
     put_link(to, &old, &new)?;
     Ok(Freed::default())
+}
+
+/// One damaged link must not keep the others from being settled, nor the server from starting.
+pub(super) fn settle_closing(to: &Change<'_>) -> Result<Vec<Freed>> {
+    let mut freed = Vec::new();
+    for lease in all(to)?.iter().filter(|lease| lease.closing) {
+        match settle_lease(to, &lease.id) {
+            Ok(settled) => freed.push(settled),
+            Err(MetadataError::Corrupt(what)) => {
+                log::error!("a download of link {} is not settled: {what}", lease.link);
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(freed)
 }
 
 pub(super) fn return_lease(to: &Change<'_>, id: &LeaseId) -> Result<()> {

@@ -76,8 +76,11 @@ pub trait Metadata: Send + Sync {
     fn settle_lease(&self, lease: &LeaseId) -> Result<Freed, MetadataError>;
     /// The download did not happen: gives it back to the link and drops the lease.
     fn return_lease(&self, lease: &LeaseId) -> Result<(), MetadataError>;
-    /// Every open lease: what a start finds.
+    /// Every open lease: what a start finds. A damaged record is logged and passed over.
     fn leases(&self) -> Result<Vec<Lease>, MetadataError>;
+    /// Settles every lease that is closing, as a start does it. One transaction, however many there
+    /// are. Damaged records are logged and passed over.
+    fn settle_closing(&self) -> Result<Vec<Freed>, MetadataError>;
     /// Adds complete downloads to links without a limit. Links that are no more are passed over.
     fn add_downloads(&self, counts: &[(Lookup, u64)]) -> Result<(), MetadataError>;
 

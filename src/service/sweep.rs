@@ -1,8 +1,9 @@
 //! What ends by itself: links, leases, leftovers.
 
-use super::lease_book::{Claim, End};
+use super::lease_book::Claim;
 use super::upload::describe;
 use super::{Error, Service};
+use crate::metadata::Freed;
 use crate::model::{AccountId, BlobId};
 use crate::store::StoreError;
 use std::sync::PoisonError;
@@ -39,18 +40,21 @@ impl Service {
         if staged > 0 {
             log::info!("removed {staged} uploads that an earlier run had not finished");
         }
+        // In one commit: there may be as many as there were downloads, and nobody is served yet.
+        let settled = metadata.settle_closing();
+        for freed in settled.map_err(|error| self.failed(error))? {
+            self.dispose(&freed);
+        }
         let now = self.parts.clock.elapsed();
-        for lease in metadata.leases().map_err(|error| self.failed(error))? {
+        let leases = metadata.leases().map_err(|error| self.failed(error))?;
+        // One that is closing is here only because of damage: nothing more is handed out on it.
+        for lease in leases.iter().filter(|lease| !lease.closing) {
             let claim = Claim {
                 link: lease.link,
                 client: lease.client,
                 id: lease.id,
             };
-            if lease.closing {
-                self.end_lease(&claim, End::Settle)?;
-            } else {
-                self.book().adopt(claim, now);
-            }
+            self.book().adopt(claim, now);
         }
         Ok(())
     }
@@ -116,6 +120,14 @@ impl Service {
         Ok(links
             .inspect(|link| log::info!("link {link}: its time is over"))
             .count() as u64)
+    }
+
+    /// Removes the bytes that a settled download freed.
+    pub(super) fn dispose(&self, freed: &Freed) {
+        if let Some(link) = freed.link {
+            log::info!("link {link}: the last download is complete, the link is gone");
+        }
+        self.unlink(freed.blob.as_slice());
     }
 
     /// Removes the bytes of blobs that nothing refers to. They stay in the list of garbage: a commit

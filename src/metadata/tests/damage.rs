@@ -3,7 +3,7 @@
 use super::codec::{Record, open, read, seal, write};
 use super::keys::key_of;
 use super::records::{Mark, Number, Place, Tagged};
-use super::schema::{BLOBS, Change, DUE, LINKS, PLACES, Raw};
+use super::schema::{BLOBS, Change, DUE, LEASES, LINKS, PLACES, Raw};
 use super::*;
 use proptest::prelude::*;
 use redb::Database;
@@ -202,6 +202,34 @@ fn a_refusal_in_the_middle_of_a_removal_changes_nothing() {
     assert_eq!(db.due(Timestamp(2_000), 9).unwrap().len(), 3);
     assert_damaged(db.blob(&blob_id(2)), "blobs");
     db.remove(&lookup(1)).unwrap();
+}
+
+#[test]
+fn damage_to_one_download_keeps_no_other_from_being_settled() {
+    let db = spoiled(|to, transaction| {
+        for n in 1..=3 {
+            let lease = Lease {
+                closing: true,
+                ..lease(n, n)
+            };
+            crate::metadata::leases::take_lease(to, &lease).unwrap();
+        }
+        flip(transaction, BLOBS.name, &blob_id(1).0);
+        flip(transaction, LEASES.name, &lease(3, 3).id.0);
+        for n in 1..=2 {
+            // The last download of each.
+            let allowance = limited(1);
+            let edit = LinkEdit {
+                allowance: Some(allowance),
+                ..LinkEdit::default()
+            };
+            crate::metadata::changes::edit(to, &lookup(n), edit).unwrap();
+        }
+    });
+    let freed = db.settle_closing().unwrap();
+    assert_eq!(freed.len(), 1);
+    assert_eq!(freed[0].link, Some(lookup(2)));
+    assert_eq!(db.leases().unwrap().len(), 1);
 }
 
 #[test]

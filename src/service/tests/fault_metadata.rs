@@ -94,6 +94,7 @@ pass_on! {
     settle_lease(lease: &LeaseId) -> Freed;
     return_lease(lease: &LeaseId) -> ();
     leases() -> Vec<Lease>;
+    settle_closing() -> Vec<Freed>;
     add_downloads(counts: &[(Lookup, u64)]) -> ();
     unknown_blobs(ids: &[BlobId]) -> Vec<BlobId>;
     duplicate(tag: &[u8; 32]) -> Option<Duplicate>;
