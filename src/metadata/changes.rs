@@ -4,13 +4,14 @@
 //! record, leaves nothing half done.
 
 use super::codec;
+use super::keys::{account_key, due_key, key_of};
 use super::leases::{drop_lease, leases_of, set_allowance};
-use super::records::{Mark, Number, Tagged};
+use super::records::{Mark, Number, Place, Tagged};
 use super::schema::{
-    ACCOUNTS, BLOBS, Change, DUE, GARBAGE, HOTLINKS, KEYS, LAST_ACCOUNT, LINKS, NAMES, OWNERS,
-    STATE, Snapshot, TAGS, account_key, due_key, owner_key,
+    ACCOUNTS, BLOBS, Change, DUE, GARBAGE, HOTLINKS, KEYS, LAST_ACCOUNT, LINKS, NAMES, PLACES,
+    STATE, Snapshot, TAGS, find_link,
 };
-use super::{BlobSource, Freed, Hotlink, LinkCursor, LinkEdit, MetadataError, NewLink, Published};
+use super::{BlobSource, Freed, Hotlink, LinkEdit, MetadataError, NewLink, Published};
 use crate::model::{
     Account, AccountId, Allowance, ApiKey, Blob, BlobId, Lease, Link, Lookup, Timestamp,
 };
@@ -41,14 +42,7 @@ pub(super) fn is_spent(link: &Link) -> bool {
     !unlimited && remaining == 0 && leased == 0
 }
 
-pub(super) fn cursor(link: &Link) -> LinkCursor {
-    LinkCursor {
-        created: link.created,
-        lookup: link.lookup,
-    }
-}
-
-/// Writes the changed row of a link, and moves its place in the due index.
+/// Writes the changed row of a link, and moves it in the due index. Owner and age do not change.
 pub(super) fn put_link(to: &Change<'_>, old: &Link, new: &Link) -> Result<()> {
     let (was, is) = (due(old), due(new));
     if was != is {
@@ -59,7 +53,7 @@ pub(super) fn put_link(to: &Change<'_>, old: &Link, new: &Link) -> Result<()> {
             DUE.put(to, &due_key(at, &new.lookup), &Mark)?;
         }
     }
-    LINKS.put(to, &new.lookup.0, new)
+    LINKS.put(to, &key_of(new), new)
 }
 
 pub(super) fn publish(to: &Change<'_>, new: NewLink) -> Result<Published> {
@@ -68,7 +62,7 @@ pub(super) fn publish(to: &Change<'_>, new: NewLink) -> Result<Published> {
         source,
         by_hotlink,
     } = new;
-    if LINKS.has(to, &link.lookup.0)? {
+    if PLACES.has(to, &link.lookup.0)? {
         return Err(refused("a link of that hash is there"));
     }
     let hotlink = match (link.hotlink, by_hotlink) {
@@ -116,7 +110,7 @@ pub(super) fn publish(to: &Change<'_>, new: NewLink) -> Result<Published> {
             (blob, None)
         }
     };
-    if link.blob != blob.id {
+    if (link.blob, link.format) != (blob.id, blob.format) {
         return Err(refused("a link with another blob than its own"));
     }
     link.allowance.leased = 0;
@@ -136,16 +130,20 @@ pub(super) fn publish(to: &Change<'_>, new: NewLink) -> Result<Published> {
         };
         HOTLINKS.put(to, &lookup.0, &entry)?;
     }
-    OWNERS.put(to, &owner_key(link.owner, &cursor(&link)), &Mark)?;
     if let Some(at) = due(&link) {
         DUE.put(to, &due_key(at, &link.lookup), &Mark)?;
     }
-    LINKS.put(to, &link.lookup.0, &link)?;
+    let place = Place {
+        owner: link.owner,
+        created: link.created,
+    };
+    PLACES.put(to, &link.lookup.0, &place)?;
+    LINKS.put(to, &key_of(&link), &link)?;
     Ok(Published::Done)
 }
 
 pub(super) fn edit(to: &Change<'_>, lookup: &Lookup, edit: LinkEdit) -> Result<Option<Link>> {
-    let Some(old) = LINKS.get(to, &lookup.0)? else {
+    let Some(old) = find_link(to, lookup)? else {
         return Ok(None);
     };
     let mut new = old.clone();
@@ -203,11 +201,11 @@ impl Removal {
         if let Some(hotlink) = &link.hotlink {
             HOTLINKS.delete(to, &hotlink.0)?;
         }
-        OWNERS.delete(to, &owner_key(link.owner, &cursor(&link)))?;
         if let Some(at) = due(&link) {
             DUE.delete(to, &due_key(at, &link.lookup))?;
         }
-        LINKS.delete(to, &link.lookup.0)?;
+        PLACES.delete(to, &link.lookup.0)?;
+        LINKS.delete(to, &key_of(&link))?;
 
         blob.references = blob.references.saturating_sub(1);
         let freed = blob.references == 0;
@@ -228,7 +226,7 @@ impl Removal {
 }
 
 pub(super) fn remove(to: &Change<'_>, lookup: &Lookup) -> Result<Option<Freed>> {
-    let Some(link) = LINKS.get(to, &lookup.0)? else {
+    let Some(link) = find_link(to, lookup)? else {
         return Ok(None);
     };
     Removal::plan(to, link)?.run(to).map(Some)
@@ -240,7 +238,7 @@ pub(super) fn remove_over(to: &Change<'_>, links: &[Lookup], now: Timestamp) -> 
     let mut freed = Vec::new();
     let mut damage = None;
     for lookup in links {
-        let removal = LINKS.get(to, &lookup.0).and_then(|link| {
+        let removal = find_link(to, lookup).and_then(|link| {
             link.filter(|link| link.is_over(now))
                 .map(|link| Removal::plan(to, link))
                 .transpose()
@@ -264,10 +262,10 @@ pub(super) fn remove_over(to: &Change<'_>, links: &[Lookup], now: Timestamp) -> 
 /// A damaged row is passed over and logged: the other counts are worth keeping.
 pub(super) fn add_downloads(to: &Change<'_>, counts: &[(Lookup, u64)]) -> Result<()> {
     for (lookup, downloads) in counts {
-        match LINKS.get(to, &lookup.0) {
+        match find_link(to, lookup) {
             Ok(Some(mut link)) if *downloads > 0 => {
                 link.allowance.count = link.allowance.count.saturating_add(*downloads);
-                LINKS.put(to, &lookup.0, &link)?;
+                LINKS.put(to, &key_of(&link), &link)?;
             }
             Ok(_) => {}
             Err(MetadataError::Corrupt(what)) => {

@@ -11,7 +11,7 @@
 //! and takes nothing that encoding would not have written.
 
 use super::MetadataError;
-use crate::model::{PasswordParams, Timestamp};
+use crate::model::{BlobFormat, PasswordParams, Timestamp};
 use ring::digest;
 use std::fmt;
 
@@ -78,12 +78,14 @@ pub(super) fn damaged(table: &str, key: &[u8]) -> MetadataError {
     MetadataError::Corrupt(format!("record {} of table {table}", ShortKey(key)))
 }
 
-/// The first 4 bytes of a key: enough to find the row, too little to open anything.
+/// Four bytes of a key: enough to find the row, too little to open anything. Most long keys end in
+/// the hash of a link; then they are those that other log lines name the link by.
 struct ShortKey<'a>(&'a [u8]);
 
 impl fmt::Display for ShortKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().take(4).try_for_each(|b| write!(f, "{b:02x}"))
+        let hash = self.0.last_chunk::<32>().map_or(self.0, |hash| &hash[..]);
+        hash.iter().take(4).try_for_each(|b| write!(f, "{b:02x}"))
     }
 }
 
@@ -151,6 +153,13 @@ impl Encoder {
         if let Some(value) = value {
             put(self, value);
         }
+    }
+
+    pub(super) fn format(&mut self, value: BlobFormat) {
+        self.u8(match value {
+            BlobFormat::Plain => 0,
+            BlobFormat::Sealed => 1,
+        });
     }
 
     pub(super) fn password(&mut self, value: &PasswordParams) {
@@ -235,6 +244,14 @@ impl<'a> Decoder<'a> {
             take(self).map(Some)
         } else {
             Some(None)
+        }
+    }
+
+    pub(super) fn format(&mut self) -> Option<BlobFormat> {
+        match self.u8()? {
+            0 => Some(BlobFormat::Plain),
+            1 => Some(BlobFormat::Sealed),
+            _ => None,
         }
     }
 

@@ -2,10 +2,11 @@
 //! the writer.
 
 use super::codec;
+use super::keys::{account_key, after_prefix, due_key, link_key, tail};
 use super::records::{Mark, Number};
 use super::schema::{
-    ACCOUNTS, BLOBS, DUE, GARBAGE, HOTLINKS, KEYS, LEASES, LINKS, NAMES, OWNERS, SCHEMA, STATE,
-    TAGS, View, account_key, after_prefix, due_key, owner_key, storage_error, tail,
+    ACCOUNTS, BLOBS, DUE, GARBAGE, HOTLINKS, KEYS, LINKS, NAMES, SCHEMA, STATE, TAGS, View,
+    find_link, storage_error,
 };
 use super::writer::Writer;
 use super::{
@@ -92,6 +93,14 @@ impl RedbMetadata {
         self.read(verify::verify)
     }
 
+    /// The blob of that name, for whoever checks how many links refer to it.
+    ///
+    /// # Errors
+    /// [`MetadataError`].
+    pub fn blob(&self, id: &BlobId) -> Result<Option<Blob>, MetadataError> {
+        self.read(|view| BLOBS.get(view, &id.0))
+    }
+
     fn with_database(database: Database, on_fatal: OnFatal) -> Result<Self, MetadataError> {
         let called = AtomicBool::new(false);
         let once: OnFatal = Arc::new(move |reason| {
@@ -152,7 +161,7 @@ impl std::fmt::Debug for RedbMetadata {
 
 impl Metadata for RedbMetadata {
     fn link(&self, lookup: &Lookup) -> Result<Option<Link>, MetadataError> {
-        self.read(|view| LINKS.get(view, &lookup.0))
+        self.read(|view| find_link(view, lookup))
     }
 
     fn hotlink(&self, hotlink: &Lookup) -> Result<Option<Hotlink>, MetadataError> {
@@ -166,7 +175,7 @@ impl Metadata for RedbMetadata {
         limit: usize,
     ) -> Result<Vec<Link>, MetadataError> {
         let prefix = account_key(owner);
-        let after = after.map(|at| owner_key(owner, at));
+        let after = after.map(|at| link_key(owner, at.created, &at.lookup));
         let start = match &after {
             Some(key) => Bound::Excluded(&key[..]),
             None => Bound::Included(&prefix[..]),
@@ -174,11 +183,8 @@ impl Metadata for RedbMetadata {
         let end = after_prefix(&prefix);
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         self.read(|view| {
-            OWNERS
-                .range(view, (start, end), limit)?
-                .iter()
-                .map(|(key, Mark)| LINKS.need(view, &tail::<32>(OWNERS.name, key)?))
-                .collect()
+            let rows = LINKS.sound_range(view, (start, end), limit)?;
+            Ok(rows.into_iter().map(|(_, link)| link).collect())
         })
     }
 
@@ -233,20 +239,17 @@ impl Metadata for RedbMetadata {
     }
 
     fn leases(&self) -> Result<Vec<Lease>, MetadataError> {
-        self.read(|view| {
-            let rows = LEASES.range(view, (Bound::Unbounded, Bound::Unbounded), usize::MAX)?;
-            Ok(rows.into_iter().map(|(_, lease)| lease).collect())
-        })
+        self.read(leases::all)
+    }
+
+    fn settle_closing(&self) -> Result<Vec<Freed>, MetadataError> {
+        self.writer.run(leases::settle_closing)
     }
 
     fn add_downloads(&self, counts: &[(Lookup, u64)]) -> Result<(), MetadataError> {
         let counts = counts.to_vec();
         self.writer
             .run(move |to| changes::add_downloads(to, &counts))
-    }
-
-    fn blob(&self, id: &BlobId) -> Result<Option<Blob>, MetadataError> {
-        self.read(|view| BLOBS.get(view, &id.0))
     }
 
     fn unknown_blobs(&self, ids: &[BlobId]) -> Result<Vec<BlobId>, MetadataError> {

@@ -4,10 +4,12 @@
 //! of three ends: settled, returned, or dropped with its link (or by an edit of it).
 
 use super::changes::{Removal, is_spent, put_link, refused};
+use super::keys::{held_key, tail};
 use super::records::Mark;
-use super::schema::{Change, HELD, LEASES, LINKS, Snapshot, held_key, tail};
+use super::schema::{Change, HELD, LEASES, Snapshot, find_link, need_link};
 use super::{Freed, MetadataError, Taken};
 use crate::model::{Allowance, Lease, LeaseId, Link, Lookup};
+use std::ops::Bound;
 
 type Result<T> = std::result::Result<T, MetadataError>;
 
@@ -17,6 +19,13 @@ pub(super) fn leases_of(from: &impl Snapshot, link: &Lookup) -> Result<Vec<Lease
         .iter()
         .map(|(key, Mark)| LEASES.need(from, &tail::<16>(HELD.name, key)?))
         .collect()
+}
+
+/// Every open lease whose record is sound.
+pub(super) fn all(from: &impl Snapshot) -> Result<Vec<Lease>> {
+    let everything = (Bound::Unbounded, Bound::Unbounded);
+    let rows = LEASES.sound_range(from, everything, usize::MAX)?;
+    Ok(rows.into_iter().map(|(_, lease)| lease).collect())
 }
 
 /// Drops a lease; the link is the caller's business.
@@ -55,7 +64,7 @@ pub(super) fn set_allowance(
 }
 
 pub(super) fn take_lease(to: &Change<'_>, lease: &Lease) -> Result<Taken> {
-    let Some(old) = LINKS.get(to, &lease.link.0)? else {
+    let Some(old) = find_link(to, &lease.link)? else {
         return Ok(Taken::Gone);
     };
     if !old.is_visible(lease.taken) {
@@ -99,7 +108,7 @@ pub(super) fn settle_lease(to: &Change<'_>, id: &LeaseId) -> Result<Freed> {
     let Some(lease) = LEASES.get(to, &id.0)? else {
         return Ok(Freed::default());
     };
-    let old = LINKS.need(to, &lease.link.0)?;
+    let old = need_link(to, &lease.link)?;
     let mut new = old.clone();
     new.allowance.leased = old.allowance.leased.saturating_sub(1);
     new.allowance.count = old.allowance.count.saturating_add(1);
@@ -112,11 +121,26 @@ pub(super) fn settle_lease(to: &Change<'_>, id: &LeaseId) -> Result<Freed> {
     Ok(Freed::default())
 }
 
+/// One damaged link must not keep the others from being settled, nor the server from starting.
+pub(super) fn settle_closing(to: &Change<'_>) -> Result<Vec<Freed>> {
+    let mut freed = Vec::new();
+    for lease in all(to)?.iter().filter(|lease| lease.closing) {
+        match settle_lease(to, &lease.id) {
+            Ok(settled) => freed.push(settled),
+            Err(MetadataError::Corrupt(what)) => {
+                log::error!("a download of link {} is not settled: {what}", lease.link);
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(freed)
+}
+
 pub(super) fn return_lease(to: &Change<'_>, id: &LeaseId) -> Result<()> {
     let Some(lease) = LEASES.get(to, &id.0)? else {
         return Ok(());
     };
-    let old = LINKS.need(to, &lease.link.0)?;
+    let old = need_link(to, &lease.link)?;
     let mut new = old.clone();
     new.allowance.leased = old.allowance.leased.saturating_sub(1);
     // An edit made the link unlimited since: `remaining` is as the owner set it there.

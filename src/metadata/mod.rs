@@ -7,6 +7,7 @@ mod changes;
 mod codec;
 mod engine;
 mod file;
+mod keys;
 mod leases;
 mod migrate;
 mod records;
@@ -44,7 +45,8 @@ pub trait Metadata: Send + Sync {
     fn link(&self, lookup: &Lookup) -> Result<Option<Link>, MetadataError>;
     /// What a hotlink id opens: the link and the content key wrapped under the hotlink's key.
     fn hotlink(&self, hotlink: &Lookup) -> Result<Option<Hotlink>, MetadataError>;
-    /// Up to `limit` links of `owner`, oldest first, after `after`.
+    /// Up to `limit` links of `owner`, oldest first, after `after`. Fewer only at the end: a damaged
+    /// record is logged and passed over.
     fn links_of(
         &self,
         owner: AccountId,
@@ -74,13 +76,14 @@ pub trait Metadata: Send + Sync {
     fn settle_lease(&self, lease: &LeaseId) -> Result<Freed, MetadataError>;
     /// The download did not happen: gives it back to the link and drops the lease.
     fn return_lease(&self, lease: &LeaseId) -> Result<(), MetadataError>;
-    /// Every open lease: what a start finds.
+    /// Every open lease: what a start finds. A damaged record is logged and passed over.
     fn leases(&self) -> Result<Vec<Lease>, MetadataError>;
+    /// Settles every lease that is closing, as a start does it. One transaction, however many there
+    /// are. Damaged records are logged and passed over.
+    fn settle_closing(&self) -> Result<Vec<Freed>, MetadataError>;
     /// Adds complete downloads to links without a limit. Links that are no more are passed over.
     fn add_downloads(&self, counts: &[(Lookup, u64)]) -> Result<(), MetadataError>;
 
-    /// The blob of that name.
-    fn blob(&self, id: &BlobId) -> Result<Option<Blob>, MetadataError>;
     /// Which of `ids` have no row: files in the store that nothing refers to.
     fn unknown_blobs(&self, ids: &[BlobId]) -> Result<Vec<BlobId>, MetadataError>;
     /// The blob with that dedup tag and its content key, wrapped under the hash of the plaintext.

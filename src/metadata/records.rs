@@ -4,17 +4,17 @@
 
 use super::Hotlink;
 use super::codec::{self, Decoder, Encoder, Record};
+use super::keys::parse_link_key;
 use crate::model::{
-    Account, AccountId, AccountKeyWraps, Allowance, ApiKey, Blob, BlobFormat, BlobId, Expiry,
-    Lease, LeaseId, Link, Lookup, Permissions,
+    Account, AccountId, AccountKeyWraps, Allowance, ApiKey, Blob, BlobId, Expiry, Lease, LeaseId,
+    Link, Lookup, Permissions, Timestamp,
 };
 
 impl Record for Link {
     fn put(&self, to: &mut Encoder) {
-        to.u64(self.owner.0);
         to.array(&self.blob.0);
+        to.format(self.format);
         to.u64(self.size);
-        to.time(self.created);
         to.time(self.expiry.at);
         to.bool(self.expiry.unlimited);
         to.u32(self.allowance.remaining);
@@ -30,12 +30,14 @@ impl Record for Link {
     }
 
     fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        let (owner, created, lookup) = parse_link_key(key)?;
         Some(Self {
-            lookup: Lookup(key.try_into().ok()?),
-            owner: AccountId(from.u64()?),
+            lookup,
+            owner,
+            created,
             blob: BlobId(from.array()?),
+            format: from.format()?,
             size: from.u64()?,
-            created: from.time()?,
             expiry: Expiry {
                 at: from.time()?,
                 unlimited: from.bool()?,
@@ -52,6 +54,29 @@ impl Record for Link {
             by_owner: from.vec()?,
             label: from.vec()?,
             hotlink: from.option(Decoder::array)?.map(Lookup),
+        })
+    }
+}
+
+/// Where the row of a link is, apart from its hash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    /// Whose listing it is in.
+    pub(super) owner: AccountId,
+    /// Where in it.
+    pub(super) created: Timestamp,
+}
+
+impl Record for Place {
+    fn put(&self, to: &mut Encoder) {
+        to.u64(self.owner.0);
+        to.time(self.created);
+    }
+
+    fn take(_: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        Some(Self {
+            owner: AccountId(from.u64()?),
+            created: from.time()?,
         })
     }
 }
@@ -91,10 +116,7 @@ impl Record for Lease {
 
 impl Record for Blob {
     fn put(&self, to: &mut Encoder) {
-        to.u8(match self.format {
-            BlobFormat::Plain => 0,
-            BlobFormat::Sealed => 1,
-        });
+        to.format(self.format);
         to.u64(self.size);
         to.u64(self.stored);
         to.option(self.tag.as_ref(), Encoder::array);
@@ -104,11 +126,7 @@ impl Record for Blob {
     fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
         Some(Self {
             id: BlobId(key.try_into().ok()?),
-            format: match from.u8()? {
-                0 => BlobFormat::Plain,
-                1 => BlobFormat::Sealed,
-                _ => return None,
-            },
+            format: from.format()?,
             size: from.u64()?,
             stored: from.u64()?,
             tag: from.option(Decoder::array)?,
@@ -219,6 +237,7 @@ pub fn decode_any(key: &[u8], body: &[u8]) -> bool {
         codec::read::<R>(key, body).is_none_or(|record| codec::write(&record) == body)
     }
     same::<Link>(key, body)
+        && same::<Place>(key, body)
         && same::<Hotlink>(key, body)
         && same::<Lease>(key, body)
         && same::<Blob>(key, body)

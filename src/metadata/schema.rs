@@ -4,8 +4,8 @@
 //! table         key                              value        written with
 //! ───────────── ──────────────────────────────── ──────────── ──────────────────────────
 //! state         name                             Number       schema, last account number
-//! links         lookup                           Link         publish
-//!  ├ owners     owner · created · lookup         mark         the link
+//! links         owner · created · lookup         Link         publish
+//!  ├ places     lookup                           Place        the link
 //!  ├ due        end · lookup                     mark         the link, when it has an end
 //!  ├ hotlinks   hotlink                          Hotlink      the link, when it has one
 //!  ├ leases     lease                            Lease        take_lease
@@ -18,14 +18,15 @@
 //!  └ keys       hash of the API key              ApiKey       add_account, add_api_key
 //! ```
 //!
-//! Numbers and times in keys are big-endian, times with the sign bit turned, so that the order of
-//! the bytes is the order of the numbers. All keys but names have a fixed length, so no key is the
-//! beginning of another.
+//! The links of one owner lie together and in the order of their listing: a page of it is read from a
+//! few pages of the file, whatever the number of links, and new links of the last owner fill
+//! pages to the end (`docs/decisions/0004-redb-settings.md`).
 
 use super::codec::{self, Record};
-use super::records::{Mark, Number, Tagged};
-use super::{Hotlink, LinkCursor, MetadataError};
-use crate::model::{Account, AccountId, ApiKey, Blob, Lease, LeaseId, Link, Lookup, Timestamp};
+use super::keys::{after_prefix, link_key};
+use super::records::{Mark, Number, Place, Tagged};
+use super::{Hotlink, MetadataError};
+use crate::model::{Account, ApiKey, Blob, Lease, Link, Lookup};
 use redb::{
     ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError, TableDefinition,
     TableError, WriteTransaction,
@@ -36,7 +37,7 @@ use std::ops::Bound;
 
 pub(super) const STATE: Rows<Number> = Rows::new("state");
 pub(super) const LINKS: Rows<Link> = Rows::new("links");
-pub(super) const OWNERS: Rows<Mark> = Rows::new("owners");
+pub(super) const PLACES: Rows<Place> = Rows::new("places");
 pub(super) const DUE: Rows<Mark> = Rows::new("due");
 pub(super) const HOTLINKS: Rows<Hotlink> = Rows::new("hotlinks");
 pub(super) const LEASES: Rows<Lease> = Rows::new("leases");
@@ -58,7 +59,7 @@ pub(super) fn create_tables(to: &Change<'_>) -> Result<(), MetadataError> {
     for name in [
         STATE.name,
         LINKS.name,
-        OWNERS.name,
+        PLACES.name,
         DUE.name,
         HOTLINKS.name,
         LEASES.name,
@@ -73,48 +74,6 @@ pub(super) fn create_tables(to: &Change<'_>) -> Result<(), MetadataError> {
         to.table(name)?;
     }
     Ok(())
-}
-
-fn time_key(at: Timestamp) -> [u8; 8] {
-    (at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes()
-}
-
-/// The key in [`ACCOUNTS`].
-pub(super) fn account_key(id: AccountId) -> [u8; 8] {
-    id.0.to_be_bytes()
-}
-
-/// The key in [`OWNERS`].
-pub(super) fn owner_key(owner: AccountId, at: &LinkCursor) -> [u8; 48] {
-    join([&owner.0.to_be_bytes(), &time_key(at.created), &at.lookup.0])
-}
-
-/// The key in [`DUE`].
-pub(super) fn due_key(at: Timestamp, lookup: &Lookup) -> [u8; 40] {
-    join([&time_key(at), &lookup.0])
-}
-
-/// The key in [`HELD`].
-pub(super) fn held_key(link: &Lookup, lease: &LeaseId) -> [u8; 48] {
-    join([&link.0, &lease.0])
-}
-
-fn join<const N: usize, const PARTS: usize>(parts: [&[u8]; PARTS]) -> [u8; N] {
-    let mut key = [0; N];
-    let mut at = 0;
-    for part in parts {
-        key[at..at + part.len()].copy_from_slice(part);
-        at += part.len();
-    }
-    debug_assert_eq!(at, N, "a key has one length");
-    key
-}
-
-/// The array at the end of an index key: whose entry it is.
-pub(super) fn tail<const N: usize>(table: &str, key: &[u8]) -> Result<[u8; N], MetadataError> {
-    key.last_chunk::<N>()
-        .copied()
-        .ok_or_else(|| codec::damaged(table, key))
 }
 
 /// The table type of all tables.
@@ -252,15 +211,44 @@ impl<R: Record> Rows<R> {
         range: (Bound<&[u8]>, Bound<&[u8]>),
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, R)>, MetadataError> {
+        self.select(from, range, limit, Err)
+    }
+
+    /// As [`Rows::range`], but a damaged record does not hide the others: it is logged and passed
+    /// over.
+    pub(super) fn sound_range(
+        &self,
+        from: &impl Snapshot,
+        range: (Bound<&[u8]>, Bound<&[u8]>),
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, R)>, MetadataError> {
+        self.select(from, range, limit, |damage| {
+            log::error!("{damage}");
+            Ok(())
+        })
+    }
+
+    fn select(
+        &self,
+        from: &impl Snapshot,
+        range: (Bound<&[u8]>, Bound<&[u8]>),
+        limit: usize,
+        on_damage: impl Fn(MetadataError) -> Result<(), MetadataError>,
+    ) -> Result<Vec<(Vec<u8>, R)>, MetadataError> {
         let table = from.table(self.name)?;
         let rows = table.range::<&[u8]>(range).map_err(|e| from.failed(&e))?;
-        rows.take(limit)
-            .map(|row| {
-                let (key, value) = row.map_err(|e| from.failed(&e))?;
-                let record = codec::open(self.name, key.value(), value.value())?;
-                Ok((key.value().to_vec(), record))
-            })
-            .collect()
+        let mut found = Vec::new();
+        for row in rows {
+            if found.len() >= limit {
+                break;
+            }
+            let (key, value) = row.map_err(|e| from.failed(&e))?;
+            match codec::open(self.name, key.value(), value.value()) {
+                Ok(record) => found.push((key.value().to_vec(), record)),
+                Err(damage) => on_damage(damage)?,
+            }
+        }
+        Ok(found)
     }
 
     /// Up to `limit` rows whose keys begin with `prefix`, which is shorter than they are.
@@ -298,10 +286,18 @@ impl<R: Record> Rows<R> {
     }
 }
 
-/// The first key after all keys that begin with `prefix`; `None` when nothing comes after them.
-pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|b| *b != u8::MAX)?;
-    let mut end = prefix[..=last].to_vec();
-    end[last] += 1;
-    Some(end)
+/// The link of that hash.
+pub(super) fn find_link(
+    from: &impl Snapshot,
+    lookup: &Lookup,
+) -> Result<Option<Link>, MetadataError> {
+    PLACES
+        .get(from, &lookup.0)?
+        .map(|place| LINKS.need(from, &link_key(place.owner, place.created, lookup)))
+        .transpose()
+}
+
+/// The link of that hash, which another record says is there.
+pub(super) fn need_link(from: &impl Snapshot, lookup: &Lookup) -> Result<Link, MetadataError> {
+    find_link(from, lookup)?.ok_or_else(|| codec::damaged(PLACES.name, &lookup.0))
 }

@@ -3,13 +3,15 @@
 //! Takes time with the number of links, but no memory: it goes through the tables in pages.
 
 use super::MetadataError;
-use super::changes::{cursor, due};
+use super::changes::due;
 use super::codec::{self, Record};
-use super::records::{Mark, Number};
+use super::keys::{account_key, due_key, held_key, link_key, tail};
+use super::records::{Mark, Number, Place};
 use super::schema::{
-    ACCOUNTS, BLOBS, DUE, GARBAGE, HELD, HOTLINKS, KEYS, LEASES, LINKS, NAMES, OWNERS, Rows, STATE,
-    Snapshot, TAGS, account_key, due_key, held_key, owner_key, tail,
+    ACCOUNTS, BLOBS, DUE, GARBAGE, HELD, HOTLINKS, KEYS, LEASES, LINKS, NAMES, PLACES, Rows, STATE,
+    Snapshot, TAGS, need_link,
 };
+use crate::model::Lookup;
 use std::ops::Bound;
 
 /// Rows looked at in one go.
@@ -20,7 +22,11 @@ pub(super) fn verify(view: &impl Snapshot) -> Result<(), MetadataError> {
     let mut leased = 0;
     let mut expected_due = 0;
     each(view, &LINKS, |key, link| {
-        let fits = OWNERS.has(view, &owner_key(link.owner, &cursor(&link)))?
+        let place = Place {
+            owner: link.owner,
+            created: link.created,
+        };
+        let fits = PLACES.get(view, &link.lookup.0)? == Some(place)
             && match due(&link) {
                 Some(at) => DUE.has(view, &due_key(at, &link.lookup))?,
                 None => true,
@@ -31,38 +37,37 @@ pub(super) fn verify(view: &impl Snapshot) -> Result<(), MetadataError> {
                     .is_some_and(|h| h.link == link.lookup),
                 None => true,
             }
-            && BLOBS.has(view, &link.blob.0)?;
+            && BLOBS
+                .get(view, &link.blob.0)?
+                .is_some_and(|blob| blob.format == link.format);
         leased += u64::from(link.allowance.leased);
         expected_due += u64::from(due(&link).is_some());
         expect(LINKS.name, key, fits)
     })?;
     let links = LINKS.count(view)?;
-    total(OWNERS.name, OWNERS.count(view)?, links)?;
+    total(PLACES.name, PLACES.count(view)?, links)?;
     total(DUE.name, DUE.count(view)?, expected_due)?;
     total(LEASES.name, LEASES.count(view)?, leased)?;
     total(HELD.name, HELD.count(view)?, leased)?;
 
-    each(view, &OWNERS, |key, Mark| {
-        let link = LINKS.need(view, &tail::<32>(OWNERS.name, key)?)?;
-        expect(
-            OWNERS.name,
-            key,
-            owner_key(link.owner, &cursor(&link)) == key,
-        )
+    each(view, &PLACES, |key, place| {
+        let lookup = Lookup(tail(PLACES.name, key)?);
+        let link = link_key(place.owner, place.created, &lookup);
+        expect(PLACES.name, key, LINKS.has(view, &link)?)
     })?;
     each(view, &DUE, |key, Mark| {
-        let link = LINKS.need(view, &tail::<32>(DUE.name, key)?)?;
+        let link = need_link(view, &Lookup(tail(DUE.name, key)?))?;
         let fits = due(&link).is_some_and(|at| due_key(at, &link.lookup) == key);
         expect(DUE.name, key, fits)
     })?;
     each(view, &HOTLINKS, |key, hotlink| {
-        let link = LINKS.need(view, &hotlink.link.0)?;
+        let link = need_link(view, &hotlink.link)?;
         let fits = link.hotlink.is_some_and(|hotlink| hotlink.0 == key);
         expect(HOTLINKS.name, key, fits)
     })?;
     each(view, &LEASES, |key, lease| {
-        let fits =
-            LINKS.has(view, &lease.link.0)? && HELD.has(view, &held_key(&lease.link, &lease.id))?;
+        let fits = PLACES.has(view, &lease.link.0)?
+            && HELD.has(view, &held_key(&lease.link, &lease.id))?;
         expect(LEASES.name, key, fits)
     })?;
     each(view, &HELD, |key, Mark| {

@@ -45,6 +45,8 @@ pub struct Link {
     pub owner: AccountId,
     /// The stored bytes.
     pub blob: BlobId,
+    /// How they are laid out: as in the row of the blob, which a listing need not read then.
+    pub format: BlobFormat,
     /// Bytes of the plaintext.
     pub size: u64,
     /// When it was made.
@@ -129,6 +131,7 @@ mod tests {
             lookup: Lookup([1; 32]),
             owner: AccountId(1),
             blob: BlobId([2; 16]),
+            format: BlobFormat::Sealed,
             size: 1,
             created: Timestamp(0),
             expiry: Expiry {

@@ -336,10 +336,7 @@ impl Service {
         let freed = result.map_err(|error| self.failed(error))?;
         self.book().forget(claim);
         if let Some(freed) = freed {
-            if let Some(link) = freed.link {
-                log::info!("link {link}: the last download is complete, the link is gone");
-            }
-            self.unlink(freed.blob.as_slice());
+            self.dispose(&freed);
         }
         Ok(())
     }

@@ -256,8 +256,6 @@ impl Service {
         let OwnLink { link, keys } = own;
         let label = Label::open(&link.label, &keys.content, &link.lookup, &link.blob);
         let label = label.ok_or(Error::Damaged)?;
-        let blob = self.parts.metadata.blob(&link.blob);
-        let blob = blob.map_err(|error| self.failed(error))?;
         let waiting = self.counts().get(&link.lookup).copied();
         let mut allowance = link.allowance;
         allowance.count += waiting.unwrap_or_default();
@@ -272,7 +270,7 @@ impl Service {
             allowance,
             owner: link.owner,
             has_password,
-            sealed: blob.is_some_and(|blob| blob.format == BlobFormat::Sealed),
+            sealed: link.format == BlobFormat::Sealed,
             pending_delete: link.pending_delete.is_some(),
             // It opens nothing while the link has a password.
             hotlink: keys.hotlink.filter(|_| !has_password),

@@ -16,7 +16,11 @@ impl OwnerKeys {
     pub(super) fn wrap(&self, account: &Secret, row: &[u8]) -> Vec<u8> {
         // The content key has a fixed length and the tokens have none of the separator in them.
         let hotlink = self.hotlink.as_ref().map_or("", Token::reveal);
-        let mut plain = Zeroizing::new(self.content.reveal().to_vec());
+        let content = self.content.reveal();
+        // Room for all of it: a buffer that moves while it grows leaves an unwiped one behind.
+        let length = content.len() + self.id.reveal().len() + 1 + hotlink.len();
+        let mut plain = Zeroizing::new(Vec::with_capacity(length));
+        plain.extend_from_slice(content);
         plain.extend_from_slice(self.id.reveal().as_bytes());
         plain.push(0);
         plain.extend_from_slice(hotlink.as_bytes());

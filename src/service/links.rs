@@ -224,11 +224,6 @@ impl Service {
     fn open_file(&self, link: Link, content: &Secret, counts: bool) -> Result<OpenFile, Error> {
         let label = Label::open(&link.label, content, &link.lookup, &link.blob);
         let label = label.ok_or(Error::Damaged)?;
-        let blob = self.parts.metadata.blob(&link.blob);
-        let Some(blob) = blob.map_err(|error| self.failed(error))? else {
-            // The link ended since its row was read.
-            return Err(Error::NotFound);
-        };
         let stored = match self.parts.store.open(&link.blob) {
             Ok(stored) => stored,
             Err(StoreError::NotFound) => {
@@ -244,7 +239,7 @@ impl Service {
                 return Err(Error::Internal(error.to_string()));
             }
         };
-        let source = match blob.format {
+        let source = match link.format {
             BlobFormat::Plain => Source::plain(stored, link.size),
             BlobFormat::Sealed => Source::sealed(stored, link.size, content),
         };

@@ -21,7 +21,7 @@ pub(super) struct Plan {
     created: Timestamp,
     owner: AccountId,
     size: u64,
-    pub(super) sealed: bool,
+    format: BlobFormat,
 }
 
 impl Service {
@@ -58,7 +58,7 @@ impl Service {
             created,
             owner: session.account,
             size: received.intake.size,
-            sealed: received.format == BlobFormat::Sealed,
+            format: received.format,
         })
     }
 }
@@ -118,6 +118,7 @@ impl Plan {
             lookup,
             owner: self.owner,
             blob: *blob,
+            format: self.format,
             size: self.size,
             created: self.created,
             expiry: self.expiry,
@@ -148,7 +149,7 @@ impl Plan {
             allowance: self.allowance,
             owner: self.owner,
             has_password: self.password.is_some(),
-            sealed: self.sealed,
+            sealed: self.format == BlobFormat::Sealed,
             pending_delete: false,
             hotlink: self.hotlink,
         }

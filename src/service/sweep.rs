@@ -1,8 +1,9 @@
 //! What ends by itself: links, leases, leftovers.
 
-use super::lease_book::{Claim, End};
+use super::lease_book::Claim;
 use super::upload::describe;
 use super::{Error, Service};
+use crate::metadata::Freed;
 use crate::model::{AccountId, BlobId};
 use crate::store::StoreError;
 use std::sync::PoisonError;
@@ -39,18 +40,21 @@ impl Service {
         if staged > 0 {
             log::info!("removed {staged} uploads that an earlier run had not finished");
         }
+        // In one commit: there may be as many as there were downloads, and nobody is served yet.
+        let settled = metadata.settle_closing();
+        for freed in settled.map_err(|error| self.failed(error))? {
+            self.dispose(&freed);
+        }
         let now = self.parts.clock.elapsed();
-        for lease in metadata.leases().map_err(|error| self.failed(error))? {
+        let leases = metadata.leases().map_err(|error| self.failed(error))?;
+        // One that is closing is here only because of damage: nothing more is handed out on it.
+        for lease in leases.iter().filter(|lease| !lease.closing) {
             let claim = Claim {
                 link: lease.link,
                 client: lease.client,
                 id: lease.id,
             };
-            if lease.closing {
-                self.end_lease(&claim, End::Settle)?;
-            } else {
-                self.book().adopt(claim, now);
-            }
+            self.book().adopt(claim, now);
         }
         Ok(())
     }
@@ -92,7 +96,7 @@ impl Service {
         for _ in 0..STEPS {
             let garbage = self.parts.metadata.garbage(PAGE);
             let garbage = garbage.map_err(|error| self.failed(error))?;
-            if self.unlink(&garbage) < PAGE {
+            if self.collect(&garbage)? < PAGE {
                 break;
             }
         }
@@ -118,25 +122,34 @@ impl Service {
             .count() as u64)
     }
 
-    /// Removes the bytes of blobs that nothing refers to, and tells the database. Returns how many
-    /// are gone. What fails is logged and stays in the list of garbage, for the next sweep.
-    pub(super) fn unlink(&self, blobs: &[BlobId]) -> usize {
-        let gone: Vec<_> = blobs
-            .iter()
-            .filter(|id| self.delete_bytes(id))
-            .copied()
-            .collect();
+    /// Removes the bytes that a settled download freed.
+    pub(super) fn dispose(&self, freed: &Freed) {
+        if let Some(link) = freed.link {
+            log::info!("link {link}: the last download is complete, the link is gone");
+        }
+        self.unlink(freed.blob.as_slice());
+    }
+
+    /// Removes the bytes of blobs that nothing refers to. They stay in the list of garbage: a commit
+    /// for each of them would double the cost of a deletion, so the next sweep strikes off all
+    /// that came together, and tries again what failed here.
+    pub(super) fn unlink(&self, blobs: &[BlobId]) {
+        for id in blobs {
+            self.delete_bytes(id);
+        }
+    }
+
+    /// Removes the bytes of these blobs, whether or not it was tried before, and strikes them off
+    /// the list of garbage. Returns how many are gone.
+    fn collect(&self, garbage: &[BlobId]) -> Result<usize, Error> {
+        let gone = garbage.iter().filter(|id| self.delete_bytes(id));
+        let gone: Vec<_> = gone.copied().collect();
         if gone.is_empty() {
-            return 0;
+            return Ok(0);
         }
-        match self.parts.metadata.collected(&gone) {
-            Ok(()) => gone.len(),
-            Err(error) => {
-                // Logged there.
-                self.failed(error);
-                0
-            }
-        }
+        let collected = self.parts.metadata.collected(&gone);
+        collected.map_err(|error| self.failed(error))?;
+        Ok(gone.len())
     }
 
     fn delete_bytes(&self, id: &BlobId) -> bool {

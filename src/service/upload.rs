@@ -85,13 +85,6 @@ impl Service {
         }
         let sealed = self.policy.encryption != Encryption::None;
         let expected = declared.map(|size| if sealed { stored_len(size) } else { size });
-        if let Some(expected) = expected {
-            let available = self.parts.store.available();
-            let available = available.map_err(|error| self.refused(&error))?;
-            if expected > available {
-                return Err(Error::Full { available });
-            }
-        }
         let stage = self.parts.store.stage(expected);
         let mut stage = stage.map_err(|error| self.refused(&error))?;
         let content = keys::random_secret();
@@ -135,7 +128,7 @@ impl Service {
             keys::dedup_tag(
                 &self.parts.server_key,
                 session.account.0,
-                plan.sealed,
+                received.format == BlobFormat::Sealed,
                 &received.intake.sha256,
             )
         });

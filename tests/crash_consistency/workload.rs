@@ -32,6 +32,7 @@ fn publish(db: &RedbMetadata, n: u8, source: BlobSource) -> Result<(), MetadataE
         lookup: lookup(n),
         owner: AccountId(1),
         blob,
+        format: BlobFormat::Sealed,
         size: u64::from(n),
         created: Timestamp(i64::from(n)),
         expiry: Expiry {

@@ -91,14 +91,15 @@ pub fn rows(dir: &Path, table: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 fn row(dir: &Path, lookup: &[u8]) -> Option<Row> {
+    // The key: owner, time, hash.
     let rows = rows(dir, "links");
-    let (_, value) = rows.into_iter().find(|(key, _)| key == lookup)?;
+    let (_, value) = rows.into_iter().find(|(key, _)| key.ends_with(lookup))?;
     let mut rest = Fields(&value);
     assert_eq!(rest.number(1), 1, "the layout of the record");
-    rest.number(8); // owner
     let blob = rest.take(16).try_into().unwrap();
+    rest.number(1); // how the bytes are laid out
     let size = rest.number(8);
-    rest.take(8 + 8 + 1); // created, end by time
+    rest.take(8 + 1); // end by time
     rest.take(4 + 4 + 1 + 8); // end by downloads
     if rest.number(1) == 1 {
         rest.take(8); // delayed deletion

@@ -1,8 +1,9 @@
 //! Damaged records: noticed, named, and never taken for what they were not.
 
 use super::codec::{Record, open, read, seal, write};
-use super::records::{Mark, Number, Tagged};
-use super::schema::{BLOBS, Change, DUE, LINKS, Raw};
+use super::keys::key_of;
+use super::records::{Mark, Number, Place, Tagged};
+use super::schema::{BLOBS, Change, DUE, LEASES, LINKS, PLACES, Raw};
 use super::*;
 use proptest::prelude::*;
 use redb::Database;
@@ -41,7 +42,7 @@ fn check<R: Record + PartialEq + Debug>(key: &[u8], record: &R) {
 
 #[test]
 fn every_flipped_bit_of_every_record_kind_is_detected() {
-    check(&lookup(1).0, &link(1));
+    check(&key_of(&link(1)), &link(1));
     let full = Link {
         password: Some(password()),
         pending_delete: Some(Timestamp(-1)),
@@ -49,7 +50,12 @@ fn every_flipped_bit_of_every_record_kind_is_detected() {
         by_owner: vec![0xFE; 300],
         ..link(1)
     };
-    check(&lookup(1).0, &full);
+    check(&key_of(&full), &full);
+    let place = Place {
+        owner: AccountId(1),
+        created: NOW,
+    };
+    check(&lookup(1).0, &place);
     let hotlink = Hotlink {
         link: lookup(1),
         by_hotlink: vec![1; 48],
@@ -79,7 +85,12 @@ fn every_flipped_bit_of_every_record_kind_is_detected() {
 fn the_stored_form_of_schema_1_does_not_change() {
     // A file written by this schema has to open for ever: pinned by a hash of the encodings.
     let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
-    hash.update(&seal("links", &lookup(1).0, &link(1)));
+    hash.update(&seal("links", &key_of(&link(1)), &link(1)));
+    let place = Place {
+        owner: AccountId(1),
+        created: Timestamp(500),
+    };
+    hash.update(&seal("places", &lookup(1).0, &place));
     hash.update(&seal("blobs", &blob_id(1).0, &blob(1)));
     hash.update(&seal("leases", &lease(1, 1).id.0, &lease(1, 1)));
     hash.update(&seal("accounts", &0u64.to_be_bytes(), &account("Ann")));
@@ -89,7 +100,7 @@ fn the_stored_form_of_schema_1_does_not_change() {
     let found = data_encoding::HEXLOWER.encode(hash.finish().as_ref());
     assert_eq!(
         found,
-        "be7e323761b89330ab2c76d18a554069f157dfee6db45a74aed94e10736618f2"
+        "1aa700b44318629dcc70294387b3a470c3d33d81756fdafc50abdb355320d1a1"
     );
 }
 
@@ -162,13 +173,14 @@ fn assert_damaged<T: Debug>(result: Result<T, MetadataError>, table: &str) {
 
 #[test]
 fn a_damaged_link_is_named_and_the_others_go_on() {
-    let db = spoiled(|_, transaction| flip(transaction, LINKS.name, &lookup(2).0));
+    let db = spoiled(|_, transaction| flip(transaction, LINKS.name, &key_of(&link(2))));
     assert_damaged(db.link(&lookup(2)), "00000000 of table links");
     assert_damaged(db.remove(&lookup(2)), "links");
     assert_damaged(db.edit(&lookup(2), LinkEdit::default()), "links");
     assert_damaged(db.take_lease(&lease(1, 2)), "links");
-    assert_damaged(db.links_of(AccountId(1), None, 9), "links");
     assert_damaged(db.verify(), "links");
+    let listed = db.links_of(AccountId(1), None, 2).unwrap();
+    assert_eq!(listed, [link(1), link(3)], "a full page, without it");
     assert_eq!(db.link(&lookup(1)).unwrap(), Some(link(1)));
     db.add_downloads(&[(lookup(1), 1), (lookup(2), 1)]).unwrap();
 
@@ -193,17 +205,64 @@ fn a_refusal_in_the_middle_of_a_removal_changes_nothing() {
 }
 
 #[test]
+fn damage_to_one_download_keeps_no_other_from_being_settled() {
+    let db = spoiled(|to, transaction| {
+        for n in 1..=3 {
+            let lease = Lease {
+                closing: true,
+                ..lease(n, n)
+            };
+            crate::metadata::leases::take_lease(to, &lease).unwrap();
+        }
+        flip(transaction, BLOBS.name, &blob_id(1).0);
+        flip(transaction, LEASES.name, &lease(3, 3).id.0);
+        for n in 1..=2 {
+            // The last download of each.
+            let allowance = limited(1);
+            let edit = LinkEdit {
+                allowance: Some(allowance),
+                ..LinkEdit::default()
+            };
+            crate::metadata::changes::edit(to, &lookup(n), edit).unwrap();
+        }
+    });
+    let freed = db.settle_closing().unwrap();
+    assert_eq!(freed.len(), 1);
+    assert_eq!(freed[0].link, Some(lookup(2)));
+    assert_eq!(db.leases().unwrap().len(), 1);
+}
+
+#[test]
 fn tables_that_contradict_each_other_are_found() {
     let missing_due = |to: &Change<'_>, _: &redb::WriteTransaction| {
-        let key = schema::due_key(Timestamp(2_000), &lookup(2));
+        let key = keys::due_key(Timestamp(2_000), &lookup(2));
         DUE.delete(to, &key).unwrap();
     };
     assert_damaged(spoiled(missing_due).verify(), "links");
     let stray_due = |to: &Change<'_>, _: &redb::WriteTransaction| {
-        let key = schema::due_key(Timestamp(2_001), &lookup(2));
+        let key = keys::due_key(Timestamp(2_001), &lookup(2));
         DUE.put(to, &key, &Mark).unwrap();
     };
     assert_damaged(spoiled(stray_due).verify(), "due");
+    let misplaced = |to: &Change<'_>, _: &redb::WriteTransaction| {
+        let place = Place {
+            owner: AccountId(2),
+            created: link(2).created,
+        };
+        PLACES.put(to, &lookup(2).0, &place).unwrap();
+    };
+    assert_damaged(spoiled(misplaced).verify(), "links");
+    let stray_place = |to: &Change<'_>, _: &redb::WriteTransaction| {
+        let row = key_of(&link(2));
+        LINKS.delete(to, &row).unwrap();
+    };
+    assert_damaged(spoiled(stray_place).verify(), "places");
+    let other_format = |to: &Change<'_>, _: &redb::WriteTransaction| {
+        let format = BlobFormat::Plain;
+        let blob = Blob { format, ..blob(2) };
+        BLOBS.put(to, &blob.id.0, &blob).unwrap();
+    };
+    assert_damaged(spoiled(other_format).verify(), "links");
     let miscounted = |to: &Change<'_>, _: &redb::WriteTransaction| {
         let blob = Blob {
             references: 2,

@@ -121,6 +121,32 @@ fn the_link_dies_with_its_last_settled_download() {
 }
 
 #[test]
+fn a_start_settles_what_was_closing_in_one_go_and_leaves_the_rest_open() {
+    let db = with_downloads(3);
+    for n in 2..=4 {
+        db.publish(with_blob(link(n))).unwrap();
+    }
+    for (n, link, closing) in [(1, 1, true), (2, 1, false), (3, 1, true), (4, 2, false)] {
+        let lease = Lease {
+            closing,
+            ..lease(n, link)
+        };
+        assert_eq!(db.take_lease(&lease).unwrap(), Taken::Leased);
+    }
+    assert_eq!(db.settle_closing().unwrap(), [Freed::default(); 2]);
+    assert_eq!(counts(&db), (0, 1, 2));
+    assert_eq!(db.leases().unwrap(), [lease(2, 1), lease(4, 2)]);
+    assert_eq!(db.settle_closing().unwrap(), []);
+    assert!(db.close_lease(&lease(2, 1).id).unwrap());
+    let last = Freed {
+        link: Some(lookup(1)),
+        blob: Some(blob_id(1)),
+    };
+    assert_eq!(db.settle_closing().unwrap(), [last]);
+    db.verify().unwrap();
+}
+
+#[test]
 fn a_broken_download_comes_back_once() {
     let db = with_downloads(1);
     db.take_lease(&lease(1, 1)).unwrap();

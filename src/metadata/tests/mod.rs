@@ -34,6 +34,7 @@ fn link(n: u64) -> Link {
         lookup: lookup(n),
         owner: AccountId(1),
         blob: blob_id(n),
+        format: BlobFormat::Sealed,
         size: 7,
         created: Timestamp(500),
         expiry: Expiry {

@@ -7,10 +7,11 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 
-/// Counts syncs and written bytes, and fails on demand.
+/// Counts reads, syncs and written bytes, and fails on demand.
 #[derive(Debug, Default)]
 struct Disk {
     memory: InMemoryBackend,
+    reads: AtomicU64,
     syncs: AtomicU64,
     written: AtomicU64,
     fails: AtomicBool,
@@ -27,6 +28,7 @@ impl StorageBackend for Handle {
         if self.0.fails.load(Ordering::SeqCst) {
             return Err(io::Error::other("the card is gone"));
         }
+        self.0.reads.fetch_add(1, Ordering::SeqCst);
         StorageBackend::read(&self.0.memory, offset, out)
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -254,6 +256,32 @@ fn cost_does_not_grow_with_the_number_of_links() {
     let many = bytes_for_one(u64::MAX);
     assert_eq!(db.link_count().unwrap(), 16_200);
     assert!(many < few * 3, "{few} bytes at 200 links, {many} at 16,200");
+}
+
+#[test]
+fn a_listing_is_read_from_few_pages_although_ids_are_random() {
+    let (db, disk) = counted(no_failure());
+    for n in 0..500u64 {
+        let scattered = link(n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let created = Timestamp(i64::try_from(n).unwrap());
+        let new = Link {
+            created,
+            ..scattered
+        };
+        db.publish(with_blob(new)).unwrap();
+    }
+    drop(db);
+    // With nothing in its cache.
+    let db = RedbMetadata::with_backend(Handle(disk.clone()), no_failure()).unwrap();
+    let before = disk.reads.load(Ordering::SeqCst);
+    let after = LinkCursor {
+        created: Timestamp(200),
+        lookup: lookup(0),
+    };
+    let page = db.links_of(AccountId(1), Some(&after), 50).unwrap();
+    assert_eq!(page.len(), 50);
+    let reads = disk.reads.load(Ordering::SeqCst) - before;
+    assert!(reads < 20, "{reads} pages read for 50 links");
 }
 
 #[test]

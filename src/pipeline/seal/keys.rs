@@ -90,7 +90,7 @@ pub enum Purpose {
     AccountByPassword,
     /// An account key under the master key of the server.
     AccountByMaster,
-    /// What a cookie carries, under the key of this process.
+    /// What a cookie carries, under the key of this process or of the server.
     Cookie,
 }
 
@@ -143,7 +143,9 @@ pub fn unwrap(
 
 fn wrapping_key(purpose: Purpose, secrets: &[&[u8]], salt: &[u8]) -> LessSafeKey {
     // Each secret goes in with its length: two lists of secrets never run together to the same.
-    let mut material = Zeroizing::new(Vec::new());
+    // And there is room for all: a buffer that moves while it grows leaves an unwiped one behind.
+    let length = secrets.iter().map(|s| size_of::<u64>() + s.len()).sum();
+    let mut material = Zeroizing::new(Vec::with_capacity(length));
     for secret in secrets {
         material.extend_from_slice(&(secret.len() as u64).to_be_bytes());
         material.extend_from_slice(secret);

@@ -39,6 +39,22 @@ fn a_restart_continues_open_leases_and_counts_closing_ones() {
 }
 
 #[test]
+fn a_start_settles_any_number_of_small_downloads_in_one_change() {
+    let mut world = World::new();
+    let views: Vec<_> = (0..15u8).map(|n| world.upload(&[n; 9], times(1))).collect();
+    for view in &views {
+        let download = world.ask(view, 0..view.size, None, HERE).unwrap();
+        // The process ends before it knows what became of it.
+        std::mem::forget(download);
+    }
+    world.restart();
+    let calls = world.metadata_faults.calls();
+    assert_eq!(calls, 3, "is it new, settle, what is open");
+    assert!(views.iter().all(|view| gone(&world.open(view))));
+    assert!(world.blobs().is_empty());
+}
+
+#[test]
 fn a_lease_of_an_earlier_process_goes_back_in_time() {
     let mut world = World::new();
     let view = world.upload(&content(MIB), times(1));

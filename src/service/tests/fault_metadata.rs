@@ -94,8 +94,8 @@ pass_on! {
     settle_lease(lease: &LeaseId) -> Freed;
     return_lease(lease: &LeaseId) -> ();
     leases() -> Vec<Lease>;
+    settle_closing() -> Vec<Freed>;
     add_downloads(counts: &[(Lookup, u64)]) -> ();
-    blob(id: &BlobId) -> Option<Blob>;
     unknown_blobs(ids: &[BlobId]) -> Vec<BlobId>;
     duplicate(tag: &[u8; 32]) -> Option<Duplicate>;
     garbage(limit: usize) -> Vec<BlobId>;

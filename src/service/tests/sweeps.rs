@@ -58,6 +58,24 @@ fn bytes_that_cannot_be_removed_now_are_removed_by_the_next_sweep() {
 }
 
 #[test]
+fn a_deletion_is_one_change_and_the_sweep_strikes_off_what_came_together() {
+    let world = World::new();
+    let views = [1, 2, 3u8].map(|n| world.upload(&[n], times(1)));
+    for view in &views {
+        let before = world.metadata_faults.calls();
+        world
+            .service
+            .delete(&world.owner, view.id.reveal(), 0)
+            .unwrap();
+        assert_eq!(world.metadata_faults.calls() - before, 2, "read, remove");
+    }
+    assert!(world.blobs().is_empty(), "the bytes went at once");
+    assert_eq!(world.metadata.garbage(10).unwrap().len(), 3);
+    world.service.sweep().unwrap();
+    assert_eq!(world.metadata.garbage(10).unwrap(), []);
+}
+
+#[test]
 fn orphans_are_removed_and_files_of_links_are_not() {
     let world = World::new();
     let views: Vec<_> = (0..200u8)
