@@ -15,7 +15,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Files fetched at a time for a listing: bounds its memory, whatever its length.
-const PAGE: usize = 100;
+const PAGE: usize = 32;
 /// The longest form.
 const FORM: u64 = 4 * 1024;
 
@@ -31,20 +31,22 @@ pub fn list(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fau
     let send = move |sink: &mut dyn Sink| {
         let mut text = b"[".to_vec();
         loop {
-            for file in &files {
-                if text.len() > 1 || !text.starts_with(b"[") {
-                    text.push(b',');
-                }
-                let info = FileInfo::new(file, &settings.base_url, !settings.hotlink_protection);
+            for file in files.drain(..) {
+                let info = FileInfo::new(&file, &settings.base_url, !settings.hotlink_protection);
                 text.extend_from_slice(&wire::bytes(&info));
+                sink.write_all(&text)?;
+                text.clear();
+                text.push(b',');
             }
-            sink.write_all(&text)?;
             let Some(cursor) = next else { break };
+            // A client that stands still holds no page.
+            sink.ready()?;
             (files, next) = service
                 .files(&session, Some(&cursor), PAGE)
                 .map_err(io::Error::other)?;
-            text.clear();
         }
+        // Of an empty list, nothing has gone out yet.
+        sink.write_all(text.strip_suffix(b",").unwrap_or(&text))?;
         sink.write_all(b"]")
     };
     Ok(wire::answer(200).stream(Stream {
