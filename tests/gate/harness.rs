@@ -296,6 +296,15 @@ impl Client {
         }
     }
 
+    /// Whether something has arrived that was not read.
+    pub fn has_reply(&self) -> bool {
+        let stream = self.stream.get_ref();
+        stream.set_nonblocking(true).unwrap();
+        let arrived = stream.peek(&mut [0]).is_ok();
+        stream.set_nonblocking(false).unwrap();
+        arrived
+    }
+
     /// Sends what the server is willing to take.
     pub fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.get_mut().write_all(bytes);
