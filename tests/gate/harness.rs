@@ -396,3 +396,14 @@ impl Client {
             .unwrap();
     }
 }
+
+/// Waits until `holds`, for at most 20 seconds.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{what}");
+}

@@ -1,7 +1,7 @@
 //! What the process needs: descriptors, threads, memory. Each test runs in a process of its own,
 //! so that it can count, and so that limits hurt nobody else.
 
-use crate::harness::{Client, get, patient, rig, rig_on};
+use crate::harness::{Client, eventually, get, patient, rig};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -86,17 +86,6 @@ fn resident_kib() -> u64 {
         .find(|line| line.starts_with("VmRSS:"))
         .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// Waits until `holds`, for at most 20 seconds.
-fn eventually(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..2000 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{what}");
 }
 
 #[test]
