@@ -1,7 +1,7 @@
 //! What the process needs: descriptors, threads, memory. Each test runs in a process of its own,
 //! so that it can count, and so that limits hurt nobody else.
 
-use crate::harness::{Client, eventually, get, patient, rig};
+use crate::harness::{Client, eventually, get, patient, rig, rig_on};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
