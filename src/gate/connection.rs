@@ -168,15 +168,7 @@ async fn request(service: &Service, entry: &Entry, peer: IpAddr, carry: &mut Vec
 }
 
 fn request_line(method: Method, path: &str, query: Option<&str>) -> String {
-    let method = match method {
-        Method::Get => "GET",
-        Method::Head => "HEAD",
-        Method::Post => "POST",
-        Method::Put => "PUT",
-        Method::Patch => "PATCH",
-        Method::Delete => "DELETE",
-        Method::Options => "OPTIONS",
-    };
+    let method = method.name();
     match query {
         Some(query) => format!("{method} {path}?{query} HTTP/1.1\r\n"),
         None => format!("{method} {path} HTTP/1.1\r\n"),

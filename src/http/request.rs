@@ -19,6 +19,21 @@ pub enum Method {
     Options,
 }
 
+impl Method {
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+        }
+    }
+}
+
 /// The head of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Head {

@@ -216,7 +216,7 @@ impl Pages {
 
     /// The address is right, the method is not.
     pub fn wrong_method(&self, allowed: &[Method]) -> Response {
-        let names: Vec<&str> = allowed.iter().map(|method| method_name(*method)).collect();
+        let names: Vec<&str> = allowed.iter().map(|method| method.name()).collect();
         self.message(
             405,
             "Not possible",
@@ -333,18 +333,6 @@ fn visible(name: &str) -> String {
                 && !c.is_control()
         })
         .collect()
-}
-
-fn method_name(method: Method) -> &'static str {
-    match method {
-        Method::Get => "GET",
-        Method::Head => "HEAD",
-        Method::Post => "POST",
-        Method::Put => "PUT",
-        Method::Patch => "PATCH",
-        Method::Delete => "DELETE",
-        Method::Options => "OPTIONS",
-    }
 }
 
 #[cfg(test)]
