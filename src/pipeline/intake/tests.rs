@@ -22,17 +22,12 @@ fn pattern(size: usize) -> Vec<u8> {
 struct Pieces<'a> {
     bytes: &'a [u8],
     sizes: std::iter::Cycle<std::vec::IntoIter<usize>>,
-    vectored: bool,
 }
 
 impl<'a> Pieces<'a> {
-    fn new(bytes: &'a [u8], sizes: Vec<usize>, vectored: bool) -> Self {
+    fn new(bytes: &'a [u8], sizes: Vec<usize>) -> Self {
         let sizes = sizes.into_iter().cycle();
-        Self {
-            bytes,
-            sizes,
-            vectored,
-        }
+        Self { bytes, sizes }
     }
 }
 
@@ -44,22 +39,6 @@ impl Read for Pieces<'_> {
             return Err(io::ErrorKind::Interrupted.into());
         }
         (&mut self.bytes).take(most as u64).read(buffer)
-    }
-
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let first = buffers.iter_mut().find(|b| !b.is_empty());
-        if !self.vectored {
-            return self.read(first.expect("a read without room looks like the end"));
-        }
-        let most = self.sizes.next().unwrap();
-        if most == 0 {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        let (mut now, later) = self.bytes.split_at(self.bytes.len().min(most));
-        let n = now.read_vectored(buffers)?;
-        self.bytes = &self.bytes[n..];
-        assert_eq!(self.bytes.len(), now.len() + later.len());
-        Ok(n)
     }
 }
 
@@ -265,10 +244,9 @@ proptest! {
             0..8,
         ),
         way in 0..3usize,
-        vectored: bool,
     ) {
         sizes.push(4_000);
         let bytes = pattern(size);
-        check(&bytes, &mut Pieces::new(&bytes, sizes, vectored), WAYS[way]);
+        check(&bytes, &mut Pieces::new(&bytes, sizes), WAYS[way]);
     }
 }
