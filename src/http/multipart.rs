@@ -22,7 +22,7 @@ use part::PartHead;
 /// those that stand still.
 const BUFFER: usize = 16 * 1024;
 /// The most that a single read takes from the input.
-const WINDOW: usize = 64 * 1024;
+const WINDOW: usize = 128 * 1024;
 /// Readers with at least this much room get the input's bytes without a copy.
 const DIRECT: usize = 4 * 1024;
 /// The header block of a part with the delimiter line's padding, in bytes.

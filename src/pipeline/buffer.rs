@@ -46,7 +46,7 @@ impl<'a> Share<'a> {
 
     /// Segments of each of the two halves that receiving uses in turn.
     pub(super) fn segments_in(&self) -> usize {
-        self.large.map_or(1, |_| LARGE_SEGMENTS / 2)
+        self.large.map_or(1, |_| LARGE_SEGMENTS)
     }
 }
 
@@ -103,7 +103,7 @@ mod tests {
         assert!(
             shares
                 .iter()
-                .all(|s| s.segments_out() == 8 && s.segments_in() == 4)
+                .all(|s| s.segments_out() == 8 && s.segments_in() == 8)
         );
         let small = Share::of(&count);
         assert_eq!((small.segments_out(), small.segments_in()), (1, 1));

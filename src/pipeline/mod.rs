@@ -1,8 +1,8 @@
 //! The path of the bytes: one copy loop in, one out. No sockets, no files, no names of its own.
 //!
 //! Memory: nothing is sized by what a client declares. A transfer has fixed buffers of one of two
-//! sizes (`buffer`). The first 16 have 128 to 136 KiB each, for fewer system calls: 2.2 MB at most. All
-//! others have 16 KiB to send (500 of them: 8 MB, which with their touched stacks stays within the
+//! sizes (`buffer`). The first 16 have 128 KiB to send or 264 KiB to receive, for fewer system calls:
+//! 4.3 MB at most. All others have 16 KiB to send (500 of them: 8 MB, which with their touched stacks stays within the
 //! 14 MB that all downloads together may take) and 40 KiB to receive. Buffers are wiped.
 
 mod buffer;
