@@ -226,7 +226,7 @@ fn every_byte_is_written_once_and_in_large_pieces() {
         );
         // Other tests share the large buffers: at worst it is a segment at a time.
         assert!(writes.len() <= 641, "{} writes", writes.len());
-        assert!(writes.iter().all(|n| *n <= 4 * (SEGMENT + TAG) + PAGE));
+        assert!(writes.iter().all(|n| *n <= 8 * (SEGMENT + TAG) + PAGE));
         let (_, all_but_the_last) = writes.split_last().unwrap();
         assert!(all_but_the_last.iter().all(|n| n % PAGE == 0));
     }
