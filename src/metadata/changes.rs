@@ -232,11 +232,9 @@ pub(super) fn remove(to: &Change<'_>, lookup: &Lookup) -> Result<Option<Freed>> 
     Removal::plan(to, link)?.run(to).map(Some)
 }
 
-/// One damaged link must not keep the others from ending: it is passed over and logged, and the
-/// error comes only when nothing else was removed, so that a loop over the due links ends.
+/// One damaged link must not keep the others from ending: it is logged and passed over.
 pub(super) fn remove_over(to: &Change<'_>, links: &[Lookup], now: Timestamp) -> Result<Vec<Freed>> {
     let mut freed = Vec::new();
-    let mut damage = None;
     for lookup in links {
         let removal = find_link(to, lookup).and_then(|link| {
             link.filter(|link| link.is_over(now))
@@ -248,15 +246,11 @@ pub(super) fn remove_over(to: &Change<'_>, links: &[Lookup], now: Timestamp) -> 
             Ok(Some(removal)) => freed.push(removal.run(to)?),
             Err(MetadataError::Corrupt(what)) => {
                 log::error!("link {lookup} cannot be removed, the database is damaged: {what}");
-                damage = Some(MetadataError::Corrupt(what));
             }
             Err(other) => return Err(other),
         }
     }
-    match damage {
-        Some(damage) if freed.is_empty() => Err(damage),
-        _ => Ok(freed),
-    }
+    Ok(freed)
 }
 
 /// A damaged row is passed over and logged: the other counts are worth keeping.

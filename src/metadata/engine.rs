@@ -2,7 +2,7 @@
 //! the writer.
 
 use super::codec;
-use super::keys::{account_key, after_prefix, due_key, link_key, tail};
+use super::keys::{account_key, after_prefix, due_key, link_key, parse_due_key, tail};
 use super::records::{Mark, Number};
 use super::schema::{
     ACCOUNTS, BLOBS, DUE, GARBAGE, HOTLINKS, KEYS, LINKS, NAMES, SCHEMA, STATE, TAGS, View,
@@ -10,8 +10,8 @@ use super::schema::{
 };
 use super::writer::Writer;
 use super::{
-    Duplicate, Freed, Hotlink, LinkCursor, LinkEdit, Metadata, MetadataError, NewLink, OnFatal,
-    Published, Taken, changes, file, leases, verify,
+    Due, Duplicate, Freed, Hotlink, LinkCursor, LinkEdit, Metadata, MetadataError, NewLink,
+    OnFatal, Published, Taken, changes, file, leases, verify,
 };
 use crate::model::{
     Account, AccountId, ApiKey, Blob, BlobId, Lease, LeaseId, Link, Lookup, Timestamp,
@@ -202,12 +202,22 @@ impl Metadata for RedbMetadata {
         self.writer.run(move |to| changes::remove(to, &lookup))
     }
 
-    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Lookup>, MetadataError> {
+    fn due(
+        &self,
+        now: Timestamp,
+        after: Option<&Due>,
+        limit: usize,
+    ) -> Result<Vec<Due>, MetadataError> {
+        let after = after.map(|after| due_key(after.at, &after.lookup));
+        let start = match &after {
+            Some(key) => Bound::Excluded(&key[..]),
+            None => Bound::Unbounded,
+        };
         let last = due_key(now, &Lookup([u8::MAX; 32]));
         self.read(|view| {
-            DUE.range(view, (Bound::Unbounded, Bound::Included(&last)), limit)?
+            DUE.range(view, (start, Bound::Included(&last)), limit)?
                 .iter()
-                .map(|(key, Mark)| tail(DUE.name, key).map(Lookup))
+                .map(|(key, Mark)| parse_due_key(key).ok_or_else(|| codec::damaged(DUE.name, key)))
                 .collect()
         })
     }
@@ -250,6 +260,17 @@ impl Metadata for RedbMetadata {
         let counts = counts.to_vec();
         self.writer
             .run(move |to| changes::add_downloads(to, &counts))
+    }
+
+    fn blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<Blob>, MetadataError> {
+        let start = match after {
+            Some(id) => Bound::Excluded(&id.0[..]),
+            None => Bound::Unbounded,
+        };
+        self.read(|view| {
+            let rows = BLOBS.sound_range(view, (start, Bound::Unbounded), limit)?;
+            Ok(rows.into_iter().map(|(_, blob)| blob).collect())
+        })
     }
 
     fn unknown_blobs(&self, ids: &[BlobId]) -> Result<Vec<BlobId>, MetadataError> {

@@ -4,13 +4,17 @@
 //! the bytes is the order of the numbers. All keys but names have a fixed length, so no key is the
 //! beginning of another.
 
-use super::{MetadataError, codec};
+use super::{Due, MetadataError, codec};
 use crate::model::{AccountId, LeaseId, Link, Lookup, Timestamp};
 
 const SIGN: u64 = 1 << 63;
 
 fn time_key(at: Timestamp) -> [u8; 8] {
     (at.0.cast_unsigned() ^ SIGN).to_be_bytes()
+}
+
+fn time_of(key: [u8; 8]) -> Timestamp {
+    Timestamp((u64::from_be_bytes(key) ^ SIGN).cast_signed())
 }
 
 /// The key in `accounts`, and the beginning of the keys of an owner's links.
@@ -32,10 +36,9 @@ pub(super) fn key_of(link: &Link) -> [u8; 48] {
 pub(super) fn parse_link_key(key: &[u8]) -> Option<(AccountId, Timestamp, Lookup)> {
     let (owner, rest) = key.split_first_chunk()?;
     let (created, lookup) = rest.split_first_chunk()?;
-    let created = u64::from_be_bytes(*created) ^ SIGN;
     Some((
         AccountId(u64::from_be_bytes(*owner)),
-        Timestamp(created.cast_signed()),
+        time_of(*created),
         Lookup(lookup.try_into().ok()?),
     ))
 }
@@ -43,6 +46,15 @@ pub(super) fn parse_link_key(key: &[u8]) -> Option<(AccountId, Timestamp, Lookup
 /// The key in `due`.
 pub(super) fn due_key(at: Timestamp, lookup: &Lookup) -> [u8; 40] {
     join([&time_key(at), &lookup.0])
+}
+
+/// Takes [`due_key`] apart. `None` when the length is another.
+pub(super) fn parse_due_key(key: &[u8]) -> Option<Due> {
+    let (at, lookup) = key.split_first_chunk()?;
+    Some(Due {
+        at: time_of(*at),
+        lookup: Lookup(lookup.try_into().ok()?),
+    })
 }
 
 /// The key in `held`.

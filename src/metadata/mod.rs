@@ -61,9 +61,15 @@ pub trait Metadata: Send + Sync {
     /// last reference. A freed blob is in [`Metadata::garbage`] until [`Metadata::collected`].
     fn remove(&self, lookup: &Lookup) -> Result<Option<Freed>, MetadataError>;
 
-    /// Up to `limit` links whose [`Link::due`] is at or before `now`, earliest first.
-    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Lookup>, MetadataError>;
+    /// Up to `limit` links whose [`Link::due`] is at or before `now`, earliest first, after `after`.
+    fn due(
+        &self,
+        now: Timestamp,
+        after: Option<&Due>,
+        limit: usize,
+    ) -> Result<Vec<Due>, MetadataError>;
     /// Removes those of `links` that are still over at `now` ([`Link::is_over`]). One transaction.
+    /// One with a damaged record is logged and passed over.
     fn remove_over(&self, links: &[Lookup], now: Timestamp) -> Result<Vec<Freed>, MetadataError>;
 
     /// Takes one download from a link: checks that it is visible at `lease.taken` and that one is
@@ -84,6 +90,9 @@ pub trait Metadata: Send + Sync {
     /// Adds complete downloads to links without a limit. Links that are no more are passed over.
     fn add_downloads(&self, counts: &[(Lookup, u64)]) -> Result<(), MetadataError>;
 
+    /// Up to `limit` blobs above `after`, in the order of their names. Fewer only at the end: a
+    /// damaged record is logged and passed over.
+    fn blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<Blob>, MetadataError>;
     /// Which of `ids` have no row: files in the store that nothing refers to.
     fn unknown_blobs(&self, ids: &[BlobId]) -> Result<Vec<BlobId>, MetadataError>;
     /// The blob with that dedup tag and its content key, wrapped under the hash of the plaintext.
@@ -128,6 +137,15 @@ pub struct LinkCursor {
     /// [`Link::created`] of the last link seen.
     pub created: Timestamp,
     /// [`Link::lookup`] of the last link seen.
+    pub lookup: Lookup,
+}
+
+/// A link that the sweeper has to look at, and its place among them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Due {
+    /// Since when.
+    pub at: Timestamp,
+    /// Which.
     pub lookup: Lookup,
 }
 

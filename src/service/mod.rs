@@ -98,6 +98,8 @@ pub struct Service {
     counts: Mutex<HashMap<Lookup, u64>>,
     /// How far the orphan sweep has come.
     orphans_after: Mutex<Option<BlobId>>,
+    /// How far the check of stored files has come.
+    checked_after: Mutex<Option<BlobId>>,
 }
 
 impl Service {
@@ -113,6 +115,7 @@ impl Service {
             book: Mutex::default(),
             counts: Mutex::default(),
             orphans_after: Mutex::default(),
+            checked_after: Mutex::default(),
         }
     }
 

@@ -3,8 +3,8 @@
 use super::lease_book::Claim;
 use super::upload::describe;
 use super::{Error, Service};
-use crate::metadata::Freed;
-use crate::model::{AccountId, BlobId};
+use crate::metadata::{Due, Freed};
+use crate::model::{AccountId, Blob, BlobId, Timestamp};
 use crate::store::StoreError;
 use std::sync::PoisonError;
 
@@ -74,11 +74,16 @@ impl Service {
     }
 
     fn sweep_links(&self) -> Result<u64, Error> {
+        let now = self.parts.clock.now();
+        let mut after = None;
         let mut ended = 0;
         for _ in 0..STEPS {
-            let removed = self.sweep_due()?;
-            ended += removed;
-            if removed < PAGE as u64 {
+            let due = self.parts.metadata.due(now, after.as_ref(), PAGE);
+            let due = due.map_err(|error| self.failed(error))?;
+            ended += self.end_links(&due, now)?;
+            // Onward, not from the front again: what could not be removed must hold up nothing.
+            after = due.last().copied();
+            if due.len() < PAGE {
                 break;
             }
         }
@@ -103,16 +108,12 @@ impl Service {
         Ok(())
     }
 
-    fn sweep_due(&self) -> Result<u64, Error> {
-        let metadata = &self.parts.metadata;
-        let now = self.parts.clock.now();
-        let due = metadata
-            .due(now, PAGE)
-            .map_err(|error| self.failed(error))?;
+    fn end_links(&self, due: &[Due], now: Timestamp) -> Result<u64, Error> {
         if due.is_empty() {
             return Ok(0);
         }
-        let freed = metadata.remove_over(&due, now);
+        let links: Vec<_> = due.iter().map(|due| due.lookup).collect();
+        let freed = self.parts.metadata.remove_over(&links, now);
         let freed = freed.map_err(|error| self.failed(error))?;
         let blobs: Vec<_> = freed.iter().filter_map(|freed| freed.blob).collect();
         self.unlink(&blobs);
@@ -200,6 +201,59 @@ impl Service {
             log::info!("removed {removed} stored files that belonged to no link");
         }
         Ok(more)
+    }
+
+    /// One step of looking whether the bytes of every blob are in the store, as many as its row
+    /// says; tells in the log what is missing. What they are is proved when they are read. Returns
+    /// what it found damaged, and false when the end was reached.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub fn check_blobs_step(&self) -> Result<(Vec<BlobId>, bool), Error> {
+        let mut after = self
+            .checked_after
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let page = self.parts.metadata.blobs(after.as_ref(), PAGE);
+        let page = page.map_err(|error| self.failed(error))?;
+        let mut damaged = Vec::new();
+        for blob in &page {
+            if let Some(what) = self.damage(blob) {
+                damaged.push((blob.id, what));
+            }
+        }
+        // In this order: rows go before bytes, so only a row that is still there misses them.
+        let ids: Vec<_> = damaged.iter().map(|(id, _)| *id).collect();
+        let gone = self.parts.metadata.unknown_blobs(&ids);
+        let gone = gone.map_err(|error| self.failed(error))?;
+        damaged.retain(|(id, _)| !gone.contains(id));
+        for (id, what) in &damaged {
+            log::error!(
+                "stored file {}: {what}; its links cannot be downloaded. Restore it from a backup, \
+                 or delete them",
+                id.to_hex()
+            );
+        }
+        *after = page
+            .last()
+            .map(|blob| blob.id)
+            .filter(|_| page.len() == PAGE);
+        let damaged = damaged.into_iter().map(|(id, _)| id).collect();
+        Ok((damaged, after.is_some()))
+    }
+
+    /// What is wrong with the bytes of `blob`, as far as their number tells.
+    fn damage(&self, blob: &Blob) -> Option<String> {
+        match self.parts.store.open(&blob.id) {
+            Ok(stored) if stored.size() == blob.stored => None,
+            Ok(stored) => Some(format!(
+                "it has {} bytes, {} were stored",
+                stored.size(),
+                blob.stored
+            )),
+            Err(StoreError::NotFound) => Some("it is missing".to_owned()),
+            Err(error) => Some(format!("it cannot be opened: {}", describe(&error))),
+        }
     }
 
     /// Writes the batched counts of unlimited links. At most once a minute, and at the end.

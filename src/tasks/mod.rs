@@ -73,6 +73,7 @@ fn run(service: &Service, job: Job) -> Result<bool, Error> {
         }),
         Job::FlushCounts => service.flush_counts().map(|()| false),
         Job::Orphans => service.sweep_orphans_step(),
+        Job::Blobs => service.check_blobs_step().map(|(_, more)| more),
     }
 }
 
@@ -107,6 +108,7 @@ fn complain(job: Job, error: &Error) {
         Job::Sweep => "removing what is over",
         Job::FlushCounts => "writing download counts",
         Job::Orphans => "looking for files that nothing refers to",
+        Job::Blobs => "looking for files that are missing",
     };
     match error {
         Error::Internal(cause) => log::error!("{what} failed and is tried again: {cause}"),

@@ -6,10 +6,10 @@ use std::time::Duration;
 const SWEEP: Duration = Duration::from_secs(3);
 /// How much of the counts of unlimited links a crash may cost.
 const FLUSH: Duration = Duration::from_secs(60);
-/// Between two steps through the store: the disk has other work.
-const ORPHAN_STEP: Duration = Duration::from_millis(50);
-/// Between two walks through the store.
-const ORPHANS: Duration = Duration::from_secs(24 * 3600);
+/// Between two steps of a walk through store or database: the disk has other work.
+const STEP: Duration = Duration::from_millis(50);
+/// Between two walks.
+const WALK: Duration = Duration::from_secs(24 * 3600);
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -22,21 +22,25 @@ pub(super) enum Job {
     FlushCounts,
     /// One step of looking for files that nothing refers to.
     Orphans,
+    /// One step of looking for stored files that are missing or cut.
+    Blobs,
 }
 
 /// When each job is due, as time since an arbitrary start.
 pub(super) struct Schedule {
-    due: [(Job, Duration); 3],
+    due: [(Job, Duration); 4],
 }
 
 impl Schedule {
-    /// The schedule of a process that starts at `now`: orphans of the last one are looked for soon.
+    /// The schedule of a process that starts at `now`: what the last one left
+    /// behind is looked for soon.
     pub fn new(now: Duration) -> Self {
         Self {
             due: [
                 (Job::Sweep, now + SWEEP),
                 (Job::FlushCounts, now + FLUSH),
                 (Job::Orphans, now + SWEEP),
+                (Job::Blobs, now + SWEEP),
             ],
         }
     }
@@ -58,8 +62,8 @@ impl Schedule {
             (_, None) => RETRY,
             (Job::Sweep, _) => SWEEP,
             (Job::FlushCounts, _) => FLUSH,
-            (Job::Orphans, Some(true)) => ORPHAN_STEP,
-            (Job::Orphans, Some(false)) => ORPHANS,
+            (Job::Orphans | Job::Blobs, Some(true)) => STEP,
+            (Job::Orphans | Job::Blobs, Some(false)) => WALK,
         };
         for (due, at) in &mut self.due {
             if *due == job {
@@ -99,6 +103,7 @@ mod tests {
         assert_eq!(times(Job::Sweep), 200);
         assert_eq!(times(Job::FlushCounts), 10);
         assert_eq!(times(Job::Orphans), 1);
+        assert_eq!(times(Job::Blobs), 1);
     }
 
     #[test]
@@ -110,8 +115,8 @@ mod tests {
             .map(|(_, at)| *at)
             .collect();
         assert_eq!(steps.len(), 200);
-        assert_eq!(steps[1] - steps[0], ORPHAN_STEP);
-        assert_eq!(steps[100] - steps[99], ORPHANS);
+        assert_eq!(steps[1] - steps[0], STEP);
+        assert_eq!(steps[100] - steps[99], WALK);
         let sweeps_meanwhile = ran
             .iter()
             .filter(|(j, at)| *j == Job::Sweep && (steps[0]..steps[99]).contains(at));
@@ -129,6 +134,8 @@ mod tests {
         schedule.done(job, at, None);
         assert_eq!(schedule.next(), (Job::Orphans, at));
         schedule.done(Job::Orphans, at, Some(false));
+        assert_eq!(schedule.next(), (Job::Blobs, at));
+        schedule.done(Job::Blobs, at, Some(false));
         assert_eq!(schedule.next(), (Job::Sweep, at + RETRY));
     }
 }

@@ -15,8 +15,8 @@ fn a_published_link_is_there_in_full_and_listed_and_due() {
 
     assert_eq!(db.link(&lookup(1)).unwrap(), Some(new.clone()));
     assert_eq!(db.links_of(AccountId(1), None, 10).unwrap(), [new]);
-    assert_eq!(db.due(Timestamp(1_499), 10).unwrap(), []);
-    assert_eq!(db.due(Timestamp(1_500), 10).unwrap(), [lookup(1)]);
+    assert_eq!(due(&db, Timestamp(1_499), 10), []);
+    assert_eq!(due(&db, Timestamp(1_500), 10), [lookup(1)]);
     assert_eq!(
         db.hotlink(&lookup(77)).unwrap(),
         Some(Hotlink {
@@ -160,7 +160,7 @@ fn a_removed_link_leaves_nothing_behind() {
     assert_eq!(db.link(&lookup(1)).unwrap(), None);
     assert_eq!(db.hotlink(&lookup(77)).unwrap(), None);
     assert_eq!(db.links_of(AccountId(1), None, 10).unwrap(), []);
-    assert_eq!(db.due(Timestamp(i64::MAX), 10).unwrap(), []);
+    assert_eq!(due(&db, Timestamp(i64::MAX), 10), []);
     assert_eq!(db.leases().unwrap(), []);
     assert_eq!(db.link_count().unwrap(), 0);
     assert!(!db.close_lease(&lease(1, 1).id).unwrap());
@@ -222,12 +222,20 @@ fn due_links_come_earliest_first_and_links_without_end_never() {
         unlimited: true,
     };
     db.publish(with_blob(Link { expiry, ..link(4) })).unwrap();
-    assert_eq!(db.due(Timestamp(29), 9).unwrap(), [2, 3].map(lookup));
-    assert_eq!(
-        db.due(Timestamp(i64::MAX), 9).unwrap(),
-        [2, 3, 1].map(lookup)
-    );
-    assert_eq!(db.due(Timestamp(i64::MAX), 1).unwrap(), [lookup(2)]);
+    assert_eq!(due(&db, Timestamp(29), 9), [2, 3].map(lookup));
+    assert_eq!(due(&db, Timestamp(i64::MAX), 9), [2, 3, 1].map(lookup));
+    assert_eq!(due(&db, Timestamp(i64::MAX), 1), [lookup(2)]);
+    let mut after = None;
+    for n in [2, 3] {
+        let page = db.due(Timestamp(29), after.as_ref(), 1).unwrap();
+        assert_eq!(
+            page[0].lookup,
+            lookup(n),
+            "a page begins where the last one ended"
+        );
+        after = page.last().copied();
+    }
+    assert_eq!(db.due(Timestamp(29), after.as_ref(), 1).unwrap(), []);
 }
 
 #[test]
@@ -256,17 +264,17 @@ fn an_edit_changes_what_it_names_and_moves_the_end() {
             ..link(1)
         }
     );
-    assert_eq!(db.due(Timestamp(4_999), 9).unwrap(), []);
-    assert_eq!(db.due(Timestamp(5_000), 9).unwrap(), [lookup(1)]);
+    assert_eq!(due(&db, Timestamp(4_999), 9), []);
+    assert_eq!(due(&db, Timestamp(5_000), 9), [lookup(1)]);
 
     let edit = |pending_delete| LinkEdit {
         pending_delete: Some(pending_delete),
         ..LinkEdit::default()
     };
     db.edit(&lookup(1), edit(Some(Timestamp(1_200)))).unwrap();
-    assert_eq!(db.due(Timestamp(1_200), 9).unwrap(), [lookup(1)]);
+    assert_eq!(due(&db, Timestamp(1_200), 9), [lookup(1)]);
     db.edit(&lookup(1), edit(None)).unwrap();
-    assert_eq!(db.due(Timestamp(1_200), 9).unwrap(), []);
+    assert_eq!(due(&db, Timestamp(1_200), 9), []);
 
     let edit = LinkEdit {
         password: Some((Some(password()), vec![0xEE; 48])),
@@ -286,7 +294,7 @@ fn only_links_that_are_still_over_are_swept() {
     for n in 1..=3 {
         db.publish(with_blob(link(n))).unwrap();
     }
-    let due = db.due(Timestamp(2_000), 9).unwrap();
+    let due = due(&db, Timestamp(2_000), 9);
     assert_eq!(due.len(), 3);
     // Between the look and the sweep, one got more time and one was removed.
     let expiry = Some(Expiry {
@@ -331,9 +339,9 @@ fn a_link_whose_downloads_are_taken_away_is_due_at_once() {
         },
     )
     .unwrap();
-    assert_eq!(db.due(NOW, 9).unwrap(), [lookup(1)]);
+    assert_eq!(due(&db, NOW, 9), [lookup(1)]);
     assert_eq!(db.remove_over(&[lookup(1)], NOW).unwrap().len(), 1);
-    assert_eq!(db.due(NOW, 9).unwrap(), []);
+    assert_eq!(due(&db, NOW, 9), []);
 }
 
 #[test]

@@ -16,6 +16,12 @@ fn fresh() -> RedbMetadata {
     RedbMetadata::in_memory().unwrap()
 }
 
+/// The links that are due at `now`, the first `limit` of them.
+fn due(db: &RedbMetadata, now: Timestamp, limit: usize) -> Vec<Lookup> {
+    let due = db.due(now, None, limit).unwrap();
+    due.into_iter().map(|due| due.lookup).collect()
+}
+
 fn lookup(n: u64) -> Lookup {
     let mut bytes = [0xA0; 32];
     bytes[..8].copy_from_slice(&n.to_be_bytes());

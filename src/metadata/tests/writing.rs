@@ -234,7 +234,7 @@ fn cost_does_not_grow_with_the_number_of_links() {
         db.publish(with_blob(link(n))).unwrap();
         let page = db.links_of(AccountId(1), None, 10).unwrap();
         assert!(page.len() <= 10);
-        assert!(db.due(Timestamp(2_000), 10).unwrap().len() <= 10);
+        assert!(db.due(Timestamp(2_000), None, 10).unwrap().len() <= 10);
         db.remove(&lookup(n)).unwrap();
         disk.written.load(Ordering::SeqCst) - before
     };

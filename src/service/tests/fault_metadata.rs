@@ -87,7 +87,7 @@ pass_on! {
     publish(new: NewLink) -> Published;
     edit(lookup: &Lookup, edit: LinkEdit) -> Option<Link>;
     remove(lookup: &Lookup) -> Option<Freed>;
-    due(now: Timestamp, limit: usize) -> Vec<Lookup>;
+    due(now: Timestamp, after: Option<&Due>, limit: usize) -> Vec<Due>;
     remove_over(links: &[Lookup], now: Timestamp) -> Vec<Freed>;
     take_lease(lease: &Lease) -> Taken;
     close_lease(lease: &LeaseId) -> bool;
@@ -96,6 +96,7 @@ pass_on! {
     leases() -> Vec<Lease>;
     settle_closing() -> Vec<Freed>;
     add_downloads(counts: &[(Lookup, u64)]) -> ();
+    blobs(after: Option<&BlobId>, limit: usize) -> Vec<Blob>;
     unknown_blobs(ids: &[BlobId]) -> Vec<BlobId>;
     duplicate(tag: &[u8; 32]) -> Option<Duplicate>;
     garbage(limit: usize) -> Vec<BlobId>;

@@ -108,6 +108,42 @@ fn files_of_another_database_are_not_removed() {
 }
 
 #[test]
+fn a_link_whose_stored_file_is_missing_or_cut_is_found_before_somebody_wants_it() {
+    let world = World::new();
+    let views: Vec<_> = (0..200u8)
+        .map(|i| world.upload(&[i, 1], times(1)))
+        .collect();
+    let check = || {
+        let (mut found, mut more) = (Vec::new(), true);
+        for _ in 0..100 {
+            if !more {
+                return found;
+            }
+            let (damaged, rest) = world.service.check_blobs_step().unwrap();
+            found.extend(damaged);
+            more = rest;
+        }
+        panic!("the check has no end");
+    };
+    assert_eq!(check(), []);
+    let blobs = world.blobs();
+    let (missing, cut) = (blobs[3], blobs[150]);
+    world.store.delete(&missing).unwrap();
+    world.store.delete(&cut).unwrap();
+    let mut stage = world.store.stage(None).unwrap();
+    stage.write(b"the rest is lost").unwrap();
+    stage.commit(&cut).unwrap();
+    assert_eq!(check(), [missing, cut]);
+    assert_eq!(check(), [missing, cut], "and again at the next walk");
+    let alive = views.iter().filter(|view| world.open(view).is_ok());
+    assert_eq!(alive.count(), 198);
+    assert!(
+        views.iter().all(|view| !gone(&world.open(view))),
+        "the owner is not told that it was used up"
+    );
+}
+
+#[test]
 fn a_new_database_beside_stored_files_is_refused() {
     let world = World::new();
     world.upload(b"mine", times(1));
