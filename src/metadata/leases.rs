@@ -71,7 +71,7 @@ pub(super) fn take_lease(to: &Change<'_>, lease: &Lease) -> Result<Taken> {
         return Ok(Taken::Gone);
     }
     if old.allowance.unlimited {
-        return Ok(Taken::Leased);
+        return Ok(Taken::Unlimited);
     }
     // Visible with nothing remaining means that leases hold the rest.
     let Some(remaining) = old.allowance.remaining.checked_sub(1) else {

@@ -223,6 +223,8 @@ pub struct Freed {
 pub enum Taken {
     /// The lease stands.
     Leased,
+    /// The link has no limit (by now): there is nothing to lease.
+    Unlimited,
     /// Leases hold all that is left: one may come back.
     Busy,
     /// There is no such link, or it is over.

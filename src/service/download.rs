@@ -237,17 +237,21 @@ impl Service {
     ) -> Result<Download, Error> {
         let cargo = cargo(&wish.parts, file.size)?;
         let mut cookie = None;
-        let account = if !file.counts {
-            Account::Free
-        } else if file.link.allowance.unlimited {
-            Account::Counted(Arc::clone(self), file.link.lookup)
+        let lease = if file.counts && !file.link.allowance.unlimited {
+            self.transfer(&file.link, cargo, wish.cookie, wish.peer)?
         } else {
-            let transfer = self.transfer(&file.link, cargo, wish.cookie, wish.peer)?;
-            if transfer.bearer == Bearer::Owner {
-                let life = LIFE.as_secs();
-                cookie = Some((self.seal_lease(&transfer.claim), life));
+            None
+        };
+        let account = match lease {
+            Some(transfer) => {
+                if transfer.bearer == Bearer::Owner {
+                    let life = LIFE.as_secs();
+                    cookie = Some((self.seal_lease(&transfer.claim), life));
+                }
+                Account::Leased(transfer)
             }
-            Account::Leased(transfer)
+            None if file.counts => Account::Counted(Arc::clone(self), file.link.lookup),
+            None => Account::Free,
         };
         Ok(Download {
             cookie,
@@ -259,14 +263,15 @@ impl Service {
         })
     }
 
-    /// Finds the lease that these bytes belong to, or takes one.
+    /// Finds the lease that these bytes belong to, or takes one. None when the link has become
+    /// unlimited since it was opened.
     fn transfer(
         self: &Arc<Self>,
         link: &Link,
         cargo: Cargo,
         cookie: Option<&str>,
         peer: IpAddr,
-    ) -> Result<Transfer, Error> {
+    ) -> Result<Option<Transfer>, Error> {
         let clock = &self.parts.clock;
         let client = keys::client_tag(&self.parts.server_key, &limiter::address_block(peer));
         let transfer = |claim, bearer, cargo| Transfer {
@@ -284,11 +289,11 @@ impl Service {
             if let Some(claim) = owned
                 && book.continue_as_owner(&claim, &cargo, now)
             {
-                return Ok(transfer(claim, Bearer::Owner, cargo));
+                return Ok(Some(transfer(claim, Bearer::Owner, cargo)));
             }
             let found = book.continue_as_neighbour(&link.lookup, &client, &cargo, now);
             if let Some(claim) = found {
-                return Ok(transfer(claim, Bearer::Neighbour, cargo));
+                return Ok(Some(transfer(claim, Bearer::Neighbour, cargo)));
             }
         }
         let busy = Error::Busy(self.policy.lease.min(BUSY_MAX));
@@ -315,8 +320,9 @@ impl Service {
                 };
                 self.book()
                     .enter(claim, &cargo, closing, doubts, clock.elapsed());
-                Ok(transfer(claim, Bearer::Owner, cargo))
+                Ok(Some(transfer(claim, Bearer::Owner, cargo)))
             }
+            Ok(Taken::Unlimited) => Ok(None),
             Ok(Taken::Busy) => Err(busy),
             Ok(Taken::Gone) => Err(Error::NotFound),
             Err(error) => Err(self.failed(error)),

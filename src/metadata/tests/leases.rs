@@ -81,11 +81,11 @@ fn one_name_is_never_two_leases() {
 }
 
 #[test]
-fn an_unlimited_link_leases_without_a_record() {
+fn an_unlimited_link_has_nothing_to_lease() {
     let db = with_downloads(2);
     set_downloads(&db, 0, true);
     for n in 1..5 {
-        assert_eq!(db.take_lease(&lease(n, 1)).unwrap(), Taken::Leased);
+        assert_eq!(db.take_lease(&lease(n, 1)).unwrap(), Taken::Unlimited);
     }
     assert_eq!(db.leases().unwrap(), []);
     assert_eq!(counts(&db), (0, 0, 0));

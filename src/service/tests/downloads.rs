@@ -275,6 +275,22 @@ fn links_without_a_limit_count_whole_downloads_in_batches() {
 }
 
 #[test]
+fn a_download_that_began_just_before_its_link_became_unlimited_is_counted() {
+    let world = World::new();
+    let view = world.upload(&content(100), times(1));
+    let file = world.open(&view).unwrap();
+    let changes = Changes {
+        count: Some(Count::Unlimited),
+        ..Changes::default()
+    };
+    let id = view.id.reveal();
+    world.service.modify(&world.owner, id, changes).unwrap();
+    let download = world.service.download(file, wish(0..100, None, HERE));
+    download.unwrap().send(&mut Client::patient()).unwrap();
+    assert_eq!(world.left(&view).2, 1);
+}
+
+#[test]
 fn bytes_that_are_none_of_the_file_are_refused() {
     let world = World::new();
     let view = world.upload(&content(100), times(1));
