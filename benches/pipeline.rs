@@ -6,16 +6,19 @@
     reason = "a benchmark, not an interface"
 )]
 
+#[path = "../tests/support/media.rs"]
+mod media;
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mayfly::http::multipart::Multipart;
-use mayfly::model::{BlobId, Secret};
+use mayfly::model::Secret;
 use mayfly::pipeline::seal::Cipher;
 use mayfly::pipeline::{Layout, Output, Source, receive};
-use mayfly::store::{Stage, StoreError, StoredBlob};
+use media::{Blob, Kept, Nowhere};
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{self, Read};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 const SIZE: usize = 16 << 20;
 
@@ -38,52 +41,6 @@ fn form(data: &[u8]) -> Vec<u8> {
     form.extend_from_slice(data);
     form.extend_from_slice(b"\r\n--frontier--\r\n");
     form
-}
-
-struct Nowhere;
-
-impl Stage for Nowhere {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        black_box(bytes);
-        Ok(())
-    }
-
-    fn commit(self: Box<Self>, _: &BlobId) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Stage for Kept {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn commit(self: Box<Self>, _: &BlobId) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-struct Blob(Arc<Vec<u8>>);
-
-impl StoredBlob for Blob {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let at = usize::try_from(offset).map_err(io::Error::other)?;
-        let from = self.0.get(at..at + buffer.len());
-        buffer.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn file(&self) -> Option<&File> {
-        None
-    }
 }
 
 struct Discard;

@@ -6,14 +6,14 @@
 mod support;
 
 use mayfly::http::multipart::Multipart;
-use mayfly::model::{BlobId, Secret};
+use mayfly::model::Secret;
 use mayfly::pipeline::seal::Cipher;
 use mayfly::pipeline::{Layout, Output, Source, receive};
-use mayfly::store::{Stage, StoreError, StoredBlob};
 use ring::aead::{Aad, LessSafeKey, Nonce, UnboundKey};
 use std::fs::File;
 use std::io::{self, Read};
 use std::time::Duration;
+use support::media::{Blob, Kept, Nowhere};
 use support::{MIB, slow};
 
 const SIZE: usize = 64 << 20;
@@ -67,53 +67,6 @@ fn hold(what: &str, path: Duration, parts: &[(&str, Duration)], bar: f64) {
         ratio <= bar,
         "{what}: {ratio:.2} x its parts, the bar is {bar}"
     );
-}
-
-struct Bytes;
-
-impl Stage for Bytes {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        std::hint::black_box(bytes);
-        Ok(())
-    }
-
-    fn commit(self: Box<Self>, _: &BlobId) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-/// A stage that keeps what it gets, to have a sealed blob.
-#[derive(Clone, Default)]
-struct Kept(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl Stage for Kept {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn commit(self: Box<Self>, _: &BlobId) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-struct Blob(std::sync::Arc<Vec<u8>>);
-
-impl StoredBlob for Blob {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let at = usize::try_from(offset).unwrap();
-        let from = self.0.get(at..at + buffer.len());
-        buffer.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn file(&self) -> Option<&File> {
-        None
-    }
 }
 
 struct Discard(u64);
@@ -192,7 +145,7 @@ fn receiving_costs_no_more_than_its_parts() {
     for cipher in [Cipher::Aes256Gcm, Cipher::ChaCha20Poly1305] {
         let path = cost(|| {
             let layout = Layout::Sealed { cipher, key: &key };
-            let intake = receive(&mut &data[..], &mut Bytes, &layout, u64::MAX);
+            let intake = receive(&mut &data[..], &mut Nowhere, &layout, u64::MAX);
             assert_eq!(intake.unwrap().size, SIZE as u64);
         });
         let seal = sealing(&data, cipher);
@@ -200,7 +153,7 @@ fn receiving_costs_no_more_than_its_parts() {
         hold(&format!("receive, {cipher:?}"), path, &parts, 1.15);
     }
     let path = cost(|| {
-        let intake = receive(&mut &data[..], &mut Bytes, &Layout::Plain, u64::MAX);
+        let intake = receive(&mut &data[..], &mut Nowhere, &Layout::Plain, u64::MAX);
         assert_eq!(intake.unwrap().size, SIZE as u64);
     });
     hold(

@@ -332,21 +332,23 @@ fn a_huge_length_is_a_number_and_nothing_else() {
     siege.lifted("huge lengths");
 }
 
+/// The head of an upload of `length` bytes.
+fn begin_form(siege: &Siege, length: u64) -> Conn {
+    let mut conn = siege.server.connect();
+    let lines = [
+        &format!("apikey: {}", siege.server.key),
+        "Content-Type: multipart/form-data; boundary=b",
+        &format!("Content-Length: {length}"),
+    ];
+    conn.ask("POST", "/api/files/add", &lines).unwrap();
+    conn
+}
+
 #[test]
 fn a_cancelled_upload_of_40_gib_leaves_nothing() {
     let siege = Siege::begin();
     for end_with_reset in [false, true, false, true] {
-        let mut conn = siege.server.connect();
-        conn.ask(
-            "POST",
-            "/api/files/add",
-            &[
-                &format!("apikey: {}", siege.server.key),
-                "Content-Type: multipart/form-data; boundary=b",
-                &format!("Content-Length: {}", 40 * GIB),
-            ],
-        )
-        .unwrap();
+        let mut conn = begin_form(&siege, 40 * GIB);
         conn.send("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n")
             .unwrap();
         let megabyte = vec![7; 1_000_000];
@@ -678,17 +680,7 @@ fn huge_fields_and_passwords_are_refused_before_they_cost_anything() {
     assert!(taken < 95, "a password of 100 MB was read");
     drop(conn);
     // A field of the upload form that never ends.
-    let mut conn = siege.server.connect();
-    conn.ask(
-        "POST",
-        "/api/files/add",
-        &[
-            &format!("apikey: {}", siege.server.key),
-            "Content-Type: multipart/form-data; boundary=b",
-            "Content-Length: 100000000",
-        ],
-    )
-    .unwrap();
+    let mut conn = begin_form(&siege, 100_000_000);
     let _ = conn.send("--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\n");
     let taken = (0..95).take_while(|_| conn.send(&piece).is_ok()).count();
     assert!(taken < 95, "a field of 100 MB was read");

@@ -25,8 +25,7 @@ const CLOSED_AT_ONCE: u64 = 64 * 1024;
 const EMPTY_FILE: Range<u64> = 0..1;
 /// Links whose counts may wait for the next flush.
 const COUNTS: usize = 4096;
-/// The longest wait that a busy link asks for; a broken download may come back earlier than its
-/// lease ends.
+/// The longest wait that a busy link asks for: a broken download may come back any time.
 const BUSY_MAX: Duration = Duration::from_secs(60);
 
 /// A part of a download: what goes before the bytes (the framing of `multipart/byteranges`; empty
@@ -263,8 +262,7 @@ impl Service {
         })
     }
 
-    /// Finds the lease that these bytes belong to, or takes one. None when the link has become
-    /// unlimited since it was opened.
+    /// Finds the lease that these bytes belong to, or takes one. None: the link is unlimited by now.
     fn transfer(
         self: &Arc<Self>,
         link: &Link,

@@ -164,7 +164,9 @@ impl Service {
         let publishing = Publishing { service: self, id };
         match stage.commit(&id) {
             Ok(()) => {}
-            Err(error @ (StoreError::Full { .. } | StoreError::Exists)) => {
+            Err(
+                error @ (StoreError::Full { .. } | StoreError::Exists | StoreError::Refused(_)),
+            ) => {
                 return Err(self.refused(&error));
             }
             Err(error) => {
@@ -267,7 +269,7 @@ impl Service {
 /// An error of the store with its cause: for the log.
 pub(super) fn describe(error: &StoreError) -> String {
     match error {
-        StoreError::Unavailable(cause) => format!("{error}: {cause}"),
+        StoreError::Refused(cause) | StoreError::Unavailable(cause) => format!("{error}: {cause}"),
         _ => error.to_string(),
     }
 }

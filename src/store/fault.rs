@@ -31,6 +31,8 @@ pub enum Operation {
 pub enum Fault {
     /// [`StoreError::Full`] without effect; for a read, an I/O error.
     Full,
+    /// [`StoreError::Refused`] without effect; for a read, an I/O error.
+    Refused,
     /// [`StoreError::Unavailable`] without effect.
     Unavailable,
     /// The operation is done, and reported as [`StoreError::Unavailable`]: outcome unknown.
@@ -122,6 +124,7 @@ impl Faults {
         match self.next(operation) {
             None => work(),
             Some(Fault::Full) => Err(full()),
+            Some(Fault::Refused) => Err(StoreError::Refused(injected())),
             Some(Fault::DoneButUnavailable) => {
                 work()?;
                 Err(unavailable())
@@ -218,6 +221,7 @@ impl Stage for FaultStage {
         match self.faults.next(Operation::Write) {
             None => self.inner.write(bytes),
             Some(Fault::Full) => Err(full()),
+            Some(Fault::Refused) => Err(StoreError::Refused(injected())),
             Some(Fault::Short) => {
                 self.inner.write(&bytes[..bytes.len() / 2])?;
                 Err(full())

@@ -68,7 +68,7 @@ pub trait Stage: Send {
     ///
     /// # Errors
     /// [`StoreError::Exists`] when the name is taken, [`StoreError::Full`] when the medium turned
-    /// out to be: nothing is stored then. Any other error leaves the outcome unknown: the blob may
+    /// out to be, [`StoreError::Refused`]: nothing is stored then. Any other error leaves the outcome unknown: the blob may
     /// be there, now or after a restart, and trying again cannot tell.
     fn commit(self: Box<Self>, id: &BlobId) -> Result<(), StoreError>;
 }
@@ -100,6 +100,8 @@ pub enum StoreError {
         /// Bytes that uploads may still take.
         available: u64,
     },
+    /// The medium, or this process, has too little of something right now. Nothing was changed.
+    Refused(io::Error),
     /// The medium failed.
     Unavailable(io::Error),
 }
@@ -115,6 +117,7 @@ impl fmt::Display for StoreError {
                     "the store is full: {needed} bytes needed, {available} available"
                 )
             }
+            Self::Refused(_) => write!(f, "the store cannot take it now"),
             Self::Unavailable(_) => write!(f, "the store does not answer"),
         }
     }
@@ -123,7 +126,7 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Unavailable(e) => Some(e),
+            Self::Refused(e) | Self::Unavailable(e) => Some(e),
             _ => None,
         }
     }

@@ -157,7 +157,7 @@ pub fn state(db: &RedbMetadata) -> String {
     }
     let state = &mut String::new();
     add(state, &db.links_of(AccountId(1), None, 100).unwrap());
-    add(state, &db.due(Timestamp(i64::MAX), 100).unwrap());
+    add(state, &db.due(Timestamp(i64::MAX), None, 100).unwrap());
     add(state, &db.leases().unwrap());
     add(state, &db.garbage(100).unwrap());
     add(state, &db.link_count().unwrap());

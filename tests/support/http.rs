@@ -71,9 +71,13 @@ pub struct Conn {
 impl Conn {
     pub fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        Self::on(stream)
+    }
+
+    fn on(stream: TcpStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
         Ok(Self {
             stream,
             ahead: Vec::new(),
@@ -89,13 +93,7 @@ impl Conn {
         let socket = rustix::net::socket(family, rustix::net::SocketType::STREAM, None)?;
         sockopt::set_socket_recv_buffer_size(&socket, bytes)?;
         rustix::net::connect(&socket, &address)?;
-        let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self {
-            stream,
-            ahead: Vec::new(),
-        })
+        Self::on(TcpStream::from(socket))
     }
 
     /// As [`Conn::open`], from another address of this machine.
@@ -104,13 +102,7 @@ impl Conn {
         let socket = rustix::net::socket(rustix::net::AddressFamily::INET, kind, None)?;
         rustix::net::bind(&socket, &SocketAddr::from((local, 0)))?;
         rustix::net::connect(&socket, &address)?;
-        let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self {
-            stream,
-            ahead: Vec::new(),
-        })
+        Self::on(TcpStream::from(socket))
     }
 
     pub fn patience(&self, limit: Duration) {

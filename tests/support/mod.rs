@@ -10,6 +10,7 @@
 
 mod disk;
 mod http;
+pub mod media;
 pub mod opener;
 mod payload;
 mod process;

@@ -54,6 +54,14 @@ impl Disk {
     }
 }
 
+/// A database with its tables, without a writer of its own.
+fn engine() -> (Database, Arc<Disk>) {
+    let (db, disk) = counted(no_failure());
+    drop(db);
+    let database = Database::builder().create_with_backend(Handle(disk.clone()));
+    (database.unwrap(), disk)
+}
+
 fn counted(on_fatal: OnFatal) -> (RedbMetadata, Arc<Disk>) {
     let disk = Arc::new(Disk::default());
     let db = RedbMetadata::with_backend(Handle(disk.clone()), on_fatal).unwrap();
@@ -95,11 +103,7 @@ fn what_changes_nothing_is_never_written() {
 
 #[test]
 fn changes_that_wait_together_share_one_commit() {
-    let disk = Arc::new(Disk::default());
-    drop(RedbMetadata::with_backend(Handle(disk.clone()), no_failure()).unwrap());
-    let database = Database::builder()
-        .create_with_backend(Handle(disk.clone()))
-        .unwrap();
+    let (database, disk) = engine();
     let (queue, jobs) = channel();
     let answers: Vec<_> = (0..20)
         .map(|n| {
@@ -128,11 +132,7 @@ fn changes_that_wait_together_share_one_commit() {
 
 #[test]
 fn a_failed_commit_is_unknown_to_every_member_of_its_batch() {
-    let disk = Arc::new(Disk::default());
-    drop(RedbMetadata::with_backend(Handle(disk.clone()), no_failure()).unwrap());
-    let database = Database::builder()
-        .create_with_backend(Handle(disk.clone()))
-        .unwrap();
+    let (database, disk) = engine();
     let (queue, jobs) = channel();
     let answers: Vec<_> = (0..5)
         .map(|n| {

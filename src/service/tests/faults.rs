@@ -6,8 +6,9 @@ use super::world::*;
 use crate::store::{Fault, Operation};
 
 const FAILS: [Fail; 4] = [Fail::Before, Fail::Unknown, Fail::Gone, Fail::DoneAndGone];
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 6] = [
     Fault::Full,
+    Fault::Refused,
     Fault::Unavailable,
     Fault::DoneButUnavailable,
     Fault::Short,
@@ -106,20 +107,19 @@ fn an_upload_is_there_or_not_whatever_fails_in_the_store() {
 }
 
 #[test]
-fn a_failed_commit_of_the_bytes_is_fatal_and_a_full_one_is_not() {
+fn a_failed_commit_of_the_bytes_is_fatal_and_one_that_changed_nothing_is_not() {
     for (fault, fatal) in [
         (Fault::Full, false),
+        (Fault::Refused, false),
         (Fault::Unavailable, true),
         (Fault::DoneButUnavailable, true),
     ] {
         let world = World::new();
         world.faults.fail_after_only(Operation::Commit, 0, fault);
         let result = world.try_upload(b"x", times(1));
-        assert_eq!(
-            matches!(result, Err(Error::Full { .. })),
-            !fatal,
-            "{fault:?}"
-        );
+        let full = matches!(result, Err(Error::Full { .. }));
+        assert_eq!(full, fault == Fault::Full, "{fault:?}");
+        assert!(result.is_err(), "{fault:?}");
         assert_eq!(!world.fatal.lock().unwrap().is_empty(), fatal, "{fault:?}");
         // The bytes may be there: this process must not touch them any more.
         let before = world.blobs().len();

@@ -155,15 +155,17 @@ impl Stage for DiskStage {
     }
 
     fn commit(mut self: Box<Self>, id: &BlobId) -> Result<(), StoreError> {
+        let place = Arc::clone(&self.place);
+        // First, because nothing is lost yet if it cannot be had.
+        let shard = place.durable_shard(Shard::of(id)).map_err(|e| match e {
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM => StoreError::Refused(e.into()),
+            e => self.fail(e),
+        })?;
         if self.set_aside && self.expected > self.written {
             // Gives back what was set aside beyond the end.
             rustix::fs::ftruncate(&self.file, self.written).map_err(|e| self.fail(e))?;
         }
         rustix::fs::fdatasync(&self.file).map_err(|e| self.fail(e))?;
-        let place = Arc::clone(&self.place);
-        let shard = place
-            .durable_shard(Shard::of(id))
-            .map_err(|e| self.fail(e))?;
         match move_without_replacing(&place.incoming, &self.name, &shard, &id.to_hex()) {
             Ok(()) => self.removable = false,
             Err(Errno::EXIST) => return Err(StoreError::Exists),
