@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Limits and deadlines of serving. The defaults are those of the documentation.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Client connections in total.
     pub connections: usize,
