@@ -189,6 +189,8 @@ fn policy(settings: &Settings) -> Policy {
     Policy {
         encryption: settings.encryption,
         max_file_size: settings.max_file_size,
+        max_downloads: Some(settings.max_downloads).filter(|n| *n > 0),
+        max_days: Some(settings.max_days).filter(|n| *n > 0),
         dedup: settings.dedup,
         lease: settings.lease,
         unlock: settings.unlock,
