@@ -5,14 +5,14 @@ use super::keys::{KEYS, TABLES};
 use super::problem::{Place, Problem, Problems};
 use super::source::{self, Environment, Given, Lines};
 use super::{CREDENTIALS, DATA_DIR, Settings, checks, values};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 /// The largest settings file that is read, in bytes.
-const LARGEST: u64 = 1 << 20;
+const LARGEST: u64 = 64 << 10;
 
 /// What a check of the settings has found besides problems.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
-        return Err("the file is larger than 1 MiB; name a settings file".to_owned());
+        return Err("the file is larger than 64 KiB; name a settings file".to_owned());
     }
     Ok(bytes)
 }
@@ -109,7 +109,10 @@ impl Found {
 
     /// Whether none of these keys has a problem of its own.
     pub fn is_sound(&self, keys: &[&str]) -> bool {
-        let broken = |p: &Problem| p.key.is_empty() || keys.contains(&p.key.as_str());
+        let broken = |p: &Problem| {
+            let of_file = p.key.is_empty() && !matches!(p.place, Place::Variable(_));
+            of_file || keys.contains(&p.key.as_str())
+        };
         !self.problems.iter().any(broken)
     }
 
@@ -131,13 +134,14 @@ impl Found {
             place,
             value,
             shown,
+            ..
         } in given
         {
             let Some(key) = KEYS.iter().find(|key| key.name == name) else {
                 let remedy = unknown(&name);
                 self.problems.push(Problem {
                     place,
-                    key: name,
+                    key: source::one_line(&name),
                     value: String::new(),
                     remedy,
                 });
@@ -150,7 +154,12 @@ impl Found {
                 Err(remedy) => self.problems.push(Problem {
                     place,
                     key: name,
-                    value: shown,
+                    // An address may have a password in it.
+                    value: if shown.contains('@') {
+                        String::new()
+                    } else {
+                        shown
+                    },
                     remedy,
                 }),
             }
@@ -164,38 +173,41 @@ fn resolve(bytes: &[u8], environment: &Environment) -> Found {
         given: HashMap::new(),
         problems: Vec::new(),
     };
+    let lines = Lines::new(bytes);
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(e) => {
-            let valid = String::from_utf8_lossy(&bytes[..e.valid_up_to()]);
             found.problems.push(Problem {
-                place: Place::Line(Lines(&valid).of(valid.len())),
+                place: Place::Line(lines.of(e.valid_up_to())),
                 ..whole("this is not UTF-8; save the file as UTF-8".to_owned())
             });
             ""
         }
     };
-    let lines = Lines(text);
+    let mut broken: BTreeSet<Place> = found.problems.iter().map(|p| p.place.clone()).collect();
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let place = match error.span() {
             Some(span) => Place::Line(lines.of(span.start)),
             None => Place::File,
         };
-        // The text of the line stays away: it may be a secret.
-        let remedy = format!("this is not valid TOML: {}", error.message());
         // What follows from a mistake on the same line helps nobody.
-        if !found.problems.iter().any(|p| p.place == place) {
+        if broken.insert(place.clone()) {
             found.problems.push(Problem {
                 place,
-                ..whole(remedy)
+                ..whole(format!(
+                    "this is not valid TOML: {}",
+                    mended(error.message())
+                ))
             });
         }
     }
-    let mut given = source::of_file(table.get_ref(), text, TABLES, &mut found.problems);
     // What a broken line was taken for is not judged.
-    let broken: Vec<Place> = found.problems.iter().map(|p| p.place.clone()).collect();
-    given.retain(|g| !broken.contains(&g.place));
+    let mut given = source::of_file(table.get_ref(), text, &lines, TABLES, &mut found.problems);
+    given.retain(|g| {
+        let to = Place::Line(g.last_line);
+        broken.range(g.place.clone()..=to).next().is_none()
+    });
     found.take(given);
 
     let names: Vec<&'static str> = KEYS.iter().map(|key| key.name).collect();
@@ -210,27 +222,67 @@ fn resolve(bytes: &[u8], environment: &Environment) -> Found {
     found
 }
 
+/// What the toml crate says, and what to do. Nothing of the line itself: it may be a secret.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "duplicate key",
+        "the same key or table stands further up: keep one of them",
+    ),
+    (
+        "string values must be quoted",
+        "write a value after the =, and a text in quotes: key = \"text\"",
+    ),
+    ("invalid float", "a text needs quotes: key = \"text\""),
+    ("invalid integer", "a text needs quotes: key = \"text\""),
+    (
+        "key with no value",
+        "write key = value, with an equals sign",
+    ),
+    (
+        "invalid basic string",
+        "a text ends with a quote, on its line",
+    ),
+    (
+        "array",
+        "the parts of a list have commas between them, and a ] at the end",
+    ),
+];
+
+fn mended(message: &str) -> String {
+    match MISTAKES.iter().find(|(m, _)| message.contains(m)) {
+        Some((_, remedy)) => (*remedy).to_owned(),
+        None => source::one_line(message),
+    }
+}
+
 /// What to say of a key that does not exist.
 fn unknown(name: &str) -> String {
     let (table, last) = match name.split_once('.') {
-        Some((table, last)) => (Some(table), last),
-        None => (None, name),
+        Some((table, last)) => (table, last),
+        None => ("", name),
     };
     let all = || KEYS.iter().map(|key| key.name);
-    // A key that stands in the wrong table.
-    let elsewhere = all().find(|key| key.rsplit('.').next() == Some(last));
-    if let Some(key) = elsewhere {
-        return match key.split_once('.') {
-            Some((table, last)) => {
-                format!("there is no such setting here; {last} belongs into the table [{table}]")
-            }
-            None => format!("there is no such setting here; {key} belongs above the first [table]"),
+    // A key that stands in another table: after a line [table], everything belongs to it.
+    let elsewhere: Vec<String> = all()
+        .filter(|key| key.rsplit('.').next() == Some(last))
+        .map(|key| match key.split_once('.') {
+            Some((table, _)) => format!("below a line [{table}]"),
+            None => "above the first [table]".to_owned(),
+        })
+        .collect();
+    let remedy = if !elsewhere.is_empty() {
+        format!("{last} belongs {}", elsewhere.join(" or "))
+    } else if let Some(near) = values::nearest(name, all()) {
+        // In its own table, a key is written without it.
+        let near = match near.split_once('.') {
+            Some((t, last)) if t == table => last,
+            _ => near,
         };
-    }
-    let tables = TABLES.iter().copied().filter(|_| table.is_none());
-    match values::nearest(name, all().chain(tables)) {
-        Some(near) => format!("there is no such setting; did you mean {near}?"),
-        None => "there is no such setting; remove it (mayfly.toml of the documentation lists all)"
-            .to_owned(),
-    }
+        format!("did you mean {near}?")
+    } else if let Some(near) = values::nearest(name, TABLES.iter().copied()) {
+        format!("did you mean [{near}]?")
+    } else {
+        "remove it (the mayfly.toml that comes with the program lists all)".to_owned()
+    };
+    format!("there is no such setting here; {remedy}")
 }

@@ -98,21 +98,28 @@ pub(super) struct Given<'a> {
     pub key: String,
     pub place: Place,
     pub value: Value<'a>,
+    /// The last line of the value, in the file.
+    pub last_line: usize,
     /// The value as written.
     pub shown: String,
 }
 
-/// The lines of a text, by offset.
-pub(super) struct Lines<'a>(pub &'a str);
+/// Where the lines of a text end.
+pub(super) struct Lines(Vec<usize>);
 
-impl Lines<'_> {
+impl Lines {
+    pub fn new(text: &[u8]) -> Self {
+        let all = text.iter().enumerate();
+        Self(
+            all.filter(|(_, b)| **b == b'\n')
+                .map(|(at, _)| at)
+                .collect(),
+        )
+    }
+
     /// The line that holds a byte; the first is 1.
     pub fn of(&self, offset: usize) -> usize {
-        let end = offset.min(self.0.len());
-        1 + self.0.as_bytes()[..end]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count()
+        1 + self.0.partition_point(|end| *end < offset)
     }
 }
 
@@ -120,10 +127,10 @@ impl Lines<'_> {
 pub(super) fn of_file<'a>(
     table: &'a DeTable<'a>,
     text: &str,
+    lines: &Lines,
     tables: &[&str],
     problems: &mut Vec<Problem>,
 ) -> Vec<Given<'a>> {
-    let lines = Lines(text);
     let mut found = Vec::new();
     let mut pending = Vec::new();
     for (name, value) in table {
@@ -151,6 +158,7 @@ pub(super) fn of_file<'a>(
             key,
             place: Place::Line(lines.of(name.span().start)),
             value: Value::Toml(value.get_ref()),
+            last_line: lines.of(value.span().end.saturating_sub(1)),
             shown: one_line(text.get(value.span()).unwrap_or_default()),
         });
     }
@@ -160,8 +168,8 @@ pub(super) fn of_file<'a>(
 /// The longest value that is shown, in characters.
 const SHOWN: usize = 80;
 
-/// A value as one line that is not too long.
-fn one_line(text: &str) -> String {
+/// A text from outside as one line that is not too long, and does nothing to a terminal.
+pub(super) fn one_line(text: &str) -> String {
     let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((end, _)) = line.char_indices().nth(SHOWN) {
         line.truncate(end);
@@ -191,10 +199,10 @@ pub(super) fn of_environment<'a>(
             continue;
         }
         let place = Place::Variable(one_line(&name));
-        let mut refuse = |remedy: String| {
+        let mut refuse = |key: &str, remedy: String| {
             problems.push(Problem {
                 place: place.clone(),
-                key: String::new(),
+                key: key.to_owned(),
                 value: String::new(),
                 remedy,
             });
@@ -205,16 +213,18 @@ pub(super) fn of_environment<'a>(
                 key: (*key).to_owned(),
                 place,
                 value: Value::Text(text),
+                last_line: 0,
                 shown: one_line(text),
             }),
-            (Some(_), None) => refuse("the value is not text: write it in UTF-8".to_owned()),
+            (Some(key), None) => refuse(key, "the value is not text: write it in UTF-8".to_owned()),
             (None, _) => {
                 let names: Vec<String> = keys.iter().map(|key| variable(key)).collect();
                 let names = names.iter().map(String::as_str);
-                refuse(match super::values::nearest(&name, names) {
-                    Some(near) => format!("there is no such setting; did you mean {near}?"),
-                    None => "there is no such setting; unset it (variables that begin with MAYFLY_ are settings)".to_owned(),
-                });
+                let remedy = match super::values::nearest(&name, names) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => "unset it (variables that begin with MAYFLY_ are settings)".to_owned(),
+                };
+                refuse("", format!("there is no such setting; {remedy}"));
             }
         }
     }

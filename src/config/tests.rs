@@ -323,9 +323,9 @@ fn an_unreadable_file_is_told() {
         missing.contains("cannot be read") && missing.contains("m.toml"),
         "{missing}"
     );
-    std::fs::write(&path, [b'#'; (1 << 20) + 1]).unwrap();
+    std::fs::write(&path, [b'#'; (64 << 10) + 1]).unwrap();
     let large = load(&path, &nothing()).unwrap_err().to_string();
-    assert!(large.contains("larger than 1 MiB"), "{large}");
+    assert!(large.contains("larger than 64 KiB"), "{large}");
     std::fs::write(&path, "data_dir = \"/d\"").unwrap();
     assert_eq!(load(&path, &nothing()).unwrap().data_dir, Path::new("/d"));
 }

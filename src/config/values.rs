@@ -1,7 +1,7 @@
 //! Reads and shows single values. A reader takes what is given and answers the value, or the remedy in
 //! words; what is shown is TOML that reads as the same value again.
 
-use super::source::Value;
+use super::source::{Value, one_line};
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
@@ -22,6 +22,9 @@ pub(super) fn address(value: &Value<'_>) -> Read<SocketAddr> {
 pub(super) fn url(value: &Value<'_>) -> Read<String> {
     let remedy = || "write the address that visitors use, such as \"https://files.example.org\"";
     let text = value.text().ok_or_else(remedy)?.trim_end_matches('/');
+    if text.contains('@') {
+        return Err(format!("leave user and password out; {}", remedy()));
+    }
     let host = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"))
@@ -43,7 +46,8 @@ pub(super) fn networks(value: &Value<'_>) -> Read<Vec<(IpAddr, u8)>> {
     let mut networks = Vec::new();
     for entry in entries {
         let text = entry.text().ok_or(remedy)?;
-        let network = network(text).ok_or_else(|| format!("{text:?} is neither; {remedy}"))?;
+        let network =
+            network(text).ok_or_else(|| format!("\"{}\" is neither; {remedy}", one_line(text)))?;
         networks.push(network);
     }
     Ok(networks)
@@ -262,8 +266,12 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     if name.len() > 80 {
         return None;
     }
+    let own = name.rsplit('.').next().unwrap_or(name);
+    let own = own.trim_start_matches("MAYFLY_");
     let distances = known.into_iter().map(|k| (distance(name, k), k));
-    let near = distances.min().filter(|(d, _)| *d <= 3);
+    // A third of what was typed may be wrong.
+    let most = (own.len() / 3).clamp(1, 3);
+    let near = distances.min().filter(|(d, _)| *d <= most);
     near.map(|(_, k)| k)
 }
 

@@ -29,6 +29,13 @@ pub struct Limits {
     pub write_stall: Duration,
 }
 
+impl Limits {
+    /// Open files that it takes to serve as much as this.
+    pub fn descriptors(&self) -> usize {
+        super::descriptors::wanted(self)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
