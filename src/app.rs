@@ -24,10 +24,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long running requests may take to end after the wish to stop.
-pub const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The same when the database is in doubt: answers that are on their way may leave, nothing else.
+/// How long running requests may take to end when the database is in doubt: answers that are on
+/// their way may leave, nothing else. Else it is [`Settings::drain`].
 pub const PATIENCE_IN_DOUBT: Duration = Duration::from_secs(2);
 
 /// Memory and passes of argon2id for new passwords: 12 MiB, three passes (RFC 9106 section 4 asks
@@ -56,7 +54,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     let fresh = !RedbMetadata::exists(&data_dir.database())?;
     let server_key = data_dir.server_key(fresh)?;
     let master_key = match &settings.master_key_file {
-        Some(path) => Some(data_dir::master_key(path, fresh)?),
+        Some(file) => Some(data_dir::master_key(file, fresh)?),
         None => None,
     };
 
@@ -86,7 +84,8 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         policy(&settings),
     ));
     service.recover().map_err(StartError::Service)?;
-    let credentials = first_account::ensure(&service, &settings.credentials_file)?;
+    let credentials =
+        first_account::ensure(&service, &settings.credentials_file, &settings.account.name)?;
 
     let listening = |source| StartError::Listen {
         listen: settings.listen,
@@ -190,6 +189,8 @@ fn policy(settings: &Settings) -> Policy {
     Policy {
         encryption: settings.encryption,
         max_file_size: settings.max_file_size,
+        max_downloads: Some(settings.max_downloads).filter(|n| *n > 0),
+        max_days: Some(settings.max_days).filter(|n| *n > 0),
         dedup: settings.dedup,
         lease: settings.lease,
         unlock: settings.unlock,
@@ -204,7 +205,7 @@ fn api_settings(settings: &Settings, url: &str) -> ApiSettings {
         default_days: settings.default_days,
         max_file_size: settings.max_file_size,
         hotlink_protection: settings.hotlink_protection,
-        public_name: "Mayfly".to_owned(),
+        public_name: settings.pages.name.clone(),
         secure_cookies: url.starts_with("https://"),
     }
 }

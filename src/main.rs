@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use lexopt::prelude::*;
-use mayfly::app::{self, App, PATIENCE, PATIENCE_IN_DOUBT, StartError};
-use mayfly::config::{self, LISTEN, Settings};
+use mayfly::app::{self, App, PATIENCE_IN_DOUBT, StartError};
+use mayfly::config::{self, Environment, LISTEN, Settings};
 use mayfly::demo;
 use mayfly::model::SystemClock;
 use mayfly::tasks::{self, Ending};
@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 const HELP: &str = "\
 Mayfly: upload a file, get a link; both vanish when they are used up.
@@ -109,24 +110,26 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Version => say(concat!("mayfly ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Demo { dir, listen } => {
             let settings = demo::settings(dir, listen);
-            start_log(settings.log_level);
+            start_log(settings.log.level);
             let mut app = start(settings.clone())?;
             let credentials = demo::credentials(&mut app, &settings).map_err(configuration)?;
             if let Err(e) = demo::greet(&mut io::stdout().lock(), app.url(), &credentials) {
                 log::warn!("the greeting could not be printed: {e}");
             }
             drop(credentials);
-            until_the_end(app)
+            until_the_end(app, settings.drain)
         }
         Command::Serve { config } => {
-            let settings = config::load(&config).map_err(configuration)?;
-            start_log(settings.log_level);
+            let settings =
+                config::load(&config, &Environment::of_process()).map_err(configuration)?;
+            let drain = settings.drain;
+            start_log(settings.log.level);
             let mut app = start(settings)?;
             drop(app.take_credentials());
             if let Err(e) = demo::announce(&mut io::stdout().lock(), app.url()) {
                 log::warn!("the address could not be printed: {e}");
             }
-            until_the_end(app)
+            until_the_end(app, drain)
         }
     }
 }
@@ -144,11 +147,11 @@ fn start(settings: Settings) -> Result<App, Failure> {
     Ok(app)
 }
 
-fn until_the_end(app: App) -> Result<(), Failure> {
+fn until_the_end(app: App, drain: Duration) -> Result<(), Failure> {
     let ending = app.wait();
     log::info!("stopping");
     let patience = match ending {
-        Ending::Asked | Ending::Deaf(_) => PATIENCE,
+        Ending::Asked | Ending::Deaf(_) => drain,
         Ending::InDoubt(_) => PATIENCE_IN_DOUBT,
     };
     match app.stop(patience) {

@@ -279,7 +279,10 @@ fn the_master_key_is_made_once_and_never_replaced() {
     let (home, _) = directory();
     let config = settings(
         home.path(),
-        "encryption = \"server\"\nmaster_key_file = \"master.key\"\n",
+        &format!(
+            "encryption = \"server\"\nmaster_key_file = \"{}/master.key\"\n",
+            home.path().display()
+        ),
     );
     let (running, _, log) = serve(&config);
     assert!(log.contains("keep a copy"), "{log}");

@@ -3,6 +3,7 @@
 mod article;
 mod downloads;
 mod files;
+mod maxima;
 mod pages;
 mod permissions;
 mod uploads;
@@ -55,6 +56,27 @@ impl World {
     }
 
     fn on(store: MemoryStore, change: impl FnOnce(&mut ApiSettings)) -> Self {
+        Self::built(store, change, |_| ())
+    }
+
+    /// Where links may be given so many downloads and days.
+    fn with_maxima(downloads: u32, days: u32) -> Self {
+        let store = MemoryStore::new(None);
+        Self::built(
+            store,
+            |_| (),
+            |policy| {
+                policy.max_downloads = Some(downloads);
+                policy.max_days = Some(days);
+            },
+        )
+    }
+
+    fn built(
+        store: MemoryStore,
+        change: impl FnOnce(&mut ApiSettings),
+        change_policy: impl FnOnce(&mut Policy),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(Hand(Mutex::new(0)));
         let on_fatal: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(|why: &str| panic!("{why}"));
@@ -78,14 +100,17 @@ impl World {
             master_key: None,
             on_fatal,
         };
-        let policy = Policy {
+        let mut policy = Policy {
             encryption: Encryption::Link,
             max_file_size: settings.max_file_size,
+            max_downloads: None,
+            max_days: None,
             dedup: true,
             lease: Duration::from_secs(600),
             unlock: Duration::from_secs(300),
             password_cost: (8, 1),
         };
+        change_policy(&mut policy);
         let service = Arc::new(Service::new(parts, policy));
         service.recover().unwrap();
         let account = service.add_account("admin", "correct horse").unwrap();

@@ -11,6 +11,7 @@
 //! Everything in it belongs to its owner alone: files 0600, directories 0700.
 
 use super::StartError;
+use crate::config::{SecretError, SecretFile};
 use crate::model::Secret;
 use crate::pipeline::seal::keys;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -74,9 +75,17 @@ impl DataDir {
 }
 
 /// The master key. Made only together with the database: another key would open nothing in it.
-pub(super) fn master_key(path: &Path, fresh: bool) -> Result<Secret, StartError> {
-    if let Some(key) = read_key(path)? {
-        return Ok(key);
+pub(super) fn master_key(file: &SecretFile, fresh: bool) -> Result<Secret, StartError> {
+    let path = file.path();
+    match file.open() {
+        Ok(open) => return key_in(open, path),
+        Err(SecretError::Io(e)) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => {
+            return Err(StartError::Secret {
+                path: path.to_owned(),
+                source,
+            });
+        }
     }
     if !fresh {
         return Err(StartError::Key {
@@ -89,11 +98,14 @@ pub(super) fn master_key(path: &Path, fresh: bool) -> Result<Secret, StartError>
 }
 
 fn read_key(path: &Path) -> Result<Option<Secret>, StartError> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(failed("reading", path)(e)),
-    };
+    match File::open(path) {
+        Ok(file) => key_in(file, path).map(Some),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(failed("reading", path)(e)),
+    }
+}
+
+fn key_in(mut file: File, path: &Path) -> Result<Secret, StartError> {
     // One byte more than fits: a longer file is not read to its end to be refused.
     let mut bytes = Zeroizing::new([0; KEY + 1]);
     let mut length = 0;
@@ -106,7 +118,7 @@ fn read_key(path: &Path) -> Result<Option<Secret>, StartError> {
         }
     }
     match Secret::from_slice(&bytes[..length]) {
-        Some(key) => Ok(Some(key)),
+        Some(key) => Ok(key),
         None => Err(StartError::Key {
             path: path.to_owned(),
             problem: "a key file holds exactly 32 bytes, this one does not: restore it from a copy",

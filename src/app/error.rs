@@ -1,5 +1,6 @@
 //! Why there is no server: each error says what happened and what to do.
 
+use crate::config::SecretError;
 use crate::metadata::MetadataError;
 use crate::{service, store::StoreError};
 use std::error::Error;
@@ -35,6 +36,13 @@ pub enum StartError {
         path: PathBuf,
         /// What is wrong, and the remedy.
         problem: &'static str,
+    },
+    /// A file with a secret is not safe to use.
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// Why not, and the remedy.
+        source: SecretError,
     },
     /// The file with the first credentials is not what it should be.
     Credentials {
@@ -76,7 +84,10 @@ impl StartError {
     /// Whether the settings, or what the operator put in place, have to change.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::BlobsWithoutDatabase { .. } | Self::Key { .. } | Self::Credentials { .. } => true,
+            Self::BlobsWithoutDatabase { .. }
+            | Self::Key { .. }
+            | Self::Secret { .. }
+            | Self::Credentials { .. } => true,
             Self::Metadata(MetadataError::TooNew { .. }) => true,
             Self::Listen { .. } => !self.is_temporary(),
             _ => false,
@@ -110,6 +121,7 @@ impl fmt::Display for StartError {
             Self::Key { path, problem } | Self::Credentials { path, problem } => {
                 write!(f, "{}: {problem}", path.display())
             }
+            Self::Secret { path, source } => write!(f, "{}: {source}", path.display()),
             Self::Store(e) => write!(f, "{}", chain(e)),
             Self::Metadata(e) => write!(f, "{}", chain(e)),
             Self::Service(service::Error::Internal(what)) => write!(f, "{what}"),

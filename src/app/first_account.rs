@@ -16,11 +16,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// The name of the first account.
-const NAME: &str = "admin";
-
-/// Makes the first account if there is none. Returns what opens it, as far as the file is there.
-pub(super) fn ensure(service: &Service, path: &Path) -> Result<Option<Credentials>, StartError> {
+/// Makes the first account, of this name, if there is none. Returns what opens it, as far as the
+/// file is there.
+pub(super) fn ensure(
+    service: &Service,
+    path: &Path,
+    name: &str,
+) -> Result<Option<Credentials>, StartError> {
     let exists = service.has_accounts().map_err(StartError::Service)?;
     let found = read(path)?;
     match (exists, found) {
@@ -28,7 +30,7 @@ pub(super) fn ensure(service: &Service, path: &Path) -> Result<Option<Credential
         (true, None) => Ok(None),
         (true, Some(credentials)) if credentials.api_key.is_some() => Ok(Some(credentials)),
         (true, Some(credentials)) => add_key(service, path, credentials).map(Some),
-        (false, found) => add_account(service, path, found).map(Some),
+        (false, found) => add_account(service, path, found, name).map(Some),
     }
 }
 
@@ -36,11 +38,12 @@ fn add_account(
     service: &Service,
     path: &Path,
     found: Option<Credentials>,
+    name: &str,
 ) -> Result<Credentials, StartError> {
     let mut credentials = match found {
         Some(found) => found,
         None => Credentials {
-            user: NAME.to_owned(),
+            user: name.to_owned(),
             password: Zeroizing::new(keys::random_token(Token::PASSWORD).reveal().to_owned()),
             api_key: None,
         },

@@ -1,346 +1,288 @@
-//! From the file to [`Settings`]: every value is read, every gap filled, every problem told.
+//! From file and environment to [`Settings`]: every value is read, every gap filled, every problem
+//! told.
 
-use super::file::{File, KEYS, LIMIT_KEYS, LimitsTable};
-use super::{Settings, values};
-use crate::server::Limits;
-use crate::service::Encryption;
-use std::collections::BTreeMap;
-use std::fmt;
+use super::keys::{KEYS, TABLES};
+use super::problem::{Place, Problem, Problems};
+use super::source::{self, Environment, Given, Lines};
+use super::{CREDENTIALS, DATA_DIR, Settings, checks, values};
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use toml::Value;
+use toml::de::DeTable;
 
-/// One thing that is wrong with the settings.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Problem {
-    /// The key, with its table; empty when the file as a whole is meant.
-    pub key: String,
-    /// What stands there; empty when nothing does.
-    pub value: String,
-    /// What to do.
-    pub remedy: String,
+/// The largest settings file that is read, in bytes.
+const LARGEST: u64 = 64 << 10;
+
+/// What a check of the settings has found besides problems.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The settings.
+    pub settings: Settings,
+    /// What works, and is probably not meant, each with a remedy.
+    pub warnings: Vec<Problem>,
 }
 
-/// Everything that is wrong with the settings.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Problems {
-    /// The file.
-    pub path: PathBuf,
-    /// At least one.
-    pub list: Vec<Problem>,
-}
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.list.len();
-        let word = if count == 1 { "problem" } else { "problems" };
-        write!(f, "{count} {word} in {}", self.path.display())?;
-        for problem in &self.list {
-            write!(f, "\n  ")?;
-            if !problem.key.is_empty() {
-                write!(f, "{}", problem.key)?;
-                if !problem.value.is_empty() {
-                    write!(f, " = {}", problem.value)?;
-                }
-                write!(f, ": ")?;
-            }
-            write!(f, "{}", problem.remedy)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Problems {}
-
-/// Reads and resolves a settings file. Relative paths in it are meant from its folder.
+/// Reads and resolves the settings: what a variable says goes before the file, and that before the
+/// default.
 ///
 /// # Errors
-/// Every [`Problem`] of the file at once; a file that cannot be read or is no TOML is one.
-pub fn load(path: &Path) -> Result<Settings, Problems> {
-    let whole = |remedy: String| Problems {
-        path: path.to_owned(),
-        list: vec![Problem {
-            key: String::new(),
-            value: String::new(),
-            remedy,
-        }],
-    };
-    let text = std::fs::read_to_string(path).map_err(|e| {
-        whole(format!(
-            "the file cannot be read: {e}; check the path and who may read it"
-        ))
-    })?;
-    let file: File =
-        toml::from_str(&text).map_err(|e| whole(format!("this is not valid TOML:\n{e}")))?;
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    resolve(file, absolute.parent().unwrap_or(Path::new("/"))).map_err(|list| Problems {
-        path: path.to_owned(),
-        list,
-    })
+/// Every [`Problem`] at once; a file that cannot be read or is no TOML is one.
+pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Problems> {
+    check(path, environment).map(|report| report.settings)
 }
 
-/// Fills the gaps of `file` with defaults; `base` is where relative paths start.
-pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Vec<Problem>> {
-    let mut reader = Reader {
-        table: "",
+/// The same, and what is probably not meant as well.
+///
+/// # Errors
+/// As [`load`].
+pub fn check(path: &Path, environment: &Environment) -> Result<Report, Problems> {
+    let bytes = read(path).map_err(|remedy| Problems {
+        path: Some(path.to_owned()),
+        list: vec![whole(remedy)],
+    })?;
+    let mut found = resolve(&bytes, environment);
+    if found.problems.is_empty() {
+        checks::on_disk(&mut found);
+    }
+    let warnings = checks::warnings(&found);
+    let settings = found.finish(Some(path))?;
+    Ok(Report { settings, warnings })
+}
+
+/// The settings that a file with these bytes would give, without a look at the machine: no other
+/// file is touched. Takes any bytes.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(bytes: &[u8], environment: &Environment) -> Result<Settings, Problems> {
+    resolve(bytes, environment).finish(None)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |e| format!("the file cannot be read: {e}; check the path and who may read it");
+    let file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err("the file is larger than 64 KiB; name a settings file".to_owned());
+    }
+    Ok(bytes)
+}
+
+fn whole(remedy: String) -> Problem {
+    Problem {
+        place: Place::File,
+        key: String::new(),
+        value: String::new(),
+        remedy,
+    }
+}
+
+/// Settings in the making: what was given, where, and what is wrong with it.
+pub(super) struct Found {
+    pub settings: Settings,
+    /// Where each key was given that counts, and as what.
+    given: HashMap<&'static str, (Place, String)>,
+    pub problems: Vec<Problem>,
+}
+
+impl Found {
+    /// Whether somebody gave this key.
+    pub fn is_given(&self, key: &str) -> bool {
+        self.given.contains_key(key)
+    }
+
+    /// A finding about a key: at its place, or as a consequence of defaults.
+    pub fn about(&self, key: &str, remedy: impl Into<String>) -> Problem {
+        let given = self.given.get(key).cloned();
+        let (place, value) = given.unwrap_or((Place::Default, String::new()));
+        Problem {
+            place,
+            key: key.to_owned(),
+            value,
+            remedy: remedy.into(),
+        }
+    }
+
+    /// Whether none of these keys has a problem of its own.
+    pub fn is_sound(&self, keys: &[&str]) -> bool {
+        let broken = |p: &Problem| {
+            let of_file = p.key.is_empty() && !matches!(p.place, Place::Variable(_));
+            of_file || keys.contains(&p.key.as_str())
+        };
+        !self.problems.iter().any(broken)
+    }
+
+    fn finish(mut self, path: Option<&Path>) -> Result<Settings, Problems> {
+        if self.problems.is_empty() {
+            return Ok(self.settings);
+        }
+        self.problems.sort_by(|a, b| a.place.cmp(&b.place));
+        Err(Problems {
+            path: path.map(Path::to_owned),
+            list: self.problems,
+        })
+    }
+
+    /// Reads values into the settings; the last one of a key counts.
+    fn take(&mut self, given: Vec<Given<'_>>) {
+        for Given {
+            key: name,
+            place,
+            value,
+            shown,
+            ..
+        } in given
+        {
+            let Some(key) = KEYS.iter().find(|key| key.name == name) else {
+                let remedy = unknown(&name);
+                self.problems.push(Problem {
+                    place,
+                    key: source::one_line(&name),
+                    value: String::new(),
+                    remedy,
+                });
+                continue;
+            };
+            match (key.read)(&mut self.settings, &value) {
+                Ok(()) => {
+                    self.given.insert(key.name, (place, shown));
+                }
+                Err(remedy) => self.problems.push(Problem {
+                    place,
+                    key: name,
+                    // An address may have a password in it.
+                    value: if shown.contains('@') {
+                        String::new()
+                    } else {
+                        shown
+                    },
+                    remedy,
+                }),
+            }
+        }
+    }
+}
+
+fn resolve(bytes: &[u8], environment: &Environment) -> Found {
+    let mut found = Found {
+        settings: Settings::in_directory(PathBuf::from(DATA_DIR)),
+        given: HashMap::new(),
         problems: Vec::new(),
     };
-    let data_dir = reader.read("data_dir", file.data_dir, |v| values::path(v, base));
-    let mut settings =
-        Settings::in_directory(data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/mayfly")));
-
-    reader.set("listen", file.listen, &mut settings.listen, values::address);
-    settings.public_url = reader.read("public_url", file.public_url, values::url);
-    reader.set(
-        "trusted_proxies",
-        file.trusted_proxies,
-        &mut settings.trusted_proxies,
-        values::networks,
-    );
-    reader.set(
-        "credentials_file",
-        file.credentials_file,
-        &mut settings.credentials_file,
-        |v| values::path(v, base),
-    );
-    reader.set(
-        "encryption",
-        file.encryption,
-        &mut settings.encryption,
-        |v| {
-            values::word(
-                v,
-                &[
-                    ("link", Encryption::Link),
-                    ("server", Encryption::Server),
-                    ("none", Encryption::None),
-                ],
-            )
-        },
-    );
-    settings.master_key_file = reader.read("master_key_file", file.master_key_file, |v| {
-        values::path(v, base)
+    let lines = Lines::new(bytes);
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(e) => {
+            found.problems.push(Problem {
+                place: Place::Line(lines.of(e.valid_up_to())),
+                ..whole("this is not UTF-8; save the file as UTF-8".to_owned())
+            });
+            ""
+        }
+    };
+    let mut broken: BTreeSet<Place> = found.problems.iter().map(|p| p.place.clone()).collect();
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let place = match error.span() {
+            Some(span) => Place::Line(lines.of(span.start)),
+            None => Place::File,
+        };
+        // What follows from a mistake on the same line helps nobody.
+        if broken.insert(place.clone()) {
+            found.problems.push(Problem {
+                place,
+                ..whole(format!(
+                    "this is not valid TOML: {}",
+                    mended(error.message())
+                ))
+            });
+        }
+    }
+    // What a broken line was taken for is not judged.
+    let mut given = source::of_file(table.get_ref(), text, &lines, TABLES, &mut found.problems);
+    given.retain(|g| {
+        let to = Place::Line(g.last_line);
+        broken.range(g.place.clone()..=to).next().is_none()
     });
-    let count = |v: &Value| small(v, 0, u32::MAX);
-    reader.set(
-        "default_downloads",
-        file.default_downloads,
-        &mut settings.default_downloads,
-        count,
-    );
-    reader.set(
-        "default_days",
-        file.default_days,
-        &mut settings.default_days,
-        |v| small(v, 0, 36_500),
-    );
-    reader.set(
-        "max_file_size",
-        file.max_file_size,
-        &mut settings.max_file_size,
-        |v| {
-            values::size(v).and_then(|bytes| {
-                (bytes > 0)
-                    .then_some(bytes)
-                    .ok_or_else(|| "with 0 nothing can be uploaded; write at least 1".to_owned())
-            })
-        },
-    );
-    reader.set(
-        "min_free_space",
-        file.min_free_space,
-        &mut settings.min_free_space,
-        values::size,
-    );
-    reader.set("dedup", file.dedup, &mut settings.dedup, values::switch);
-    reader.set(
-        "hotlink_protection",
-        file.hotlink_protection,
-        &mut settings.hotlink_protection,
-        values::switch,
-    );
-    reader.set(
-        "download_patience",
-        file.download_patience,
-        &mut settings.lease,
-        values::time,
-    );
-    reader.set(
-        "password_opens_for",
-        file.password_opens_for,
-        &mut settings.unlock,
-        values::time,
-    );
-    reader.set("log_level", file.log_level, &mut settings.log_level, |v| {
-        values::word(
-            v,
-            &[
-                ("error", log::LevelFilter::Error),
-                ("warn", log::LevelFilter::Warn),
-                ("info", log::LevelFilter::Info),
-                ("debug", log::LevelFilter::Debug),
-            ],
-        )
-    });
-    reader.unknown(&file.unknown, KEYS);
-    reader.limits(file.limits, &mut settings.limits);
-    reader.master_key(&settings);
+    found.take(given);
 
-    if reader.problems.is_empty() {
-        Ok(settings)
+    let names: Vec<&'static str> = KEYS.iter().map(|key| key.name).collect();
+    let given = source::of_environment(environment, &names, &mut found.problems);
+    found.take(given);
+
+    if !found.is_given("credentials_file") {
+        found.settings.credentials_file = found.settings.data_dir.join(CREDENTIALS);
+    }
+    checks::credentials(&mut found.settings, environment);
+    checks::between_keys(&mut found);
+    found
+}
+
+/// What the toml crate says, and what to do. Nothing of the line itself: it may be a secret.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "duplicate key",
+        "the same key or table stands further up: keep one of them",
+    ),
+    (
+        "string values must be quoted",
+        "write a value after the =, and a text in quotes: key = \"text\"",
+    ),
+    ("invalid float", "a text needs quotes: key = \"text\""),
+    ("invalid integer", "a text needs quotes: key = \"text\""),
+    (
+        "key with no value",
+        "write key = value, with an equals sign",
+    ),
+    (
+        "invalid basic string",
+        "a text ends with a quote, on its line",
+    ),
+    (
+        "array",
+        "the parts of a list have commas between them, and a ] at the end",
+    ),
+];
+
+fn mended(message: &str) -> String {
+    match MISTAKES.iter().find(|(m, _)| message.contains(m)) {
+        Some((_, remedy)) => (*remedy).to_owned(),
+        None => source::one_line(message),
+    }
+}
+
+/// What to say of a key that does not exist.
+fn unknown(name: &str) -> String {
+    let (table, last) = match name.split_once('.') {
+        Some((table, last)) => (table, last),
+        None => ("", name),
+    };
+    let all = || KEYS.iter().map(|key| key.name);
+    // A key that stands in another table: after a line [table], everything belongs to it.
+    let elsewhere: Vec<String> = all()
+        .filter(|key| key.rsplit('.').next() == Some(last))
+        .map(|key| match key.split_once('.') {
+            Some((table, _)) => format!("below a line [{table}]"),
+            None => "above the first [table]".to_owned(),
+        })
+        .collect();
+    let remedy = if !elsewhere.is_empty() {
+        format!("{last} belongs {}", elsewhere.join(" or "))
+    } else if let Some(near) = values::nearest(name, all()) {
+        // In its own table, a key is written without it.
+        let near = match near.split_once('.') {
+            Some((t, last)) if t == table => last,
+            _ => near,
+        };
+        format!("did you mean {near}?")
+    } else if let Some(near) = values::nearest(name, TABLES.iter().copied()) {
+        format!("did you mean [{near}]?")
     } else {
-        Err(reader.problems)
-    }
-}
-
-/// Reads values one by one and remembers what was wrong.
-struct Reader {
-    /// What keys are told with in front: the table they stand in.
-    table: &'static str,
-    problems: Vec<Problem>,
-}
-
-impl Reader {
-    fn read<T>(
-        &mut self,
-        key: &str,
-        value: Option<Value>,
-        read: impl FnOnce(&Value) -> Result<T, String>,
-    ) -> Option<T> {
-        let value = value?;
-        match read(&value) {
-            Ok(read) => Some(read),
-            Err(remedy) => {
-                self.problem(key, &value.to_string(), remedy);
-                None
-            }
-        }
-    }
-
-    fn set<T>(
-        &mut self,
-        key: &str,
-        value: Option<Value>,
-        setting: &mut T,
-        read: impl FnOnce(&Value) -> Result<T, String>,
-    ) {
-        if let Some(read) = self.read(key, value, read) {
-            *setting = read;
-        }
-    }
-
-    fn limits(&mut self, value: Option<Value>, limits: &mut Limits) {
-        let Some(value) = value else { return };
-        let table: LimitsTable = match value.try_into() {
-            Ok(table) => table,
-            Err(_) => {
-                return self.problem("limits", "", "write a table: a line [limits]".to_owned());
-            }
-        };
-        self.table = "limits.";
-        let count = |v: &Value| {
-            values::number(v, 1, 1_000_000).map(|n| usize::try_from(n).unwrap_or(usize::MAX))
-        };
-        self.set(
-            "connections",
-            table.connections,
-            &mut limits.connections,
-            count,
-        );
-        self.set(
-            "connections_per_address",
-            table.connections_per_address,
-            &mut limits.connections_per_address,
-            count,
-        );
-        self.set("uploads", table.uploads, &mut limits.uploads, count);
-        self.set("downloads", table.downloads, &mut limits.downloads, count);
-        self.set("head", table.head, &mut limits.head, values::time);
-        self.set("idle", table.idle, &mut limits.idle, values::time);
-        self.set(
-            "body_stall",
-            table.body_stall,
-            &mut limits.body_stall,
-            values::time,
-        );
-        self.set(
-            "body_rate",
-            table.body_rate,
-            &mut limits.body_rate,
-            values::size,
-        );
-        self.set(
-            "write_stall",
-            table.write_stall,
-            &mut limits.write_stall,
-            values::time,
-        );
-        self.unknown(&table.unknown, LIMIT_KEYS);
-        self.table = "";
-    }
-
-    /// The master key belongs to mode `server`, and not onto the disk that it protects.
-    fn master_key(&mut self, settings: &Settings) {
-        let remedy = match (&settings.master_key_file, settings.encryption) {
-            (None, Encryption::Server) => {
-                "encryption = \"server\" needs it: write a path outside data_dir; the file is made at the first start"
-            }
-            (Some(_), Encryption::Link | Encryption::None) => {
-                "only encryption = \"server\" uses it: remove this line, or change encryption"
-            }
-            (Some(path), Encryption::Server) if path.starts_with(&settings.data_dir) => {
-                "who takes data_dir would take the key along: write a path outside of it"
-            }
-            _ => return,
-        };
-        let value = settings.master_key_file.as_ref().map(|p| format!("{p:?}"));
-        self.problem(
-            "master_key_file",
-            &value.unwrap_or_default(),
-            remedy.to_owned(),
-        );
-    }
-
-    fn unknown(&mut self, unknown: &BTreeMap<String, Value>, known: &[&str]) {
-        for key in unknown.keys() {
-            let near = known
-                .iter()
-                .map(|k| (distance(key, k), *k))
-                .min()
-                .filter(|(d, _)| *d <= 3);
-            let remedy = match near {
-                Some((_, k)) => format!("there is no such setting; did you mean {k}?"),
-                None => {
-                    "there is no such setting; remove it (config/mayfly.toml lists all)".to_owned()
-                }
-            };
-            self.problem(key, "", remedy);
-        }
-    }
-
-    fn problem(&mut self, key: &str, value: &str, remedy: String) {
-        self.problems.push(Problem {
-            key: format!("{}{key}", self.table),
-            value: value.to_owned(),
-            remedy,
-        });
-    }
-}
-
-fn small(value: &Value, low: u32, high: u32) -> Result<u32, String> {
-    let number = values::number(value, low.into(), high.into())?;
-    u32::try_from(number).map_err(|e| e.to_string())
-}
-
-/// How many letters have to change to make `a` from `b` (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let change = corner + usize::from(x != y);
-            corner = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
+        "remove it (the mayfly.toml that comes with the program lists all)".to_owned()
+    };
+    format!("there is no such setting here; {remedy}")
 }

@@ -1,122 +1,251 @@
-//! Tests of the settings: the example file, every reader, every problem.
+//! Tests of the settings: file, code and help are equal, every reader, every place a value comes from.
 
-use super::file::{File, KEYS, LIMIT_KEYS};
-use super::resolve::resolve;
+use super::keys::{KEYS, TABLES};
 use super::*;
+use std::collections::BTreeSet;
 use std::path::Path;
 
-const EXAMPLE: &str = include_str!("../../config/mayfly.toml");
+const FILE: &str = include_str!("../../config/mayfly.toml");
+
+fn nothing() -> Environment {
+    Environment::default()
+}
 
 fn read(text: &str) -> Result<Settings, Vec<Problem>> {
-    let file: File = toml::from_str(text).unwrap();
-    resolve(file, Path::new("/etc/mayfly"))
+    parse(text.as_bytes(), &nothing()).map_err(|problems| problems.list)
+}
+
+fn read_with(text: &str, variables: &[(&str, &str)]) -> Result<Settings, Vec<Problem>> {
+    let environment = variables.iter().copied().collect();
+    parse(text.as_bytes(), &environment).map_err(|problems| problems.list)
 }
 
 fn problems(text: &str) -> Vec<Problem> {
     read(text).expect_err("there is a problem")
 }
 
-/// Everything but the data directory, which has no meaning without a file.
-fn shown(settings: &Settings) -> String {
-    format!("{settings:#?}")
+/// What `config/mayfly.toml` says: key, whether the line is in force, value, first line of help.
+fn documented() -> Vec<(String, bool, String, String)> {
+    let (mut table, mut help, mut found) = (String::new(), Vec::new(), Vec::new());
+    for line in FILE.lines() {
+        if let Some(text) = line.strip_prefix("# ") {
+            help.push(text);
+        } else if let Some(name) = line.strip_prefix('[') {
+            table = format!("{}.", name.trim_end_matches(']'));
+        } else if let Some((key, value)) = line.split_once(" = ") {
+            let in_force = !key.starts_with('#');
+            let key = format!("{table}{}", key.trim_start_matches('#'));
+            let help = help.first().map_or("", |line| line);
+            found.push((key, in_force, value.to_owned(), help.to_owned()));
+        } else if line.is_empty() {
+            help.clear();
+        } else {
+            assert_eq!(line, "#", "a line that is none of these");
+        }
+    }
+    found
 }
 
 #[test]
-fn the_example_says_the_defaults() {
-    let defaults = Settings::in_directory("/var/lib/mayfly".into());
-    assert_eq!(shown(&read(EXAMPLE).unwrap()), shown(&defaults));
-    assert_eq!(shown(&read("").unwrap()), shown(&defaults));
-}
-
-#[test]
-fn the_example_shows_every_setting_and_its_optional_lines_are_valid() {
-    let shows = |key: &&&str| {
-        EXAMPLE.lines().any(|line| {
-            let line = line.trim_start_matches('#');
-            line.starts_with(&format!("{key} =")) || line == format!("[{key}]")
-        })
-    };
-    let missing: Vec<_> = KEYS
-        .iter()
-        .chain(LIMIT_KEYS)
-        .filter(|k| !shows(k))
+fn the_file_has_every_setting_with_its_default_and_its_help() {
+    let code: Vec<_> = reference()
+        .into_iter()
+        .map(|row| (row.key.to_owned(), row.default, row.help.to_owned()))
         .collect();
-    assert!(missing.is_empty(), "not in config/mayfly.toml: {missing:?}");
+    let file: Vec<_> = documented()
+        .into_iter()
+        .map(|(key, in_force, value, help)| (key, in_force.then_some(value), help))
+        .collect();
+    assert_eq!(file, code);
+}
 
-    let optional = EXAMPLE.replace("\n#public_url", "\npublic_url");
-    let optional = optional.replace("\n#credentials_file", "\ncredentials_file");
-    let optional = optional.replace("\n#master_key_file", "\nmaster_key_file");
-    let optional = optional.replace("encryption = \"link\"", "encryption = \"server\"");
-    let settings = read(&optional).unwrap();
+#[test]
+fn the_file_an_empty_one_and_the_defaults_are_the_same() {
+    let defaults = Settings::in_directory(DATA_DIR.into());
+    assert_eq!(read(FILE).unwrap(), defaults);
+    assert_eq!(read("").unwrap(), defaults);
+}
+
+#[test]
+fn the_examples_of_settings_without_a_default_are_valid() {
+    let mut text = String::from("encryption = \"server\"\n[log]\ntarget = \"file\"\n");
+    for (key, in_force, value, _) in documented() {
+        if !in_force {
+            let line = format!("{key} = {value}\n");
+            if key.contains('.') {
+                text = text.replace("[log]", &format!("{line}[log]"));
+            } else {
+                text.insert_str(0, &line);
+            }
+        }
+    }
+    // Dotted keys and a header name the same table: TOML takes one of them.
+    let text = text.replace("[log]\ntarget", "log.target");
+    let settings = read(&text).unwrap_or_else(|list| panic!("{list:#?}\n{text}"));
     assert_eq!(
         settings.public_url.as_deref(),
         Some("https://files.example.org")
     );
-    assert_eq!(
-        settings.master_key_file,
-        Some("/etc/mayfly/master.key".into())
-    );
-    assert_eq!(settings.encryption, Encryption::Server);
+    let key = settings.master_key_file.unwrap();
+    assert_eq!(key.path(), Path::new("/etc/mayfly/master.key"));
+    assert!(settings.log.file.is_some() && settings.pages.logo.is_some());
 }
 
 #[test]
-fn every_known_key_is_read_and_none_is_forgotten() {
-    let all = KEYS.iter().map(|key| match *key {
-        "limits" => String::new(),
-        key => format!("{key} = {{}}\n"),
-    });
-    let limits = LIMIT_KEYS.iter().map(|key| format!("{key} = {{}}\n"));
-    let text = all.collect::<String>() + "[limits]\n" + &limits.collect::<String>();
-    let mut told: Vec<String> = problems(&text).into_iter().map(|p| p.key).collect();
-    told.sort();
-    let mut keys: Vec<String> = KEYS.iter().map(|k| (*k).to_owned()).collect();
-    keys.retain(|k| k != "limits");
-    keys.extend(LIMIT_KEYS.iter().map(|k| format!("limits.{k}")));
-    keys.sort();
-    assert_eq!(
-        told, keys,
-        "each key with a table for a value is one problem"
-    );
+fn every_table_is_known_and_no_two_keys_share_a_variable() {
+    let tables: BTreeSet<_> = KEYS.iter().filter_map(|k| k.name.split_once('.')).collect();
+    let tables: BTreeSet<_> = tables.into_iter().map(|(table, _)| table).collect();
+    assert_eq!(tables, TABLES.iter().copied().collect());
+    let variables: BTreeSet<_> = reference().into_iter().map(|r| r.variable).collect();
+    assert_eq!(variables.len(), KEYS.len());
+    assert!(variables.contains("MAYFLY_LIMITS_UPLOADS"));
 }
 
 #[test]
-fn all_problems_come_at_once_with_key_value_and_remedy() {
-    let text = r#"
-        listen = "localhost"
-        max_file_size = "5 bananas"
-        trusted_proxies = ["10.0.0.0/33"]
-        data_dirr = "/srv"
-        wholly_unheard_of = 1
+fn every_setting_refuses_a_table_and_tells_its_line() {
+    for key in KEYS {
+        let list = problems(&format!("\n\n{} = {{}}\n", key.name));
+        let [problem] = list.as_slice() else {
+            panic!("{}: {list:#?}", key.name);
+        };
+        assert_eq!(
+            (problem.key.as_str(), &problem.place),
+            (key.name, &Place::Line(3))
+        );
+        assert_eq!(problem.value, "{}");
+    }
+}
+
+#[test]
+fn what_is_shown_reads_as_the_same_again() {
+    let text = "
+        listen = \"[::1]:80\"
+        public_url = \"https://x.org/share\"
+        trusted_proxies = [\"10.0.0.0/8\", \"::1\"]
+        data_dir = \"/srv/quote\\\"d\"
+        credentials_file = \"/root/c\"
+        admin_socket = \"/run/a\"
+        encryption = \"server\"
+        master_key_file = \"/etc/k\"
+        default_downloads = 3
+        max_downloads = 4
+        default_days = 5
+        max_days = 6
+        max_file_size = 1500
+        min_free_space = \"3 KB\"
+        dedup = false
+        hotlink_protection = true
+        download_patience = 61
+        password_opens_for = \"2 d\"
+        account.name = \"Jörg\"
+        log = { level = \"debug\", target = \"file\", file = \"/l\", max_size = \"1 MB\", keep = 0 }
+        pages = { templates = \"/t\", name = \"N\", color = \"#ABCDEF\", logo = \"/l.PNG\" }
         [limits]
-        idle = 0
-        conections = 3
-    "#;
-    let list = problems(text);
-    let expected = [
-        ("listen", "\"localhost\"", "such as \"127.0.0.1:53842\""),
-        (
-            "trusted_proxies",
-            "[\"10.0.0.0/33\"]",
-            "\"10.0.0.0/33\" is neither",
-        ),
-        ("max_file_size", "\"5 bananas\"", "\"5 GiB\""),
-        ("data_dirr", "", "did you mean data_dir?"),
-        ("wholly_unheard_of", "", "remove it"),
-        ("limits.idle", "0", "\"10 min\""),
-        ("limits.conections", "", "did you mean connections?"),
-    ];
-    assert_eq!(list.len(), expected.len(), "{list:#?}");
-    for (key, value, remedy) in expected {
-        let found = list.iter().find(|p| p.key == key && p.value == value);
-        let found = found.unwrap_or_else(|| panic!("{key} is not in {list:#?}"));
-        assert!(found.remedy.contains(remedy), "{}", found.remedy);
-    }
-    let told = Problems {
-        path: "m.toml".into(),
-        list,
-    }
-    .to_string();
-    assert!(told.starts_with("7 problems in m.toml\n  listen = \"localhost\": write an address"));
+        connections = 7
+        connections_per_address = 6
+        uploads = 5
+        downloads = 4
+        head = 3
+        idle = 2
+        body_stall = 1
+        body_rate = 0
+        write_stall = 90
+        drain = 3600
+    ";
+    let before = read(text).unwrap_or_else(|list| panic!("{list:#?}"));
+    let defaults = Settings::in_directory(DATA_DIR.into());
+    let changes = defaults.difference(&before);
+    let changed: Vec<_> = changes.iter().map(|c| c.key).collect();
+    let all: Vec<_> = KEYS.iter().map(|k| k.name).collect();
+    assert_eq!(changed, all, "the text changes every setting");
+    let shown: String = changes
+        .iter()
+        .map(|c| format!("{} = {}\n", c.key, c.after.as_deref().unwrap()))
+        .collect();
+    assert_eq!(read(&shown).unwrap(), before, "{shown}");
+}
+
+#[test]
+fn a_reload_knows_what_changed_and_what_needs_a_restart() {
+    let before = read("").unwrap();
+    assert_eq!(before.difference(&before), []);
+    let after = read("listen = \"127.0.0.1:1\"\n[log]\nlevel = \"debug\"").unwrap();
+    let changes = before.difference(&after);
+    let told: Vec<_> = changes.iter().map(|c| (c.key, c.restart)).collect();
+    assert_eq!(told, [("listen", true), ("log.level", false)]);
+    assert_eq!(changes[1].before.as_deref(), Some("\"info\""));
+    assert_eq!(changes[1].after.as_deref(), Some("\"debug\""));
+}
+
+#[test]
+fn a_variable_goes_before_the_file_and_that_before_the_default() {
+    let file = "default_days = 3\nmax_file_size = 5\n[limits]\nuploads = 6";
+    let settings = read_with(
+        file,
+        &[
+            ("MAYFLY_DEFAULT_DAYS", "4"),
+            ("MAYFLY_LIMITS_UPLOADS", "7"),
+            ("MAYFLY_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8,"),
+            ("MAYFLY_MIN_FREE_SPACE", "2 GiB"),
+            ("MAYFLY_DEDUP", "false"),
+            ("MAYFLY_LISTEN", "[::]:1"),
+            ("MAYFLY_DATA_DIR", "/srv/m"),
+            ("MAYFLOWER", "not ours"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .unwrap();
+    assert_eq!((settings.default_days, settings.limits.uploads), (4, 7));
+    assert_eq!(settings.max_file_size, 5);
+    assert_eq!(settings.trusted_proxies.len(), 2);
+    assert_eq!(settings.min_free_space, 2 << 30);
+    assert!(!settings.dedup);
+    assert_eq!(settings.listen.to_string(), "[::]:1");
+    assert_eq!(
+        settings.credentials_file,
+        Path::new("/srv/m/first-credentials.toml")
+    );
+    let empty = [("MAYFLY_TRUSTED_PROXIES", "")];
+    let settings = read_with("trusted_proxies = [\"::1\"]", &empty).unwrap();
+    assert_eq!(settings.trusted_proxies, [], "an empty list is a list");
+}
+
+#[test]
+fn a_wrong_variable_is_named_with_its_remedy() {
+    let list = read_with(
+        "default_days = 3",
+        &[
+            ("MAYFLY_DEFAULT_DAYS", "many"),
+            ("MAYFLY_LISTN", "secret"),
+            ("MAYFLY_API_TOKEN", "secret"),
+            ("MAYFLY_PUBLIC_URL", ""),
+        ],
+    )
+    .unwrap_err();
+    let mut told: Vec<_> = list.iter().map(Problem::to_string).collect();
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "environment: MAYFLY_API_TOKEN: there is no such setting; unset it (variables that begin with MAYFLY_ are settings)",
+            "environment: MAYFLY_DEFAULT_DAYS = many: write a whole number from 0 to 36500, without quotes",
+            "environment: MAYFLY_LISTN: there is no such setting; did you mean MAYFLY_LISTEN?",
+            "environment: MAYFLY_PUBLIC_URL: write the address that visitors use, such as \"https://files.example.org\"",
+        ]
+    );
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_told() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+    let value = OsString::from_vec(b"/srv/\xff".to_vec());
+    let environment = [(OsString::from("MAYFLY_DATA_DIR"), value)];
+    let list = parse(b"", &environment.into_iter().collect()).unwrap_err();
+    assert!(
+        list.to_string()
+            .contains("MAYFLY_DATA_DIR: the value is not text")
+    );
 }
 
 #[test]
@@ -124,6 +253,8 @@ fn sizes_and_times_take_numbers_and_units() {
     let size = |text: &str| read(&format!("max_file_size = {text}")).map(|s| s.max_file_size);
     for (text, bytes) in [
         ("1", 1),
+        ("+1", 1),
+        ("0x10", 16),
         ("5_368_709_120", 5 << 30),
         ("\"5 GiB\"", 5 << 30),
         ("\"5gib\"", 5 << 30),
@@ -142,6 +273,7 @@ fn sizes_and_times_take_numbers_and_units() {
         "\"GiB\"",
         "\"1.5 GiB\"",
         "\"99999999 TiB\"",
+        "99999999999999999999999",
         "true",
     ] {
         assert!(size(text).is_err(), "{text}");
@@ -183,46 +315,19 @@ fn networks_and_urls_are_checked() {
 }
 
 #[test]
-fn relative_paths_start_at_the_file() {
-    let settings = read("data_dir = \"data\"").unwrap();
-    assert_eq!(settings.data_dir, Path::new("/etc/mayfly/data"));
-    assert_eq!(
-        settings.credentials_file,
-        Path::new("/etc/mayfly/data/first-credentials.toml")
-    );
-}
-
-#[test]
-fn the_master_key_goes_with_its_mode_and_not_into_the_data() {
-    let server = "encryption = \"server\"\ndata_dir = \"/data\"\n";
-    assert!(problems(server)[0].remedy.contains("needs it"));
-    assert!(
-        problems("master_key_file = \"/k\"")[0]
-            .remedy
-            .contains("only encryption")
-    );
-    let inside = format!("{server}master_key_file = \"/data/k\"");
-    assert!(problems(&inside)[0].remedy.contains("outside"));
-    assert!(read(&format!("{server}master_key_file = \"/k\"")).is_ok());
-}
-
-#[test]
-fn an_unreadable_file_and_broken_toml_are_told() {
+fn an_unreadable_file_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("m.toml");
-    let missing = load(&path).unwrap_err().to_string();
+    let missing = load(&path, &nothing()).unwrap_err().to_string();
     assert!(
         missing.contains("cannot be read") && missing.contains("m.toml"),
         "{missing}"
     );
-    std::fs::write(&path, "listen = \"127.0.0.1:1\"\nlisten = 2\n").unwrap();
-    let broken = load(&path).unwrap_err().to_string();
-    assert!(
-        broken.contains("not valid TOML") && broken.contains("line 2"),
-        "{broken}"
-    );
-    std::fs::write(&path, "data_dir = \"d\"").unwrap();
-    assert_eq!(load(&path).unwrap().data_dir, directory.path().join("d"));
+    std::fs::write(&path, [b'#'; (64 << 10) + 1]).unwrap();
+    let large = load(&path, &nothing()).unwrap_err().to_string();
+    assert!(large.contains("larger than 64 KiB"), "{large}");
+    std::fs::write(&path, "data_dir = \"/d\"").unwrap();
+    assert_eq!(load(&path, &nothing()).unwrap().data_dir, Path::new("/d"));
 }
 
 #[test]

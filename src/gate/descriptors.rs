@@ -14,7 +14,7 @@ pub(super) fn within_descriptors(limits: &Limits) -> usize {
     let count =
         |limit: Option<u64>| limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
     let transfers = limits.uploads + limits.downloads;
-    let wanted = limits.connections + transfers * PER_TRANSFER + DESCRIPTORS;
+    let wanted = wanted(limits);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if count(current) < wanted {
         let raised = wanted.min(count(maximum)) as u64;
@@ -35,6 +35,12 @@ pub(super) fn within_descriptors(limits: &Limits) -> usize {
         );
     }
     fit.min(limits.connections)
+}
+
+/// Descriptors for as many connections and transfers as there may be.
+pub(super) fn wanted(limits: &Limits) -> usize {
+    let transfers = limits.uploads + limits.downloads;
+    limits.connections + transfers * PER_TRANSFER + DESCRIPTORS
 }
 
 /// How many connections leave, of so many descriptors, enough for the transfers that they may have:

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Limits and deadlines of serving. The defaults are those of the documentation.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Client connections in total.
     pub connections: usize,
@@ -27,6 +27,13 @@ pub struct Limits {
     pub body_rate: u64,
     /// Without any byte taken by the client.
     pub write_stall: Duration,
+}
+
+impl Limits {
+    /// Open files that it takes to serve as much as this.
+    pub fn descriptors(&self) -> usize {
+        super::descriptors::wanted(self)
+    }
 }
 
 impl Default for Limits {

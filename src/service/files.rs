@@ -162,6 +162,7 @@ impl Service {
     /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Invalid`].
     pub fn modify(&self, session: &Session, id: &str, changes: Changes) -> Result<FileView, Error> {
         let OwnLink { link, keys } = self.own_visible(session, id)?;
+        self.allows(changes.count, changes.lifetime)?;
         let now = self.parts.clock.now();
         let password = match &changes.password {
             PasswordChange::Keep => None,

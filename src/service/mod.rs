@@ -12,6 +12,7 @@ mod lease_book;
 mod limiter;
 mod link_keys;
 mod links;
+mod maxima;
 mod new_link;
 mod passwords;
 mod ranges;
@@ -57,6 +58,10 @@ pub struct Policy {
     pub encryption: Encryption,
     /// Largest file, in bytes.
     pub max_file_size: u64,
+    /// The most downloads that a link may be given; `None` is no maximum.
+    pub max_downloads: Option<u32>,
+    /// The most days from now that a link may be given; `None` is no maximum.
+    pub max_days: Option<u32>,
     /// Whether equal uploads of one owner share their bytes.
     pub dedup: bool,
     /// How long a broken or silent download keeps its lease.

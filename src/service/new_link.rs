@@ -28,13 +28,14 @@ impl Service {
     /// Decides what a wish becomes. A password is stretched here.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the password is too long.
+    /// [`Error::Invalid`] when the password is too long, or a maximum is passed.
     pub(super) fn plan(
         &self,
         session: &Session,
         received: &Received,
         wish: &LinkWish,
     ) -> Result<Plan, Error> {
+        self.allows(Some(wish.count), Some(wish.lifetime))?;
         let created = self.parts.clock.now();
         let label = Label::clean(&wish.name, &wish.content_type);
         let password = self.new_password(wish.password.as_ref().map(|p| p.as_str()))?;

@@ -112,7 +112,7 @@ impl Service {
     /// Makes a received file visible under a new link. When it returns, file and link are durable.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Invalid`] (password over 1,024 bytes), [`Error::Internal`].
+    /// [`Error::Full`], [`Error::Invalid`] (password over 1,024 bytes, more than a maximum), [`Error::Internal`].
     pub fn publish(
         &self,
         session: &Session,

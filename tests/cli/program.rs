@@ -19,6 +19,11 @@ pub fn mayfly() -> Command {
     let mut words = runner.split_whitespace().map(str::to_owned).chain([binary]);
     let mut command = Command::new(words.next().unwrap());
     command.args(words).stdin(Stdio::null());
+    // The program would read the variables of the tests as settings.
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|n| n.as_encoded_bytes().starts_with(b"MAYFLY_")) {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -185,7 +190,10 @@ pub fn settings(home: &Path, text: &str) -> PathBuf {
     let path = home.join("mayfly.toml");
     fs::write(
         &path,
-        format!("listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n{text}"),
+        format!(
+            "listen = \"127.0.0.1:0\"\ndata_dir = \"{}/data\"\n{text}",
+            home.display()
+        ),
     )
     .unwrap();
     path

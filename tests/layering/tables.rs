@@ -73,7 +73,10 @@ pub const HOMES: &[(&str, &[&str])] = &[
             "http", "app", "config", "model", "pipeline", "service", "api", "demo.rs",
         ],
     ),
-    ("rustix", &["app", "gate", "server", "store", "main.rs"]),
+    (
+        "rustix",
+        &["app", "config", "gate", "server", "store", "main.rs"],
+    ),
     ("mayfly_sys", &["gate", "server", "main.rs"]),
     ("serde", &["api", "config"]),
     ("serde_json", &["api"]),

@@ -63,6 +63,8 @@ fn fill(dir: &Path, key: &str, links: u64) {
         Policy {
             encryption: Encryption::Link,
             max_file_size: MIB,
+            max_downloads: None,
+            max_days: None,
             dedup: false,
             lease: Duration::from_secs(600),
             unlock: Duration::from_secs(600),

@@ -86,7 +86,17 @@ pub fn command() -> Command {
     let words = program();
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);
+    without_test_variables(&mut command);
     command
+}
+
+/// Takes the variables of the tests away (`MAYFLY_SLOW`, `MAYFLY_BIN`): the program would read them as
+/// settings.
+fn without_test_variables(command: &mut Command) {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|n| n.as_encoded_bytes().starts_with(b"MAYFLY_")) {
+        command.env_remove(name);
+    }
 }
 
 impl Server {
@@ -148,7 +158,9 @@ impl Server {
             .open(home.path().join("stderr.log"))
             .unwrap();
         let began = Instant::now();
-        let mut child = Command::new(&words[0])
+        let mut command = Command::new(&words[0]);
+        without_test_variables(&mut command);
+        let mut child = command
             .args(&words[1..])
             .envs(launch.environment.iter().cloned())
             .current_dir(home.path())

@@ -53,6 +53,9 @@ pub fn add(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Faul
                 "one file for each upload: the form has more than one",
             ));
         }
+        // What is too much already is told before the file is taken in.
+        let (count, lifetime) = fields.ends(&api.settings, &*api.clock);
+        api.service.allows(Some(count), Some(lifetime))?;
         let content_type = part.content_type().unwrap_or_default().to_owned();
         let received = api.service.receive(&session, &mut part, declared)?;
         file = Some((name, content_type, received));
@@ -111,6 +114,18 @@ impl Fields {
         settings: &ApiSettings,
         clock: &dyn Clock,
     ) -> LinkWish {
+        let (count, lifetime) = self.ends(settings, clock);
+        LinkWish {
+            name,
+            content_type,
+            count,
+            lifetime,
+            password: self.password.filter(|text| !text.is_empty()),
+        }
+    }
+
+    /// How the link is to end, by what has been said so far.
+    fn ends(&self, settings: &ApiSettings, clock: &dyn Clock) -> (Count, Lifetime) {
         let number = |field: &Option<Zeroizing<String>>, default: u32| {
             field
                 .as_deref()
@@ -120,21 +135,17 @@ impl Fields {
         let is_set = |field: &Option<Zeroizing<String>>| {
             field.as_deref().and_then(|text| params::flag(text)) == Some(true)
         };
-        LinkWish {
-            name,
-            content_type,
-            count: if is_set(&self.any_downloads) {
-                Count::Unlimited
-            } else {
-                count(number(&self.downloads, settings.default_downloads))
-            },
-            lifetime: if is_set(&self.any_time) {
-                Lifetime::Unlimited
-            } else {
-                lifetime(clock.now(), number(&self.days, settings.default_days))
-            },
-            password: self.password.filter(|text| !text.is_empty()),
-        }
+        let count = if is_set(&self.any_downloads) {
+            Count::Unlimited
+        } else {
+            count(number(&self.downloads, settings.default_downloads))
+        };
+        let lifetime = if is_set(&self.any_time) {
+            Lifetime::Unlimited
+        } else {
+            lifetime(clock.now(), number(&self.days, settings.default_days))
+        };
+        (count, lifetime)
     }
 }
 

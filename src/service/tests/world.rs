@@ -69,6 +69,8 @@ impl World {
         let policy = Policy {
             encryption,
             max_file_size: 1 << 30,
+            max_downloads: None,
+            max_days: None,
             dedup: true,
             lease: Duration::from_secs(600),
             unlock: Duration::from_secs(300),

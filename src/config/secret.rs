@@ -1,0 +1,134 @@
+//! Files that hold a secret: opened only when nobody else can read them.
+
+use super::Environment;
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+/// A file that holds a secret.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SecretFile {
+    path: PathBuf,
+    /// systemd keeps it, in a directory of its own.
+    credential: bool,
+}
+
+/// Why a secret is not read.
+#[derive(Debug)]
+pub enum SecretError {
+    /// It cannot be opened; [`io::ErrorKind::NotFound`] when it does not exist.
+    Io(io::Error),
+    /// It is a directory, a pipe or a device.
+    NotAFile,
+    /// Others than its owner may read or change it.
+    Open {
+        /// Its permissions, such as 0o644.
+        mode: u32,
+        /// What to type.
+        path: PathBuf,
+    },
+    /// Somebody else owns it.
+    Owner {
+        /// The user id.
+        owner: u32,
+        /// That of this process.
+        me: u32,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl fmt::Display for SecretError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(e) => write!(f, "it cannot be read: {e}"),
+            Self::NotAFile => write!(f, "this is no file: name a file"),
+            Self::Open { mode, path } => write!(
+                f,
+                "others may read or change it (mode {mode:04o}): chmod 600 {}",
+                path.display()
+            ),
+            Self::Owner { owner, me, path } => write!(
+                f,
+                "it belongs to user {owner}, and Mayfly runs as user {me}: chown {me} {}",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for SecretError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(e) => Some(e),
+            Self::NotAFile | Self::Open { .. } | Self::Owner { .. } => None,
+        }
+    }
+}
+
+impl SecretFile {
+    /// A file that somebody named: its owner and permissions are checked.
+    pub fn named(path: PathBuf) -> Self {
+        Self {
+            path,
+            credential: false,
+        }
+    }
+
+    /// A credential of systemd, when there is one of this name. Who may read it is systemd's
+    /// business, and cannot be told from its mode: an access list shows there as rights of the group.
+    pub fn credential(environment: &Environment, name: &str) -> Option<Self> {
+        let path = environment.credentials_directory()?.join(name);
+        path.is_file().then_some(Self {
+            path,
+            credential: true,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether systemd keeps it: it can be read only.
+    pub fn is_credential(&self) -> bool {
+        self.credential
+    }
+
+    /// Opens it for reading, unless others could have read or made it. Never waits, whatever it is.
+    ///
+    /// # Errors
+    /// [`SecretError`], which says what to do.
+    pub fn open(&self) -> Result<File, SecretError> {
+        // Without NONBLOCK a pipe would wait for its writer.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = rustix::fs::open(&self.path, flags, Mode::empty())
+            .map_err(|e| SecretError::Io(e.into()))?;
+        let file = File::from(file);
+        let about = file.metadata().map_err(SecretError::Io)?;
+        if !about.is_file() {
+            return Err(SecretError::NotAFile);
+        }
+        if self.credential {
+            return Ok(file);
+        }
+        let path = || self.path.clone();
+        let mode = about.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(SecretError::Open { mode, path: path() });
+        }
+        let me = rustix::process::geteuid().as_raw();
+        let owner = about.uid();
+        // Whoever is root could read and change it anyway.
+        if owner != me && owner != 0 {
+            return Err(SecretError::Owner {
+                owner,
+                me,
+                path: path(),
+            });
+        }
+        Ok(file)
+    }
+}
