@@ -85,6 +85,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
         &["model", "http", "store", "service", "api", "server"],
     ),
     ("memchr", &["http", "gate"]),
+    ("unicode_normalization", &["model"]),
     ("jiff", &["http", "api", "gate/answer.rs"]),
     ("minijinja", &["api/public"]),
     ("lexopt", &["cli"]),
