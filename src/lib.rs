@@ -14,8 +14,8 @@
 //! - [`store`] keeps bytes under names, [`metadata`] keeps what is known about them.
 //! - [`model`] holds the words that all of them use.
 //!
-//! Beside that path: [`config`] reads settings, [`app`] puts the parts together, [`tasks`] does what
-//! no request asks for, [`demo`] greets a newcomer.
+//! Beside that path: [`cli`] is the program, [`config`] reads settings, [`app`] puts the parts
+//! together, [`tasks`] does what no request asks for, [`demo`] greets a newcomer.
 //!
 //! # What always holds
 //!
@@ -36,6 +36,7 @@
 
 pub mod api;
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod gate;

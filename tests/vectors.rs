@@ -202,6 +202,7 @@ fn wraps_open() {
         Purpose::AccountByApiKey,
         Purpose::AccountByPassword,
         Purpose::AccountByMaster,
+        Purpose::AccountByRecovery,
         Purpose::Cookie,
     ];
     assert_eq!(vectors.wraps.len(), 2 * purposes.len());

@@ -3,18 +3,15 @@
 //! Every function reads all it needs before it writes anything, so that a refusal, or a damaged
 //! record, leaves nothing half done.
 
-use super::codec;
-use super::keys::{account_key, due_key, key_of};
+use super::accounts::is_removed;
+use super::keys::{due_key, key_of};
 use super::leases::{drop_lease, leases_of, set_allowance};
-use super::records::{Mark, Number, Place, Tagged};
+use super::records::{Mark, Place, Tagged};
 use super::schema::{
-    ACCOUNTS, BLOBS, Change, DUE, GARBAGE, HOTLINKS, KEYS, LAST_ACCOUNT, LINKS, NAMES, PLACES,
-    STATE, Snapshot, TAGS, find_link,
+    BLOBS, Change, DUE, GARBAGE, HOTLINKS, LINKS, PLACES, Snapshot, TAGS, find_link,
 };
 use super::{BlobSource, Freed, Hotlink, LinkEdit, MetadataError, NewLink, Published};
-use crate::model::{
-    Account, AccountId, Allowance, ApiKey, Blob, BlobId, Lease, Link, Lookup, Timestamp,
-};
+use crate::model::{Allowance, Blob, BlobId, Lease, Link, Lookup, Timestamp};
 
 type Result<T> = std::result::Result<T, MetadataError>;
 
@@ -64,6 +61,9 @@ pub(super) fn publish(to: &Change<'_>, new: NewLink) -> Result<Published> {
     } = new;
     if PLACES.has(to, &link.lookup.0)? {
         return Err(refused("a link of that hash is there"));
+    }
+    if is_removed(to, link.owner)? {
+        return Ok(Published::OwnerGone);
     }
     let hotlink = match (link.hotlink, by_hotlink) {
         (Some(lookup), Some(by_hotlink)) => Some((lookup, by_hotlink)),
@@ -278,44 +278,4 @@ pub(super) fn collected(to: &Change<'_>, ids: &[BlobId]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-pub(super) fn add_account(
-    to: &Change<'_>,
-    mut account: Account,
-    mut key: ApiKey,
-) -> Result<Option<AccountId>> {
-    let name = account.name.to_ascii_lowercase();
-    if NAMES.has(to, name.as_bytes())? {
-        return Ok(None);
-    }
-    if KEYS.has(to, &key.lookup.0)? {
-        return Err(refused("an API key of that hash is there"));
-    }
-    let last = STATE.get(to, LAST_ACCOUNT)?.map_or(0, |Number(last)| last);
-    let number = last
-        .checked_add(1)
-        .ok_or_else(|| refused("no account number is left"))?;
-    let id = AccountId(number);
-    // The counter is behind the table only when it was damaged.
-    if ACCOUNTS.has(to, &account_key(id))? {
-        return Err(codec::damaged(STATE.name, LAST_ACCOUNT));
-    }
-    account.id = id;
-    key.account = id;
-    STATE.put(to, LAST_ACCOUNT, &Number(number))?;
-    ACCOUNTS.put(to, &account_key(id), &account)?;
-    NAMES.put(to, name.as_bytes(), &Number(number))?;
-    KEYS.put(to, &key.lookup.0, &key)?;
-    Ok(Some(id))
-}
-
-pub(super) fn add_api_key(to: &Change<'_>, key: &ApiKey) -> Result<()> {
-    if KEYS.has(to, &key.lookup.0)? {
-        return Err(refused("an API key of that hash is there"));
-    }
-    if !ACCOUNTS.has(to, &account_key(key.account))? {
-        return Err(refused("an API key of no account"));
-    }
-    KEYS.put(to, &key.lookup.0, key)
 }

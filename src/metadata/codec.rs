@@ -15,9 +15,6 @@ use crate::model::{BlobFormat, PasswordParams, Timestamp};
 use ring::digest;
 use std::fmt;
 
-/// The layout of every record kind in schema 1.
-const LAYOUT: u8 = 1;
-
 /// Bytes of the check at the end of a record.
 const CHECK: usize = 8;
 
@@ -26,6 +23,9 @@ const CONTEXT: &[u8] = b"mayfly metadata record 1";
 
 /// Something that is the value of a row.
 pub(super) trait Record: Sized {
+    /// Tells the forms of one record kind in different schemas apart.
+    const LAYOUT: u8 = 1;
+
     /// Appends the fields that are not in the key.
     fn put(&self, to: &mut Encoder);
     /// Reads them back. `None` when they are not what [`Record::put`] writes.
@@ -57,7 +57,7 @@ pub(super) fn open<R: Record>(table: &str, key: &[u8], value: &[u8]) -> Result<R
 
 /// Layout and fields of a record, without the check.
 pub(super) fn write<R: Record>(record: &R) -> Vec<u8> {
-    let mut encoder = Encoder(vec![LAYOUT]);
+    let mut encoder = Encoder(vec![R::LAYOUT]);
     record.put(&mut encoder);
     encoder.0
 }
@@ -65,7 +65,7 @@ pub(super) fn write<R: Record>(record: &R) -> Vec<u8> {
 /// Reads [`write()`] back. `None` unless `body` is exactly what it writes.
 pub(super) fn read<R: Record>(key: &[u8], body: &[u8]) -> Option<R> {
     let (layout, fields) = body.split_first()?;
-    if *layout != LAYOUT {
+    if *layout != R::LAYOUT {
         return None;
     }
     let mut decoder = Decoder(fields);

@@ -10,11 +10,12 @@ use super::schema::{
 };
 use super::writer::Writer;
 use super::{
-    Due, Duplicate, Freed, Hotlink, LinkCursor, LinkEdit, Metadata, MetadataError, NewLink,
-    OnFatal, Published, Taken, changes, file, leases, verify,
+    AccountEdit, AccountEdited, AccountRemoved, Due, Duplicate, Freed, Hotlink, LinkCursor,
+    LinkEdit, Metadata, MetadataError, NewLink, OnFatal, Published, Taken, accounts, changes, file,
+    leases, verify,
 };
 use crate::model::{
-    Account, AccountId, ApiKey, Blob, BlobId, Lease, LeaseId, Link, Lookup, Timestamp,
+    Account, AccountId, ApiKey, Blob, BlobId, Lease, LeaseId, Link, Lookup, Timestamp, folded_name,
 };
 use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase, StorageBackend};
@@ -321,27 +322,73 @@ impl Metadata for RedbMetadata {
     }
 
     fn account_named(&self, name: &str) -> Result<Option<Account>, MetadataError> {
-        let name = name.to_ascii_lowercase();
+        let name = folded_name(name);
         self.read(|view| match NAMES.get(view, name.as_bytes())? {
             None => Ok(None),
             Some(Number(id)) => ACCOUNTS.need(view, &account_key(AccountId(id))).map(Some),
         })
     }
 
+    fn accounts(
+        &self,
+        after: Option<AccountId>,
+        limit: usize,
+    ) -> Result<Vec<Account>, MetadataError> {
+        self.read(|view| accounts::accounts(view, after, limit))
+    }
+
     fn add_account(
         &self,
         account: Account,
-        key: ApiKey,
+        key: Option<ApiKey>,
     ) -> Result<Option<AccountId>, MetadataError> {
-        self.writer.run(|to| changes::add_account(to, account, key))
+        self.writer
+            .run(|to| accounts::add_account(to, account, key))
+    }
+
+    fn edit_account(
+        &self,
+        id: AccountId,
+        edit: AccountEdit,
+    ) -> Result<AccountEdited, MetadataError> {
+        self.writer
+            .run(move |to| accounts::edit_account(to, id, edit))
+    }
+
+    fn remove_links_of(&self, owner: AccountId, limit: usize) -> Result<Vec<Freed>, MetadataError> {
+        self.writer
+            .run(move |to| accounts::remove_links_of(to, owner, limit))
+    }
+
+    fn remove_account(&self, id: AccountId) -> Result<AccountRemoved, MetadataError> {
+        self.writer.run(move |to| accounts::remove_account(to, id))
     }
 
     fn api_key(&self, lookup: &Lookup) -> Result<Option<ApiKey>, MetadataError> {
         self.read(|view| KEYS.get(view, &lookup.0))
     }
 
+    fn api_key_named(&self, public_id: &str) -> Result<Option<ApiKey>, MetadataError> {
+        self.read(|view| accounts::key_of_public_id(view, public_id))
+    }
+
+    fn api_keys_of(
+        &self,
+        owner: AccountId,
+        after: Option<&Lookup>,
+        limit: usize,
+    ) -> Result<Vec<ApiKey>, MetadataError> {
+        self.read(|view| accounts::keys_of(view, owner, after, limit))
+    }
+
     fn add_api_key(&self, key: ApiKey) -> Result<(), MetadataError> {
-        self.writer.run(move |to| changes::add_api_key(to, &key))
+        self.writer.run(move |to| accounts::add_api_key(to, &key))
+    }
+
+    fn remove_api_key(&self, lookup: &Lookup) -> Result<bool, MetadataError> {
+        let lookup = *lookup;
+        self.writer
+            .run(move |to| accounts::remove_api_key(to, &lookup))
     }
 
     fn link_count(&self) -> Result<u64, MetadataError> {

@@ -62,6 +62,11 @@ pub(super) fn held_key(link: &Lookup, lease: &LeaseId) -> [u8; 48] {
     join([&link.0, &lease.0])
 }
 
+/// The key in `owned`.
+pub(super) fn owned_key(owner: AccountId, key: &Lookup) -> [u8; 40] {
+    join([&account_key(owner), &key.0])
+}
+
 fn join<const N: usize, const PARTS: usize>(parts: [&[u8]; PARTS]) -> [u8; N] {
     let mut key = [0; N];
     let mut at = 0;

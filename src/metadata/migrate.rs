@@ -4,14 +4,20 @@
 //! leaves the old schema or the new one.
 
 use super::MetadataError;
-use super::records::Number;
-use super::schema::{self, Change, SCHEMA, STATE, Snapshot};
+use super::keys::{account_key, owned_key};
+use super::records::{AccountOfSchema1, KeyPlace, Mark, Number};
+use super::schema::{
+    self, ACCOUNTS, ACCOUNTS_OF_SCHEMA_1, Change, KEYS, NAMES, OWNED, PUBLICS, SCHEMA, STATE,
+    Snapshot,
+};
+use crate::model::folded_name;
+use std::ops::Bound;
 
 /// Turns one schema into the next.
 pub(super) type Step = fn(&Change<'_>) -> Result<(), MetadataError>;
 
 /// `STEPS[n]` turns schema `n + 1` into schema `n + 2`. Steps are only ever added at the end.
-pub(super) const STEPS: &[Step] = &[];
+pub(super) const STEPS: &[Step] = &[roles_and_key_indexes];
 
 /// The schema that `steps` end at.
 fn newest(steps: &[Step]) -> u64 {
@@ -62,4 +68,33 @@ pub(super) fn run(to: &Change<'_>, steps: &[Step], first: usize) -> Result<(), M
 pub(super) fn create(to: &Change<'_>) -> Result<(), MetadataError> {
     schema::create_tables(to)?;
     STATE.put(to, SCHEMA, &Number(newest(STEPS)))
+}
+
+/// Schema 2: accounts have a role, may be disabled and may have a recovery phrase; names are found
+/// by their folded form; API keys are found by account and by public id.
+///
+/// Accounts and their keys are few, and are read in one go.
+fn roles_and_key_indexes(to: &Change<'_>) -> Result<(), MetadataError> {
+    schema::create_tables(to)?;
+    const ALL: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
+    let accounts = ACCOUNTS_OF_SCHEMA_1.range(to, ALL, usize::MAX)?;
+    let keys = KEYS.range(to, ALL, usize::MAX)?;
+    for (name, Number(_)) in NAMES.range(to, ALL, usize::MAX)? {
+        NAMES.delete(to, &name)?;
+    }
+    for (_, AccountOfSchema1(account)) in accounts {
+        let name = folded_name(&account.name);
+        if NAMES.has(to, name.as_bytes())? {
+            return Err(MetadataError::Corrupt(format!(
+                "two accounts have names that read as {name:?}"
+            )));
+        }
+        NAMES.put(to, name.as_bytes(), &Number(account.id.0))?;
+        ACCOUNTS.put(to, &account_key(account.id), &account)?;
+    }
+    for (_, key) in keys {
+        OWNED.put(to, &owned_key(key.account, &key.lookup), &Mark)?;
+        PUBLICS.put(to, key.public_id.as_bytes(), &KeyPlace(key.lookup))?;
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! [`Metadata`] is written in domain words and is narrow enough for another engine: every method is
 //! one atomic step, nothing above it relies on being the only process.
 
+mod accounts;
 mod changes;
 mod codec;
 mod engine;
@@ -22,7 +23,7 @@ pub use records::decode_any;
 
 use crate::model::{
     Account, AccountId, Allowance, ApiKey, Blob, BlobId, Expiry, Lease, LeaseId, Link, Lookup,
-    PasswordParams, Timestamp,
+    PasswordParams, Role, Timestamp,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -104,19 +105,46 @@ pub trait Metadata: Send + Sync {
 
     /// The account of that number.
     fn account(&self, id: AccountId) -> Result<Option<Account>, MetadataError>;
-    /// The account of that name, without regard to ASCII case.
+    /// The account of that name, as [`folded_name`](crate::model::folded_name) compares names.
     fn account_named(&self, name: &str) -> Result<Option<Account>, MetadataError>;
-    /// Adds an account with its first API key. The number in both is assigned here and returned.
-    /// `None` when the name is taken.
+    /// Up to `limit` accounts after `after`, in the order of their numbers.
+    fn accounts(
+        &self,
+        after: Option<AccountId>,
+        limit: usize,
+    ) -> Result<Vec<Account>, MetadataError>;
+    /// Adds an account, with its first API key if it gets one. The number in both is assigned here
+    /// and returned. `None` when the name is taken.
     fn add_account(
         &self,
         account: Account,
-        key: ApiKey,
+        key: Option<ApiKey>,
     ) -> Result<Option<AccountId>, MetadataError>;
+    /// Changes an account, but never so that no working administrator is left.
+    fn edit_account(
+        &self,
+        id: AccountId,
+        edit: AccountEdit,
+    ) -> Result<AccountEdited, MetadataError>;
+    /// Removes up to `limit` links of an account in one transaction. None when there are no more.
+    fn remove_links_of(&self, owner: AccountId, limit: usize) -> Result<Vec<Freed>, MetadataError>;
+    /// Removes an account without links, and its API keys.
+    fn remove_account(&self, id: AccountId) -> Result<AccountRemoved, MetadataError>;
     /// The API key of that hash.
     fn api_key(&self, lookup: &Lookup) -> Result<Option<ApiKey>, MetadataError>;
+    /// The API key with that public id.
+    fn api_key_named(&self, public_id: &str) -> Result<Option<ApiKey>, MetadataError>;
+    /// Up to `limit` API keys of an account after `after`, in the order of their hashes.
+    fn api_keys_of(
+        &self,
+        owner: AccountId,
+        after: Option<&Lookup>,
+        limit: usize,
+    ) -> Result<Vec<ApiKey>, MetadataError>;
     /// Adds an API key.
     fn add_api_key(&self, key: ApiKey) -> Result<(), MetadataError>;
+    /// Removes an API key. False when there was none.
+    fn remove_api_key(&self, lookup: &Lookup) -> Result<bool, MetadataError>;
 
     /// How many links there are. Constant time.
     fn link_count(&self) -> Result<u64, MetadataError>;
@@ -183,6 +211,8 @@ pub enum Published {
     Done,
     /// The blob to share is no more; nothing was changed.
     SharedBlobGone,
+    /// The account of the link was removed meanwhile; nothing was changed.
+    OwnerGone,
 }
 
 /// A blob of the dedup index.
@@ -216,6 +246,45 @@ pub struct Freed {
     pub link: Option<Lookup>,
     /// Its blob has no more references: unlink its bytes.
     pub blob: Option<BlobId>,
+}
+
+/// What a change of an account sets; `None` keeps.
+#[derive(Clone, Default, Debug)]
+pub struct AccountEdit {
+    /// Another role.
+    pub role: Option<Role>,
+    /// Disabled, or enabled again.
+    pub disabled: Option<bool>,
+    /// Another password: with the account key wrapped under it.
+    pub password: Option<(PasswordParams, Vec<u8>)>,
+    /// The account key, wrapped under the master key.
+    pub by_master: Option<Vec<u8>>,
+    /// The account key, wrapped under a new recovery phrase.
+    pub by_recovery: Option<Vec<u8>>,
+}
+
+/// What became of a change of an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AccountEdited {
+    /// It is done.
+    Done,
+    /// No working administrator would be left; nothing was changed.
+    LastAdmin,
+    /// There is no such account.
+    Gone,
+}
+
+/// What became of the removal of an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AccountRemoved {
+    /// It is done.
+    Done,
+    /// No working administrator would be left; nothing was changed.
+    LastAdmin,
+    /// It still has links; nothing was changed.
+    HasLinks,
+    /// There is no such account.
+    Gone,
 }
 
 /// What became of the wish for a download.

@@ -7,7 +7,7 @@ use super::codec::{self, Decoder, Encoder, Record};
 use super::keys::parse_link_key;
 use crate::model::{
     Account, AccountId, AccountKeyWraps, Allowance, ApiKey, Blob, BlobId, Expiry, Lease, LeaseId,
-    Link, Lookup, Permissions, Timestamp,
+    Link, Lookup, Permissions, Role, Timestamp,
 };
 
 impl Record for Link {
@@ -159,25 +159,80 @@ impl Record for Tagged {
 }
 
 impl Record for Account {
+    const LAYOUT: u8 = 2;
+
     fn put(&self, to: &mut Encoder) {
-        to.bytes(self.name.as_bytes());
-        to.time(self.created);
-        to.password(&self.password);
-        to.bytes(&self.wraps.by_password);
-        to.option(self.wraps.by_master.as_ref(), |to, wrap| to.bytes(wrap));
+        put_first_form(self, to);
+        to.u8(match self.role {
+            Role::User => 0,
+            Role::Admin => 1,
+        });
+        to.bool(self.disabled);
+        to.option(self.wraps.by_recovery.as_ref(), |to, wrap| to.bytes(wrap));
     }
 
     fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
-        Some(Self {
-            id: AccountId(u64::from_be_bytes(key.try_into().ok()?)),
-            name: from.text()?,
-            created: from.time()?,
-            password: from.password()?,
-            wraps: AccountKeyWraps {
-                by_password: from.vec()?,
-                by_master: from.option(Decoder::vec)?,
-            },
-        })
+        let mut account = take_first_form(key, from)?;
+        account.role = match from.u8()? {
+            0 => Role::User,
+            1 => Role::Admin,
+            _ => return None,
+        };
+        account.disabled = from.bool()?;
+        account.wraps.by_recovery = from.option(Decoder::vec)?;
+        Some(account)
+    }
+}
+
+/// An account as schema 1 had it: every one was an administrator's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct AccountOfSchema1(pub(super) Account);
+
+impl Record for AccountOfSchema1 {
+    fn put(&self, to: &mut Encoder) {
+        put_first_form(&self.0, to);
+    }
+
+    fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        take_first_form(key, from).map(Self)
+    }
+}
+
+fn put_first_form(account: &Account, to: &mut Encoder) {
+    to.bytes(account.name.as_bytes());
+    to.time(account.created);
+    to.password(&account.password);
+    to.bytes(&account.wraps.by_password);
+    to.option(account.wraps.by_master.as_ref(), |to, wrap| to.bytes(wrap));
+}
+
+fn take_first_form(key: &[u8], from: &mut Decoder<'_>) -> Option<Account> {
+    Some(Account {
+        id: AccountId(u64::from_be_bytes(key.try_into().ok()?)),
+        name: from.text()?,
+        created: from.time()?,
+        password: from.password()?,
+        wraps: AccountKeyWraps {
+            by_password: from.vec()?,
+            by_master: from.option(Decoder::vec)?,
+            by_recovery: None,
+        },
+        role: Role::Admin,
+        disabled: false,
+    })
+}
+
+/// Where the row of an API key is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct KeyPlace(pub(super) Lookup);
+
+impl Record for KeyPlace {
+    fn put(&self, to: &mut Encoder) {
+        to.array(&self.0.0);
+    }
+
+    fn take(_: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        from.array().map(|hash| Self(Lookup(hash)))
     }
 }
 
@@ -243,6 +298,8 @@ pub fn decode_any(key: &[u8], body: &[u8]) -> bool {
         && same::<Blob>(key, body)
         && same::<Tagged>(key, body)
         && same::<Account>(key, body)
+        && same::<AccountOfSchema1>(key, body)
+        && same::<KeyPlace>(key, body)
         && same::<ApiKey>(key, body)
         && same::<Mark>(key, body)
         && same::<Number>(key, body)

@@ -14,8 +14,10 @@
 //!     ├ tags    tag                              Tagged       the blob, when the tag is free
 //!     └ garbage blob                             mark         the last link that used it
 //! accounts      number                           Account      add_account
-//!  ├ names      name in lower case               Number       the account
+//!  ├ names      folded name                      Number       the account
 //!  └ keys       hash of the API key              ApiKey       add_account, add_api_key
+//!     ├ owned   number · hash                    mark         the key
+//!     └ publics public id                        KeyPlace     the key
 //! ```
 //!
 //! The links of one owner lie together and in the order of their listing: a page of it is read from a
@@ -24,7 +26,7 @@
 
 use super::codec::{self, Record};
 use super::keys::{after_prefix, link_key};
-use super::records::{Mark, Number, Place, Tagged};
+use super::records::{AccountOfSchema1, KeyPlace, Mark, Number, Place, Tagged};
 use super::{Hotlink, MetadataError};
 use crate::model::{Account, ApiKey, Blob, Lease, Link, Lookup};
 use redb::{
@@ -46,8 +48,12 @@ pub(super) const BLOBS: Rows<Blob> = Rows::new("blobs");
 pub(super) const TAGS: Rows<Tagged> = Rows::new("tags");
 pub(super) const GARBAGE: Rows<Mark> = Rows::new("garbage");
 pub(super) const ACCOUNTS: Rows<Account> = Rows::new("accounts");
+/// The same table, as schema 1 had it.
+pub(super) const ACCOUNTS_OF_SCHEMA_1: Rows<AccountOfSchema1> = Rows::new(ACCOUNTS.name);
 pub(super) const NAMES: Rows<Number> = Rows::new("names");
 pub(super) const KEYS: Rows<ApiKey> = Rows::new("keys");
+pub(super) const OWNED: Rows<Mark> = Rows::new("owned");
+pub(super) const PUBLICS: Rows<KeyPlace> = Rows::new("publics");
 
 /// In [`STATE`]: the schema of the file. This row keeps its place and form in every schema.
 pub(super) const SCHEMA: &[u8] = b"schema";
@@ -70,6 +76,8 @@ pub(super) fn create_tables(to: &Change<'_>) -> Result<(), MetadataError> {
         ACCOUNTS.name,
         NAMES.name,
         KEYS.name,
+        OWNED.name,
+        PUBLICS.name,
     ] {
         to.table(name)?;
     }

@@ -5,13 +5,13 @@
 use super::MetadataError;
 use super::changes::due;
 use super::codec::{self, Record};
-use super::keys::{account_key, due_key, held_key, link_key, tail};
-use super::records::{Mark, Number, Place};
+use super::keys::{account_key, due_key, held_key, link_key, owned_key, tail};
+use super::records::{KeyPlace, Mark, Number, Place};
 use super::schema::{
-    ACCOUNTS, BLOBS, DUE, GARBAGE, HELD, HOTLINKS, KEYS, LEASES, LINKS, NAMES, PLACES, Rows, STATE,
-    Snapshot, TAGS, need_link,
+    ACCOUNTS, BLOBS, DUE, GARBAGE, HELD, HOTLINKS, KEYS, LEASES, LINKS, NAMES, OWNED, PLACES,
+    PUBLICS, Rows, STATE, Snapshot, TAGS, need_link,
 };
-use crate::model::Lookup;
+use crate::model::{Lookup, folded_name};
 use std::ops::Bound;
 
 /// Rows looked at in one go.
@@ -94,16 +94,22 @@ pub(super) fn verify(view: &impl Snapshot) -> Result<(), MetadataError> {
     })?;
 
     each(view, &ACCOUNTS, |key, account| {
-        let name = account.name.to_ascii_lowercase();
+        let name = folded_name(&account.name);
         let Number(id) = NAMES.need(view, name.as_bytes())?;
         expect(ACCOUNTS.name, key, id == account.id.0)
     })?;
     total(NAMES.name, NAMES.count(view)?, ACCOUNTS.count(view)?)?;
     each(view, &NAMES, |_, _| Ok(()))?;
     each(view, &KEYS, |key, api_key| {
-        let known = ACCOUNTS.has(view, &account_key(api_key.account))?;
+        let known = ACCOUNTS.has(view, &account_key(api_key.account))?
+            && OWNED.has(view, &owned_key(api_key.account, &api_key.lookup))?
+            && PUBLICS.get(view, api_key.public_id.as_bytes())? == Some(KeyPlace(api_key.lookup));
         expect(KEYS.name, key, known)
     })?;
+    let keys = KEYS.count(view)?;
+    total(OWNED.name, OWNED.count(view)?, keys)?;
+    total(PUBLICS.name, PUBLICS.count(view)?, keys)?;
+    each(view, &OWNED, |_, _| Ok(()))?;
     each(view, &STATE, |_, _| Ok(()))
 }
 
@@ -116,7 +122,7 @@ fn total(table: &str, found: u64, expected: u64) -> Result<(), MetadataError> {
         return Ok(());
     }
     Err(MetadataError::Corrupt(format!(
-        "table {table} accounts for {found} where the links make {expected}"
+        "table {table} has {found} entries where the others make {expected}"
     )))
 }
 

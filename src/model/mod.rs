@@ -8,10 +8,10 @@ mod name;
 mod secret;
 mod time;
 
-pub use account::{Account, AccountKeyWraps, ApiKey, Permissions};
+pub use account::{Account, AccountKeyWraps, ApiKey, Permissions, Role, folded_name};
 pub use id::{AccountId, BlobId, LeaseId, Lookup, Token};
 pub use lease::Lease;
 pub use link::{Allowance, Blob, BlobFormat, Expiry, Link, PasswordParams};
-pub use name::clean_name;
+pub use name::{clean_name, is_hostile};
 pub use secret::Secret;
 pub use time::{Clock, SystemClock, Timestamp};

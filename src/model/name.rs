@@ -28,7 +28,7 @@ pub fn clean_name(name: &str) -> String {
 
 /// Control characters, line and paragraph separators, direction marks and overrides, and the
 /// byte-order mark.
-fn is_hostile(c: char) -> bool {
+pub fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -1,102 +1,104 @@
-//! Accounts, API keys, and who somebody is.
+//! Accounts: made, listed, changed, removed. There is always one that can look after the server.
+//!
+//! What an account owns opens with its account key, which is random and never stored: each row
+//! holds it wrapped under the credentials of the account (`credentials`).
 
-use super::limiter::{Kind, Source};
+use super::credentials::Wraps;
 use super::passwords::{PASSWORD_MAX, Wait};
-use super::{Encryption, Error, Service};
-use crate::model::{
-    Account, AccountId, AccountKeyWraps, ApiKey, PasswordParams, Permissions, Secret, Token,
-};
-use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
-use std::net::IpAddr;
+use super::{Error, NewApiKey, RecoveryPhrase, Service};
+use crate::metadata::{AccountEdit, AccountEdited, AccountRemoved};
+use crate::model::{Account, AccountId, AccountKeyWraps, Permissions, Role, Timestamp, is_hostile};
+use crate::pipeline::seal::keys;
 
-/// Characters of a public id, as Gokapi has them.
-const PUBLIC_ID: usize = 35;
 /// The shortest password of an account, in bytes.
 const PASSWORD_MIN: usize = 8;
-/// The longest name of an account or key, in characters.
+/// The longest name of an account, in characters.
 const NAME_MAX: usize = 64;
-
-/// Somebody who has shown a credential.
-pub struct Session {
-    /// Who.
-    pub account: AccountId,
-    /// What the credential allows.
-    pub permissions: Permissions,
-    /// Opens what the account owns.
-    pub(super) account_key: Secret,
-}
-
-/// A new API key: shown once.
-pub struct NewApiKey {
-    /// The key.
-    pub key: Token,
-    /// Its public name, 35 characters.
-    pub public_id: String,
-}
+/// Links that go in one step of a removal: bounds how long other changes wait.
+const REMOVAL_STEP: usize = 128;
 
 /// A new account with its first API key: shown once.
 pub struct NewAccount {
     /// Its number.
     pub id: AccountId,
-    /// A key with every permission.
+    /// A key with every permission of its role.
     pub key: NewApiKey,
+    /// Opens it when the password is forgotten.
+    pub recovery: RecoveryPhrase,
+}
+
+/// What a new account is to be.
+pub struct AccountWish<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its password.
+    pub password: &'a str,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// An account, as an administrator sees it.
+pub struct AccountView {
+    /// Its number.
+    pub id: AccountId,
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// Whether its credentials and links are refused.
+    pub disabled: bool,
+    /// When it was made.
+    pub created: Timestamp,
 }
 
 impl Service {
+    /// Makes an account for an administrator, as [`Service::create_account`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_account(&self, name: &str, password: &str) -> Result<NewAccount, Error> {
+        self.create_account(AccountWish {
+            name,
+            password,
+            role: Role::Admin,
+        })
+    }
+
     /// Makes an account. The password is stretched here.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the name is taken or not 2 to 64 characters, or the password is not
-    /// 8 to 1,024 bytes.
-    pub fn add_account(&self, name: &str, password: &str) -> Result<NewAccount, Error> {
-        let length = name.chars().count();
-        if !(2..=NAME_MAX).contains(&length)
-            || name.chars().any(char::is_control)
-            || name.trim() != name
-        {
-            return Err(Error::Invalid(format!(
-                "a user name has 2 to {NAME_MAX} characters, no control characters, and no space at its ends"
-            )));
-        }
-        if !(PASSWORD_MIN..=PASSWORD_MAX).contains(&password.len()) {
-            return Err(Error::Invalid(format!(
-                "a password has {PASSWORD_MIN} to {PASSWORD_MAX} bytes"
-            )));
-        }
+    /// [`Error::Invalid`] when the name is taken or not 2 to 64 visible characters, or the password
+    /// is not 8 to 1,024 bytes.
+    pub fn create_account(&self, wish: AccountWish<'_>) -> Result<NewAccount, Error> {
+        check_name(wish.name)?;
+        check_password(wish.password)?;
         let account_key = keys::random_secret();
         let params = self.new_password_params();
-        let password_key = self.stretch(password, &params, Wait::Unbounded)?;
-        let context = name_context(name);
-        let wrap = |purpose, secret: &Secret| {
-            keys::wrap(purpose, &[secret.reveal()], &context, account_key.reveal())
-        };
-        let by_master = match (self.policy.encryption, &self.parts.master_key) {
-            (Encryption::Server, Some(master)) => Some(wrap(Purpose::AccountByMaster, master)),
-            (Encryption::Server, None) => {
-                return Err(Error::Internal("the master key is missing".into()));
-            }
-            (Encryption::Link | Encryption::None, _) => None,
-        };
+        let password_key = self.stretch(wish.password, &params, Wait::Unbounded)?;
+        let recovery = RecoveryPhrase::draw();
+        let wraps = Wraps::new(wish.name, &account_key);
         let account = Account {
             // The database gives the number.
             id: AccountId(0),
-            name: name.to_owned(),
+            name: wish.name.to_owned(),
             created: self.parts.clock.now(),
+            role: wish.role,
+            disabled: false,
             password: params,
             wraps: AccountKeyWraps {
-                by_password: wrap(Purpose::AccountByPassword, &password_key),
-                by_master,
+                by_password: wraps.by_password(&password_key),
+                by_master: wraps.by_master(self)?,
+                by_recovery: Some(wraps.by_recovery(&recovery)),
             },
         };
-        let (row, key) =
-            self.draw_api_key(AccountId(0), &account_key, "First key", Permissions::ALL);
-        let added = self.parts.metadata.add_account(account, row);
-        match added.map_err(|error| self.failed(error))? {
-            Some(id) => Ok(NewAccount { id, key }),
-            None => Err(Error::Invalid(
-                "this user name is taken: choose another".into(),
-            )),
-        }
+        let permissions = Permissions::ALL.and(wish.role.permissions());
+        let (row, key) = self.draw_api_key(AccountId(0), &account_key, "First key", permissions);
+        let added = self.parts.metadata.add_account(account, Some(row));
+        let id = added
+            .map_err(|error| self.failed(error))?
+            .ok_or_else(|| Error::Invalid("this user name is taken: choose another".into()))?;
+        log::info!("made the account {:?} ({})", wish.name, wish.role.word());
+        Ok(NewAccount { id, key, recovery })
     }
 
     /// Whether there is any account yet.
@@ -104,167 +106,149 @@ impl Service {
     /// # Errors
     /// [`Error::Internal`].
     pub fn has_accounts(&self) -> Result<bool, Error> {
-        // Numbers count up from 1, and there is no way to remove an account.
-        let first = self.parts.metadata.account(AccountId(1));
-        Ok(first.map_err(|error| self.failed(error))?.is_some())
+        Ok(!self.accounts(None, 1)?.is_empty())
     }
 
-    /// Who presents this API key, if it has all of `needed`. Failures from `peer` are limited;
-    /// valid keys are not.
-    ///
-    /// # Errors
-    /// [`Error::Unauthorized`], or [`Error::TooMany`] once the failures from there are too many.
-    pub fn authenticate(
-        &self,
-        key: Option<&str>,
-        needed: Permissions,
-        peer: IpAddr,
-    ) -> Result<Session, Error> {
-        let key = key.ok_or(Error::Unauthorized)?;
-        let Some(session) = self.session_of_key(key)? else {
-            self.limiter
-                .charge(&[(Kind::BadKey, peer.into())], self.parts.clock.elapsed())
-                .map_err(Error::TooMany)?;
-            return Err(Error::Unauthorized);
-        };
-        if session.permissions.allow(needed) {
-            Ok(session)
-        } else {
-            Err(Error::Unauthorized)
-        }
-    }
-
-    fn session_of_key(&self, key: &str) -> Result<Option<Session>, Error> {
-        let Some(token) = Token::parse(key) else {
-            return Ok(None);
-        };
-        let lookup = keys::lookup(TokenKind::ApiKey, &token);
-        let row = self.parts.metadata.api_key(&lookup);
-        let Some(row) = row.map_err(|error| self.failed(error))? else {
-            return Ok(None);
-        };
-        let secrets = [token.reveal().as_bytes()];
-        let opened = keys::unwrap(Purpose::AccountByApiKey, &secrets, &lookup.0, &row.wrap);
-        let Some(account_key) = opened.and_then(|key| Secret::from_slice(&key)) else {
-            log::error!("API key {lookup}: its record does not open the account");
-            return Err(Error::Internal("an API key is damaged".into()));
-        };
-        Ok(Some(Session {
-            account: row.account,
-            permissions: row.permissions,
-            account_key,
-        }))
-    }
-
-    /// Who has this name and password: a session with every permission. Takes a password check, so
-    /// it belongs into the password room.
-    ///
-    /// # Errors
-    /// As [`Service::authenticate`]; unknown names take as long as wrong passwords.
-    pub fn authenticate_password(
-        &self,
-        name: &str,
-        password: &str,
-        peer: IpAddr,
-    ) -> Result<Session, Error> {
-        let name_tag = keys::client_tag(&self.process_key, &name_context(name));
-        let charged = [
-            (Kind::Login, peer.into()),
-            (Kind::LoginAccount, Source::from(name_tag)),
-        ];
-        self.limiter
-            .charge(&charged, self.parts.clock.elapsed())
-            .map_err(Error::TooMany)?;
-        if password.len() > PASSWORD_MAX {
-            return Err(Error::Unauthorized);
-        }
-        let account = self.parts.metadata.account_named(name);
-        let account = account.map_err(|error| self.failed(error))?;
-        let (memory_kib, passes) = self.policy.password_cost;
-        let nobody = PasswordParams {
-            salt: [0; 16],
-            memory_kib,
-            passes,
-        };
-        let params = account.as_ref().map_or(nobody, |account| account.password);
-        // Refused at the door: it was no attempt.
-        let password_key = self
-            .stretch(password, &params, Wait::Bounded)
-            .inspect_err(|_| self.limiter.refund(&charged))?;
-        let session = account.and_then(|account| {
-            let account_key = keys::unwrap(
-                Purpose::AccountByPassword,
-                &[password_key.reveal()],
-                &name_context(&account.name),
-                &account.wraps.by_password,
-            )?;
-            Some(Session {
-                account: account.id,
-                permissions: Permissions::ALL,
-                account_key: Secret::from_slice(&account_key)?,
-            })
-        });
-        if session.is_some() {
-            self.limiter.refund(&charged);
-        }
-        session.ok_or(Error::Unauthorized)
-    }
-
-    /// Makes an API key for the session's account. Its permissions are `Permissions::BASIC` or
-    /// none, within those of the session.
+    /// Up to `limit` accounts after `after`, in the order of their numbers.
     ///
     /// # Errors
     /// [`Error::Internal`].
-    pub fn create_api_key(
+    pub fn accounts(
         &self,
-        session: &Session,
-        name: &str,
-        basic: bool,
-    ) -> Result<NewApiKey, Error> {
-        let wished = if basic {
-            Permissions::BASIC
-        } else {
-            Permissions::NONE
+        after: Option<AccountId>,
+        limit: usize,
+    ) -> Result<Vec<AccountView>, Error> {
+        let accounts = self.parts.metadata.accounts(after, limit);
+        let accounts = accounts.map_err(|error| self.failed(error))?.into_iter();
+        let view = |account: Account| AccountView {
+            id: account.id,
+            name: account.name,
+            role: account.role,
+            disabled: account.disabled,
+            created: account.created,
         };
-        let permissions = wished.and(session.permissions);
-        let visible = name.chars().filter(|c| !c.is_control());
-        let name: String = visible.take(NAME_MAX).collect();
-        let (row, key) =
-            self.draw_api_key(session.account, &session.account_key, &name, permissions);
-        let added = self.parts.metadata.add_api_key(row);
-        added.map_err(|error| self.failed(error))?;
-        Ok(key)
+        Ok(accounts.map(view).collect())
     }
 
-    fn draw_api_key(
-        &self,
-        account: AccountId,
-        account_key: &Secret,
-        name: &str,
-        permissions: Permissions,
-    ) -> (ApiKey, NewApiKey) {
-        let key = keys::random_token(Token::API_KEY);
-        let public_id = keys::random_token(PUBLIC_ID).reveal().to_owned();
-        let lookup = keys::lookup(TokenKind::ApiKey, &key);
-        let row = ApiKey {
-            lookup,
-            public_id: public_id.clone(),
-            account,
-            name: name.to_owned(),
-            created: self.parts.clock.now(),
-            permissions,
-            wrap: keys::wrap(
-                Purpose::AccountByApiKey,
-                &[key.reveal().as_bytes()],
-                &lookup.0,
-                account_key.reveal(),
-            ),
+    /// Gives an account another role. Its API keys lose at once what the role does not allow.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Invalid`] for the last administrator.
+    pub fn set_role(&self, name: &str, role: Role) -> Result<(), Error> {
+        let edit = AccountEdit {
+            role: Some(role),
+            ..AccountEdit::default()
         };
-        (row, NewApiKey { key, public_id })
+        self.edit_account(name, edit)?;
+        log::info!("account {name:?}: its role is {}", role.word());
+        Ok(())
+    }
+
+    /// Disables an account, or enables it again. While it is disabled its password, its keys and its
+    /// links are refused; nothing is deleted.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Invalid`] for the last administrator.
+    pub fn set_disabled(&self, name: &str, disabled: bool) -> Result<(), Error> {
+        let edit = AccountEdit {
+            disabled: Some(disabled),
+            ..AccountEdit::default()
+        };
+        self.edit_account(name, edit)?;
+        let what = if disabled { "disabled" } else { "enabled" };
+        log::info!("account {name:?}: {what}");
+        Ok(())
+    }
+
+    /// One step of removing an account: it is disabled, its files go some at a time, and at last
+    /// itself with its keys. False when it is gone, true when there is more to do. A removal that
+    /// breaks off leaves a disabled account, and goes on with the next call.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Invalid`] for the last administrator.
+    pub fn remove_account_step(&self, name: &str) -> Result<bool, Error> {
+        let account = self.account_row(name)?;
+        if !account.disabled {
+            self.set_disabled(name, true)?;
+        }
+        let metadata = &self.parts.metadata;
+        let freed = metadata.remove_links_of(account.id, REMOVAL_STEP);
+        let freed = freed.map_err(|error| self.failed(error))?;
+        let blobs: Vec<_> = freed.iter().filter_map(|freed| freed.blob).collect();
+        self.unlink(&blobs);
+        if !freed.is_empty() {
+            return Ok(true);
+        }
+        let removed = metadata.remove_account(account.id);
+        match removed.map_err(|error| self.failed(error))? {
+            AccountRemoved::Done => {
+                log::info!("account {:?}: removed", account.name);
+                Ok(false)
+            }
+            // An upload that was on its way became visible meanwhile.
+            AccountRemoved::HasLinks => Ok(true),
+            AccountRemoved::LastAdmin => Err(last_admin()),
+            AccountRemoved::Gone => Err(Error::NotFound),
+        }
+    }
+
+    fn edit_account(&self, name: &str, edit: AccountEdit) -> Result<(), Error> {
+        let account = self.account_row(name)?;
+        let edited = self.parts.metadata.edit_account(account.id, edit);
+        match edited.map_err(|error| self.failed(error))? {
+            AccountEdited::Done => Ok(()),
+            AccountEdited::LastAdmin => Err(last_admin()),
+            AccountEdited::Gone => Err(Error::NotFound),
+        }
+    }
+
+    /// The account of that name.
+    pub(super) fn account_row(&self, name: &str) -> Result<Account, Error> {
+        let account = self.parts.metadata.account_named(name);
+        account
+            .map_err(|error| self.failed(error))?
+            .ok_or(Error::NotFound)
+    }
+
+    /// Whether what this account shares may be seen.
+    pub(super) fn is_enabled(&self, id: AccountId) -> Result<bool, Error> {
+        let account = self.parts.metadata.account(id);
+        let account = account.map_err(|error| self.failed(error))?;
+        Ok(account.is_some_and(|account| !account.disabled))
     }
 }
 
-/// What the wraps of an account are bound to. Names are unique without regard to ASCII case.
-fn name_context(name: &str) -> Vec<u8> {
+fn last_admin() -> Error {
+    Error::Invalid(
+        "this is the last working administrator: make another account an administrator first"
+            .into(),
+    )
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let length = name.chars().count();
+    // A colon ends the name in the Basic scheme (RFC 7617, section 2).
+    if (2..=NAME_MAX).contains(&length)
+        && !name.chars().any(|c| is_hostile(c) || c == ':')
+        && name.trim() == name
+    {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "a user name has 2 to {NAME_MAX} characters, no control characters, no colon, and no space at its ends"
+    )))
+}
+
+pub(super) fn check_password(password: &str) -> Result<(), Error> {
+    if (PASSWORD_MIN..=PASSWORD_MAX).contains(&password.len()) {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "a password has {PASSWORD_MIN} to {PASSWORD_MAX} bytes"
+    )))
+}
+
+/// What the wraps of an account are bound to.
+pub(super) fn name_context(name: &str) -> Vec<u8> {
     name.to_ascii_lowercase().into_bytes()
 }

@@ -207,6 +207,11 @@ impl Limiter {
         }
     }
 
+    /// Forgets what one bucket knows: it is full again.
+    pub(super) fn forget(&self, key: &(Kind, Source)) {
+        self.lock().buckets.remove(key);
+    }
+
     /// A panic elsewhere leaves numbers that are still numbers.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -190,7 +190,10 @@ impl Service {
     fn visible_row(&self, lookup: &Lookup) -> Result<Option<Link>, Error> {
         let link = self.parts.metadata.link(lookup);
         let link = link.map_err(|error| self.failed(error))?;
-        Ok(link.filter(|link| link.is_visible(self.parts.clock.now())))
+        match link.filter(|link| link.is_visible(self.parts.clock.now())) {
+            Some(link) if self.is_enabled(link.owner)? => Ok(Some(link)),
+            _ => Ok(None),
+        }
     }
 
     /// The same answer for unknown, expired, used up and deleted; too many of them are limited.

@@ -2,8 +2,10 @@
 //! is over. No HTTP, no JSON, no paths.
 
 mod accounts;
+mod api_keys;
 mod beginning;
 mod cookies;
+mod credentials;
 mod download;
 mod error;
 mod files;
@@ -16,17 +18,21 @@ mod maxima;
 mod new_link;
 mod passwords;
 mod ranges;
+mod recovery;
 mod sweep;
 mod upload;
 
 #[cfg(test)]
 mod tests;
 
-pub use accounts::{NewAccount, NewApiKey, Session};
+pub use accounts::{AccountView, AccountWish, NewAccount};
+pub use api_keys::{KeyView, NewApiKey};
+pub use credentials::{Proof, Session};
 pub use download::{Download, DownloadWish, LEASE_SECONDS_DEFAULT, Part};
 pub use error::Error;
 pub use files::{Changes, FileView, PasswordChange};
 pub use links::{Door, OpenFile, PublicView};
+pub use recovery::RecoveryPhrase;
 pub use upload::{Count, Lifetime, LinkWish, Received};
 
 use crate::metadata::{Metadata, MetadataError};

@@ -4,7 +4,7 @@ use super::lease_book::Claim;
 use super::upload::describe;
 use super::{Error, Service};
 use crate::metadata::{Due, Freed};
-use crate::model::{AccountId, Blob, BlobId, Timestamp};
+use crate::model::{Blob, BlobId, Timestamp};
 use crate::store::StoreError;
 use std::sync::PoisonError;
 
@@ -24,10 +24,7 @@ impl Service {
     /// [`Error::Internal`] when store or database do not answer, or do not belong together.
     pub fn recover(&self) -> Result<(), Error> {
         let metadata = &self.parts.metadata;
-        let fresh = metadata
-            .account(AccountId(1))
-            .map_err(|error| self.failed(error))?
-            .is_none();
+        let fresh = !self.has_accounts()?;
         let empty = self.parts.store.is_empty();
         if fresh && !empty.map_err(|error| broken(&error))? {
             let what = "the database is new, but there are stored files: put the database that \

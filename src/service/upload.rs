@@ -197,6 +197,10 @@ impl Service {
         let link = plan.new_link(session, &id, &content, source);
         match self.parts.metadata.publish(link) {
             Ok(Published::Done) => Ok(()),
+            Ok(Published::OwnerGone) => {
+                self.unlink(&[id]);
+                Err(Error::Unauthorized)
+            }
             Ok(Published::SharedBlobGone) => Err(Error::Internal(
                 "the database misses a blob that was not to be shared".into(),
             )),

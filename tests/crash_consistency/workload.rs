@@ -1,9 +1,11 @@
 //! One of every kind of change, and everything that can be asked afterwards.
 
-use mayfly::metadata::{BlobSource, LinkEdit, Metadata, MetadataError, NewLink, RedbMetadata};
+use mayfly::metadata::{
+    AccountEdit, BlobSource, LinkEdit, Metadata, MetadataError, NewLink, RedbMetadata,
+};
 use mayfly::model::{
     Account, AccountId, AccountKeyWraps, Allowance, ApiKey, Blob, BlobFormat, BlobId, Expiry,
-    Lease, LeaseId, Link, Lookup, PasswordParams, Permissions, Timestamp,
+    Lease, LeaseId, Link, Lookup, PasswordParams, Permissions, Role, Timestamp,
 };
 use std::fmt::{Debug, Write};
 
@@ -107,18 +109,21 @@ fn add_account(db: &RedbMetadata, n: u8) -> Result<(), MetadataError> {
         wraps: AccountKeyWraps {
             by_password: vec![n; 60],
             by_master: None,
+            by_recovery: None,
         },
+        role: Role::Admin,
+        disabled: false,
     };
     let key = ApiKey {
         lookup: lookup(n),
-        public_id: "p".repeat(35),
+        public_id: format!("{n:035}"),
         account: AccountId(0),
         name: "key".to_owned(),
         created: Timestamp(0),
         permissions: Permissions::BASIC,
         wrap: vec![n; 60],
     };
-    db.add_account(account, key).map(drop)
+    db.add_account(account, Some(key)).map(drop)
 }
 
 pub type Change = fn(&RedbMetadata) -> Result<(), MetadataError>;
@@ -148,6 +153,18 @@ pub const WORKLOAD: &[Change] = &[
     |db| db.remove(&lookup(5)).map(drop),
     |db| db.collected(&[blob_id(2)]),
     |db| add_account(db, 2),
+    |db| {
+        let edit = AccountEdit {
+            role: Some(Role::User),
+            disabled: Some(true),
+            by_recovery: Some(vec![1; 60]),
+            ..AccountEdit::default()
+        };
+        db.edit_account(AccountId(1), edit).map(drop)
+    },
+    |db| db.remove_links_of(AccountId(1), 100).map(drop),
+    |db| db.remove_account(AccountId(1)).map(drop),
+    |db| db.remove_api_key(&lookup(2)).map(drop),
 ];
 
 /// Everything that can be asked, as text.
@@ -168,6 +185,9 @@ pub fn state(db: &RedbMetadata) -> String {
         add(state, &db.account(AccountId(u64::from(n))).unwrap());
         add(state, &db.account_named(&format!("ACCOUNT {n}")).unwrap());
         add(state, &db.api_key(&lookup(n)).unwrap());
+        add(state, &db.api_key_named(&format!("{n:035}")).unwrap());
+        let owner = AccountId(u64::from(n));
+        add(state, &db.api_keys_of(owner, None, 9).unwrap());
     }
     std::mem::take(state)
 }

@@ -47,6 +47,7 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("demo", &["app", "config", "model"]),
+    ("cli", &["app", "config", "demo", "model", "tasks"]),
     ("lib", &[]),
     ("main", &[]),
 ];
@@ -87,12 +88,13 @@ pub const HOMES: &[(&str, &[&str])] = &[
         &["model", "http", "store", "service", "api", "server"],
     ),
     ("memchr", &["http", "gate"]),
+    ("unicode_normalization", &["model"]),
     ("jiff", &["http", "api", "gate/answer.rs"]),
     ("minijinja", &["api/public"]),
-    ("lexopt", &["main.rs"]),
+    ("lexopt", &["cli"]),
     ("async_signal", &["tasks"]),
     ("log", &[""]),
-    ("simplelog", &["main.rs"]),
+    ("simplelog", &["cli"]),
 ];
 
 /// Longest source file, in lines: what can be read in one sitting.

@@ -220,6 +220,7 @@ WRAPS = [
     ("AccountByApiKey", "account-by-api-key"),
     ("AccountByPassword", "account-by-password"),
     ("AccountByMaster", "account-by-master"),
+    ("AccountByRecovery", "account-by-recovery"),
     ("Cookie", "cookie"),
 ]
 

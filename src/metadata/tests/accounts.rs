@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn an_account_and_its_first_key_get_the_same_new_number() {
     let db = fresh();
-    let id = db.add_account(account("Ann"), api_key(1)).unwrap();
+    let id = db.add_account(account("Ann"), Some(api_key(1))).unwrap();
     assert_eq!(id, Some(AccountId(1)));
     let found = db.account(AccountId(1)).unwrap().unwrap();
     assert_eq!(
@@ -23,7 +23,7 @@ fn an_account_and_its_first_key_get_the_same_new_number() {
             ..api_key(1)
         }
     );
-    let id = db.add_account(account("Ben"), api_key(2)).unwrap();
+    let id = db.add_account(account("Ben"), Some(api_key(2))).unwrap();
     assert_eq!(id, Some(AccountId(2)));
     assert_eq!(db.account(AccountId(3)).unwrap(), None);
     db.verify().unwrap();
@@ -32,13 +32,18 @@ fn an_account_and_its_first_key_get_the_same_new_number() {
 #[test]
 fn names_are_unique_whatever_their_case() {
     let db = fresh();
-    db.add_account(account("Ann"), api_key(1)).unwrap();
-    assert_eq!(db.add_account(account("aNN"), api_key(2)).unwrap(), None);
+    db.add_account(account("Ann"), Some(api_key(1))).unwrap();
+    assert_eq!(
+        db.add_account(account("aNN"), Some(api_key(2))).unwrap(),
+        None
+    );
     assert_eq!(db.api_key(&lookup(2)).unwrap(), None, "nothing of it stays");
     assert_eq!(db.account_named("ANN").unwrap().unwrap().name, "Ann");
     assert_eq!(db.account_named("An").unwrap(), None);
     assert_eq!(db.account_named("").unwrap(), None);
-    let next = db.add_account(account("Ännchen"), api_key(3)).unwrap();
+    let next = db
+        .add_account(account("Ännchen"), Some(api_key(3)))
+        .unwrap();
     assert_eq!(next, Some(AccountId(2)), "a refused account uses no number");
 }
 
@@ -53,7 +58,7 @@ fn a_key_needs_an_account_and_is_never_replaced() {
         db.add_api_key(orphan),
         Err(MetadataError::Unavailable(_))
     ));
-    db.add_account(account("Ann"), api_key(1)).unwrap();
+    db.add_account(account("Ann"), Some(api_key(1))).unwrap();
     let second = ApiKey {
         account: AccountId(1),
         ..api_key(2)
@@ -70,11 +75,135 @@ fn a_key_needs_an_account_and_is_never_replaced() {
         db.add_api_key(thief),
         Err(MetadataError::Unavailable(_))
     ));
-    let error = db.add_account(account("Eve"), api_key(1)).unwrap_err();
+    let error = db
+        .add_account(account("Eve"), Some(api_key(1)))
+        .unwrap_err();
     assert!(matches!(error, MetadataError::Unavailable(_)));
     assert_eq!(db.account_named("Eve").unwrap(), None);
     assert_eq!(
         db.api_key(&lookup(1)).unwrap().unwrap().name,
         api_key(1).name
     );
+}
+
+#[test]
+fn accounts_are_listed_in_the_order_of_their_numbers() {
+    let db = fresh();
+    for n in 1..=5 {
+        let name = format!("user {n}");
+        db.add_account(account(&name), None).unwrap();
+    }
+    let page = |after, limit| {
+        let page = db.accounts(after, limit).unwrap();
+        page.iter().map(|a| a.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None, 3), [1, 2, 3]);
+    assert_eq!(page(Some(AccountId(3)), 3), [4, 5]);
+    assert!(page(Some(AccountId(5)), 3).is_empty());
+    db.verify().unwrap();
+}
+
+#[test]
+fn keys_are_found_by_account_and_by_public_id_until_they_are_removed() {
+    let db = fresh();
+    db.add_account(account("Ann"), Some(api_key(1))).unwrap();
+    db.add_account(account("Ben"), Some(api_key(2))).unwrap();
+    for n in [3, 5, 4] {
+        let key = ApiKey {
+            account: AccountId(1),
+            ..api_key(n)
+        };
+        db.add_api_key(key).unwrap();
+    }
+    let of = |owner, after: Option<u64>, limit| {
+        let after = after.map(lookup);
+        let keys = db.api_keys_of(AccountId(owner), after.as_ref(), limit);
+        let keys = keys.unwrap().into_iter();
+        keys.map(|k| k.lookup).collect::<Vec<_>>()
+    };
+    assert_eq!(of(1, None, 3), [lookup(1), lookup(3), lookup(4)]);
+    assert_eq!(of(1, Some(4), 3), [lookup(5)]);
+    assert_eq!(of(2, None, 3), [lookup(2)]);
+    let named = |n: u64| db.api_key_named(&format!("{n:035}")).unwrap();
+    assert_eq!(named(2).unwrap().account, AccountId(2));
+    assert_eq!(named(9), None);
+
+    assert!(db.remove_api_key(&lookup(3)).unwrap());
+    assert!(!db.remove_api_key(&lookup(3)).unwrap());
+    assert_eq!(db.api_key(&lookup(3)).unwrap(), None);
+    assert_eq!(named(3), None);
+    assert_eq!(of(1, None, 9), [lookup(1), lookup(4), lookup(5)]);
+    db.verify().unwrap();
+}
+
+#[test]
+fn the_last_working_administrator_stays() {
+    let db = fresh();
+    let user = Account {
+        role: Role::User,
+        ..account("Ben")
+    };
+    let ann = db.add_account(account("Ann"), None).unwrap().unwrap();
+    let ben = db.add_account(user, None).unwrap().unwrap();
+    let edit = |id, role: Role, disabled| {
+        let edit = AccountEdit {
+            role: Some(role),
+            disabled: Some(disabled),
+            ..AccountEdit::default()
+        };
+        db.edit_account(id, edit).unwrap()
+    };
+    assert_eq!(edit(ann, Role::User, false), AccountEdited::LastAdmin);
+    assert_eq!(edit(ann, Role::Admin, true), AccountEdited::LastAdmin);
+    assert_eq!(db.remove_account(ann).unwrap(), AccountRemoved::LastAdmin);
+    assert_eq!(db.account(ann).unwrap().unwrap().role, Role::Admin);
+
+    assert_eq!(edit(ben, Role::Admin, true), AccountEdited::Done);
+    assert_eq!(
+        edit(ann, Role::User, false),
+        AccountEdited::LastAdmin,
+        "one that is disabled looks after nothing"
+    );
+    assert_eq!(edit(ben, Role::Admin, false), AccountEdited::Done);
+    assert_eq!(db.remove_account(ann).unwrap(), AccountRemoved::Done);
+    assert_eq!(db.remove_account(ann).unwrap(), AccountRemoved::Gone);
+    assert_eq!(edit(ann, Role::Admin, false), AccountEdited::Gone);
+    assert_eq!(db.remove_account(ben).unwrap(), AccountRemoved::LastAdmin);
+    db.verify().unwrap();
+}
+
+#[test]
+fn an_account_goes_with_its_keys_after_its_links_and_never_comes_back() {
+    let db = fresh();
+    db.add_account(account("Ann"), Some(api_key(1))).unwrap();
+    db.add_account(account("Ben"), Some(api_key(2))).unwrap();
+    for n in 1..=5 {
+        db.publish(with_blob(link(n))).unwrap();
+    }
+    db.publish(sharing(link(6), blob_id(5))).unwrap();
+    db.take_lease(&lease(1, 1)).unwrap();
+    let ann = AccountId(1);
+    assert_eq!(db.remove_account(ann).unwrap(), AccountRemoved::HasLinks);
+    let mut blobs = 0;
+    loop {
+        let freed = db.remove_links_of(ann, 4).unwrap();
+        if freed.is_empty() {
+            break;
+        }
+        assert!(freed.len() <= 4);
+        blobs += freed.iter().filter(|f| f.blob.is_some()).count();
+    }
+    assert_eq!(blobs, 5);
+    assert_eq!(db.garbage(10).unwrap().len(), 5);
+    assert_eq!(db.remove_account(ann).unwrap(), AccountRemoved::Done);
+    assert_eq!(db.account_named("ann").unwrap(), None);
+    assert_eq!(db.api_key(&lookup(1)).unwrap(), None);
+    assert!(db.api_key(&lookup(2)).unwrap().is_some());
+
+    let late = db.publish(with_blob(link(7))).unwrap();
+    assert_eq!(late, Published::OwnerGone, "an upload that ends too late");
+    assert_eq!(db.link_count().unwrap(), 0);
+    let again = db.add_account(account("Ann"), Some(api_key(1))).unwrap();
+    assert_eq!(again, Some(AccountId(3)), "numbers are not used again");
+    db.verify().unwrap();
 }

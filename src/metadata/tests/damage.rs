@@ -2,7 +2,7 @@
 
 use super::codec::{Record, open, read, seal, write};
 use super::keys::key_of;
-use super::records::{Mark, Number, Place, Tagged};
+use super::records::{AccountOfSchema1, KeyPlace, Mark, Number, Place, Tagged};
 use super::schema::{BLOBS, Change, DUE, LEASES, LINKS, PLACES, Raw};
 use super::*;
 use proptest::prelude::*;
@@ -76,6 +76,14 @@ fn every_flipped_bit_of_every_record_kind_is_detected() {
     };
     check(&[1; 32], &tagged);
     check(&0u64.to_be_bytes(), &account("Zoë"));
+    check(&0u64.to_be_bytes(), &AccountOfSchema1(account("Zoë")));
+    let user = Account {
+        role: Role::User,
+        disabled: true,
+        ..account("Zoë")
+    };
+    check(&0u64.to_be_bytes(), &user);
+    check(&[b'p'; 35], &KeyPlace(lookup(1)));
     check(&lookup(1).0, &api_key(1));
     check(&[1; 40], &Mark);
     check(b"name", &Number(7));
@@ -93,14 +101,31 @@ fn the_stored_form_of_schema_1_does_not_change() {
     hash.update(&seal("places", &lookup(1).0, &place));
     hash.update(&seal("blobs", &blob_id(1).0, &blob(1)));
     hash.update(&seal("leases", &lease(1, 1).id.0, &lease(1, 1)));
-    hash.update(&seal("accounts", &0u64.to_be_bytes(), &account("Ann")));
-    hash.update(&seal("keys", &lookup(1).0, &api_key(1)));
+    let old = AccountOfSchema1(account("Ann"));
+    hash.update(&seal("accounts", &0u64.to_be_bytes(), &old));
+    let key = ApiKey {
+        public_id: "p".repeat(35),
+        ..api_key(1)
+    };
+    hash.update(&seal("keys", &lookup(1).0, &key));
     hash.update(&seal("due", &[1; 40], &Mark));
     hash.update(&seal("state", b"schema", &Number(1)));
     let found = data_encoding::HEXLOWER.encode(hash.finish().as_ref());
     assert_eq!(
         found,
         "1aa700b44318629dcc70294387b3a470c3d33d81756fdafc50abdb355320d1a1"
+    );
+}
+
+#[test]
+fn the_stored_form_of_what_schema_2_added_does_not_change() {
+    let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
+    hash.update(&seal("accounts", &0u64.to_be_bytes(), &account("Ann")));
+    hash.update(&seal("publics", &[b'p'; 35], &KeyPlace(lookup(1))));
+    let found = data_encoding::HEXLOWER.encode(hash.finish().as_ref());
+    assert_eq!(
+        found,
+        "8cbf5d29c9d3433c262381dc1674b19bedf818f97f10cdd922920656da6ac6b1"
     );
 }
 
@@ -111,9 +136,11 @@ proptest! {
         body in proptest::collection::vec(any::<u8>(), 0..400),
     ) {
         prop_assert!(decode_any(&key, &body));
-        let mut versioned = vec![1];
-        versioned.extend_from_slice(&body);
-        prop_assert!(decode_any(&key, &versioned));
+        for layout in [1, 2] {
+            let mut versioned = vec![layout];
+            versioned.extend_from_slice(&body);
+            prop_assert!(decode_any(&key, &versioned));
+        }
         prop_assert!(open::<Link>("links", &key, &body).is_err());
     }
 }

@@ -26,7 +26,7 @@ fn what_was_written_is_there_after_a_restart() {
     let db = RedbMetadata::create(&path, ignore()).unwrap();
     db.publish(with_blob(link(1))).unwrap();
     db.take_lease(&lease(1, 1)).unwrap();
-    db.add_account(account("Ann"), api_key(1)).unwrap();
+    db.add_account(account("Ann"), Some(api_key(1))).unwrap();
     drop(db);
     assert!(RedbMetadata::exists(&path).unwrap());
     let names: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
@@ -36,7 +36,7 @@ fn what_was_written_is_there_after_a_restart() {
     assert_eq!(db.leases().unwrap(), [lease(1, 1)]);
     assert_eq!(db.link_count().unwrap(), 1);
     assert_eq!(
-        db.add_account(account("Ben"), api_key(2)).unwrap(),
+        db.add_account(account("Ben"), Some(api_key(2))).unwrap(),
         Some(AccountId(2))
     );
     db.verify().unwrap();
@@ -129,10 +129,10 @@ fn database_with_schema(path: &Path, schema: u64) {
 #[test]
 fn a_file_of_a_newer_program_is_refused() {
     let (_dir, path) = place();
-    database_with_schema(&path, 2);
+    database_with_schema(&path, 3);
     assert!(matches!(
         RedbMetadata::open(&path, ignore()),
-        Err(MetadataError::TooNew { found: 2, known: 1 })
+        Err(MetadataError::TooNew { found: 3, known: 2 })
     ));
     database_with_schema(&path.with_extension("zero"), 0);
     assert_corrupt(&path.with_extension("zero"), "schema 0");
@@ -160,7 +160,7 @@ fn state(database: &Database) -> (Option<Number>, Option<Number>) {
 #[test]
 fn an_old_file_is_brought_up_step_by_step_in_one_transaction() {
     let (_dir, path) = place();
-    drop(RedbMetadata::create(&path, ignore()).unwrap());
+    database_with_schema(&path, 1);
     let database = Database::open(&path).unwrap();
 
     let failing: &[Step] = &[adds_nine, fails];

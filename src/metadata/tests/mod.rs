@@ -5,6 +5,7 @@ mod damage;
 mod files;
 mod leases;
 mod links;
+mod migration;
 mod writing;
 
 use super::*;
@@ -130,14 +131,17 @@ fn account(name: &str) -> Account {
         wraps: AccountKeyWraps {
             by_password: vec![5; 60],
             by_master: Some(vec![6; 60]),
+            by_recovery: None,
         },
+        role: Role::Admin,
+        disabled: false,
     }
 }
 
 fn api_key(n: u64) -> ApiKey {
     ApiKey {
         lookup: lookup(n),
-        public_id: "p".repeat(35),
+        public_id: format!("{n:035}"),
         account: AccountId(0),
         name: "the key of Zoë".to_owned(),
         created: NOW,

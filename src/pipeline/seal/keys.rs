@@ -90,6 +90,8 @@ pub enum Purpose {
     AccountByPassword,
     /// An account key under the master key of the server.
     AccountByMaster,
+    /// An account key under a recovery phrase.
+    AccountByRecovery,
     /// What a cookie carries, under the key of this process or of the server.
     Cookie,
 }
@@ -105,6 +107,7 @@ impl Purpose {
             Self::AccountByApiKey => b"mayfly/1/wrap/account-by-api-key",
             Self::AccountByPassword => b"mayfly/1/wrap/account-by-password",
             Self::AccountByMaster => b"mayfly/1/wrap/account-by-master",
+            Self::AccountByRecovery => b"mayfly/1/wrap/account-by-recovery",
             Self::Cookie => b"mayfly/1/wrap/cookie",
         }
     }

@@ -103,8 +103,15 @@ pass_on! {
     collected(ids: &[BlobId]) -> ();
     account(id: AccountId) -> Option<Account>;
     account_named(name: &str) -> Option<Account>;
-    add_account(account: Account, key: ApiKey) -> Option<AccountId>;
+    accounts(after: Option<AccountId>, limit: usize) -> Vec<Account>;
+    add_account(account: Account, key: Option<ApiKey>) -> Option<AccountId>;
+    edit_account(id: AccountId, edit: AccountEdit) -> AccountEdited;
+    remove_links_of(owner: AccountId, limit: usize) -> Vec<Freed>;
+    remove_account(id: AccountId) -> AccountRemoved;
     api_key(lookup: &Lookup) -> Option<ApiKey>;
+    api_key_named(public_id: &str) -> Option<ApiKey>;
+    api_keys_of(owner: AccountId, after: Option<&Lookup>, limit: usize) -> Vec<ApiKey>;
     add_api_key(key: ApiKey) -> ();
+    remove_api_key(lookup: &Lookup) -> bool;
     link_count() -> u64;
 }

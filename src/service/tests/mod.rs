@@ -1,6 +1,7 @@
 //! The service on the real parts, with every fault that can be thrown at it.
 
 mod accounts;
+mod administration;
 mod crowds;
 mod dedup;
 mod downloads;

@@ -3,7 +3,7 @@
 use super::*;
 use std::collections::HashSet;
 
-const PURPOSES: [Purpose; 9] = [
+const PURPOSES: [Purpose; 10] = [
     Purpose::ContentByLink,
     Purpose::ContentByHotlink,
     Purpose::ContentByPlaintext,
@@ -12,6 +12,7 @@ const PURPOSES: [Purpose; 9] = [
     Purpose::AccountByApiKey,
     Purpose::AccountByPassword,
     Purpose::AccountByMaster,
+    Purpose::AccountByRecovery,
     Purpose::Cookie,
 ];
 

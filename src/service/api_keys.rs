@@ -1,0 +1,157 @@
+//! API keys: made, listed, revoked. A key is shown once; the database holds its hash, and the
+//! account key wrapped under it.
+
+use super::{Error, Proof, Service, Session};
+use crate::model::{AccountId, ApiKey, Lookup, Permissions, Secret, Timestamp, Token};
+use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
+
+/// Characters of a public id, as Gokapi has them.
+const PUBLIC_ID: usize = 35;
+/// The longest name of a key, in characters.
+const NAME_MAX: usize = 64;
+
+/// A new API key: shown once.
+pub struct NewApiKey {
+    /// The key.
+    pub key: Token,
+    /// Its public name, 35 characters.
+    pub public_id: String,
+    /// What it may do.
+    pub permissions: Permissions,
+}
+
+/// An API key, as an administrator sees it.
+pub struct KeyView {
+    /// Its hash: where a listing goes on.
+    pub lookup: Lookup,
+    /// Its public name, 35 characters.
+    pub public_id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// What it may do, its account's role considered.
+    pub permissions: Permissions,
+}
+
+impl Service {
+    /// Makes an API key for the session's account. Its permissions are `Permissions::BASIC` or
+    /// none, within those of the session.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub fn create_api_key(
+        &self,
+        session: &Session,
+        name: &str,
+        basic: bool,
+    ) -> Result<NewApiKey, Error> {
+        let wished = if basic {
+            Permissions::BASIC
+        } else {
+            Permissions::NONE
+        };
+        let permissions = wished.and(session.permissions);
+        let (row, key) =
+            self.draw_api_key(session.account, &session.account_key, name, permissions);
+        let added = self.parts.metadata.add_api_key(row);
+        added.map_err(|error| self.failed(error))?;
+        Ok(key)
+    }
+
+    /// Makes an API key for the account of that name. Only who can open the account can do so:
+    /// `proof` says how.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such account, and what [`Proof`] says.
+    pub fn create_key_for(
+        &self,
+        account: &str,
+        proof: Proof<'_>,
+        name: &str,
+        wished: Permissions,
+    ) -> Result<NewApiKey, Error> {
+        let account = self.account_row(account)?;
+        let account_key = self.open_account(&account, proof)?;
+        let permissions = wished.and(account.role.permissions());
+        let (row, key) = self.draw_api_key(account.id, &account_key, name, permissions);
+        let added = self.parts.metadata.add_api_key(row);
+        added.map_err(|error| self.failed(error))?;
+        log::info!("made an API key for the account {:?}", account.name);
+        Ok(key)
+    }
+
+    /// Up to `limit` API keys of the account of that name, after `after`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Internal`].
+    pub fn keys_of(
+        &self,
+        account: &str,
+        after: Option<&Lookup>,
+        limit: usize,
+    ) -> Result<Vec<KeyView>, Error> {
+        let account = self.account_row(account)?;
+        let keys = self.parts.metadata.api_keys_of(account.id, after, limit);
+        let keys = keys.map_err(|error| self.failed(error))?.into_iter();
+        let view = |key: ApiKey| KeyView {
+            lookup: key.lookup,
+            public_id: key.public_id,
+            name: key.name,
+            created: key.created,
+            permissions: key.permissions.and(account.role.permissions()),
+        };
+        Ok(keys.map(view).collect())
+    }
+
+    /// Revokes the API key with that public id: the next call with it is refused.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Internal`].
+    pub fn revoke_key(&self, public_id: &str) -> Result<(), Error> {
+        let metadata = &self.parts.metadata;
+        let key = metadata.api_key_named(public_id);
+        let key = key.map_err(|error| self.failed(error))?;
+        let lookup = key.ok_or(Error::NotFound)?.lookup;
+        let removed = metadata.remove_api_key(&lookup);
+        if !removed.map_err(|error| self.failed(error))? {
+            return Err(Error::NotFound);
+        }
+        log::info!("API key {lookup}: revoked");
+        Ok(())
+    }
+
+    /// A new key of an account: the row, and what is shown.
+    pub(super) fn draw_api_key(
+        &self,
+        account: AccountId,
+        account_key: &Secret,
+        name: &str,
+        permissions: Permissions,
+    ) -> (ApiKey, NewApiKey) {
+        let visible = name.chars().filter(|c| !crate::model::is_hostile(*c));
+        let key = keys::random_token(Token::API_KEY);
+        let public_id = keys::random_token(PUBLIC_ID).reveal().to_owned();
+        let lookup = keys::lookup(TokenKind::ApiKey, &key);
+        let row = ApiKey {
+            lookup,
+            public_id: public_id.clone(),
+            account,
+            name: visible.take(NAME_MAX).collect(),
+            created: self.parts.clock.now(),
+            permissions,
+            wrap: keys::wrap(
+                Purpose::AccountByApiKey,
+                &[key.reveal().as_bytes()],
+                &lookup.0,
+                account_key.reveal(),
+            ),
+        };
+        let new = NewApiKey {
+            key,
+            public_id,
+            permissions,
+        };
+        (row, new)
+    }
+}

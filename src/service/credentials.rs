@@ -1,0 +1,274 @@
+//! Who somebody is: API keys and passwords, what each opens, and how a password is changed.
+//!
+//! Every credential of an account wraps the same account key (`accounts`). A change of the password
+//! wraps it anew and touches nothing else: files and API keys stay.
+
+use super::accounts::{check_password, name_context};
+use super::limiter::{Kind, Source};
+use super::passwords::{PASSWORD_MAX, Wait};
+use super::{Encryption, Error, RecoveryPhrase, Service};
+use crate::metadata::{AccountEdit, AccountEdited};
+use crate::model::{Account, AccountId, PasswordParams, Permissions, Secret, Token, folded_name};
+use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
+use std::net::IpAddr;
+
+/// Somebody who has shown a credential.
+pub struct Session {
+    /// Who.
+    pub account: AccountId,
+    /// What the credential allows.
+    pub permissions: Permissions,
+    /// Opens what the account owns.
+    pub(super) account_key: Secret,
+}
+
+/// How an account is opened for a change of its credentials, by somebody who is already trusted
+/// with the server: attempts are not limited.
+#[derive(Clone, Copy)]
+pub enum Proof<'a> {
+    /// By nothing of the account's: works with the master key only, in mode `server`;
+    /// [`Error::PasswordNeeded`] otherwise.
+    Master,
+    /// By its password; [`Error::WrongPassword`].
+    Password(&'a str),
+    /// By its recovery phrase, or one of its API keys; [`Error::WrongPassword`].
+    Recovery(&'a str),
+}
+
+impl Service {
+    /// Who presents this API key, if it has all of `needed`. Failures from `peer` are limited;
+    /// valid keys are not.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`], or [`Error::TooMany`] once the failures from there are too many.
+    pub fn authenticate(
+        &self,
+        key: Option<&str>,
+        needed: Permissions,
+        peer: IpAddr,
+    ) -> Result<Session, Error> {
+        let key = key.ok_or(Error::Unauthorized)?;
+        let Some(session) = self.session_of_key(key)? else {
+            self.limiter
+                .charge(&[(Kind::BadKey, peer.into())], self.parts.clock.elapsed())
+                .map_err(Error::TooMany)?;
+            return Err(Error::Unauthorized);
+        };
+        if session.permissions.allow(needed) {
+            Ok(session)
+        } else {
+            Err(Error::Unauthorized)
+        }
+    }
+
+    /// What a key may do is looked up at every call: a change of its account's role acts at once.
+    fn session_of_key(&self, key: &str) -> Result<Option<Session>, Error> {
+        let Some(token) = Token::parse(key) else {
+            return Ok(None);
+        };
+        let lookup = keys::lookup(TokenKind::ApiKey, &token);
+        let row = self.parts.metadata.api_key(&lookup);
+        let Some(row) = row.map_err(|error| self.failed(error))? else {
+            return Ok(None);
+        };
+        let account = self.parts.metadata.account(row.account);
+        let account = account.map_err(|error| self.failed(error))?;
+        let Some(account) = account.filter(|account| !account.disabled) else {
+            return Ok(None);
+        };
+        let secrets = [token.reveal().as_bytes()];
+        let opened = keys::unwrap(Purpose::AccountByApiKey, &secrets, &lookup.0, &row.wrap);
+        let Some(account_key) = opened.and_then(|key| Secret::from_slice(&key)) else {
+            log::error!("API key {lookup}: its record does not open the account");
+            return Err(Error::Internal("an API key is damaged".into()));
+        };
+        Ok(Some(Session {
+            account: row.account,
+            permissions: row.permissions.and(account.role.permissions()),
+            account_key,
+        }))
+    }
+
+    /// Who has this name and password: a session with every permission of the account's role. Takes
+    /// a password check, so it belongs into the password room.
+    ///
+    /// # Errors
+    /// As [`Service::authenticate`]; unknown names take as long as wrong passwords.
+    pub fn authenticate_password(
+        &self,
+        name: &str,
+        password: &str,
+        peer: IpAddr,
+    ) -> Result<Session, Error> {
+        let charged = [(Kind::Login, peer.into()), self.attempts_on(name)];
+        self.limiter
+            .charge(&charged, self.parts.clock.elapsed())
+            .map_err(Error::TooMany)?;
+        if password.len() > PASSWORD_MAX {
+            return Err(Error::Unauthorized);
+        }
+        let account = self.parts.metadata.account_named(name);
+        let account = account.map_err(|error| self.failed(error))?;
+        let (memory_kib, passes) = self.policy.password_cost;
+        let nobody = PasswordParams {
+            salt: [0; 16],
+            memory_kib,
+            passes,
+        };
+        let params = account.as_ref().map_or(nobody, |account| account.password);
+        // Refused at the door: it was no attempt.
+        let password_key = self
+            .stretch(password, &params, Wait::Bounded)
+            .inspect_err(|_| self.limiter.refund(&charged))?;
+        let session = account.and_then(|account| {
+            Some(Session {
+                account_key: by_password(&account, &password_key)?,
+                account: account.id,
+                permissions: account.role.permissions(),
+            })
+            .filter(|_| !account.disabled)
+        });
+        if session.is_some() {
+            self.limiter.refund(&charged);
+        }
+        session.ok_or(Error::Unauthorized)
+    }
+
+    /// Gives an account another password: from now on the old one opens nothing, and failures to
+    /// guess it are forgotten. Files and API keys stay. Answers a recovery phrase for an account
+    /// that had none.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Invalid`] when the new password is not 8 to 1,024 bytes, and
+    /// what [`Proof`] says.
+    pub fn change_password(
+        &self,
+        name: &str,
+        proof: Proof<'_>,
+        password: &str,
+    ) -> Result<Option<RecoveryPhrase>, Error> {
+        check_password(password)?;
+        let account = self.account_row(name)?;
+        let account_key = self.open_account(&account, proof)?;
+        let phrase = match &account.wraps.by_recovery {
+            Some(_) => None,
+            None => Some(RecoveryPhrase::draw()),
+        };
+        let params = self.new_password_params();
+        let password_key = self.stretch(password, &params, Wait::Unbounded)?;
+        let wraps = Wraps::new(&account.name, &account_key);
+        let edit = AccountEdit {
+            password: Some((params, wraps.by_password(&password_key))),
+            by_master: wraps.by_master(self)?,
+            by_recovery: phrase.as_ref().map(|phrase| wraps.by_recovery(phrase)),
+            ..AccountEdit::default()
+        };
+        let edited = self.parts.metadata.edit_account(account.id, edit);
+        match edited.map_err(|error| self.failed(error))? {
+            AccountEdited::Done => {}
+            AccountEdited::Gone | AccountEdited::LastAdmin => return Err(Error::NotFound),
+        }
+        self.limiter.forget(&self.attempts_on(name));
+        log::info!("account {:?}: another password", account.name);
+        Ok(phrase)
+    }
+
+    /// The account key, for whom `proof` lets in.
+    pub(super) fn open_account(
+        &self,
+        account: &Account,
+        proof: Proof<'_>,
+    ) -> Result<Secret, Error> {
+        let opened = match proof {
+            Proof::Master => {
+                return self.by_master(account).ok_or(Error::PasswordNeeded);
+            }
+            Proof::Password(password) if password.len() > PASSWORD_MAX => None,
+            Proof::Password(password) => {
+                let key = self.stretch(password, &account.password, Wait::Unbounded)?;
+                by_password(account, &key)
+            }
+            Proof::Recovery(text) => match RecoveryPhrase::parse(text) {
+                Some(phrase) => by_recovery(account, &phrase),
+                None => self
+                    .session_of_key(text.trim())?
+                    .filter(|session| session.account == account.id)
+                    .map(|session| session.account_key),
+            },
+        };
+        opened.ok_or(Error::WrongPassword)
+    }
+
+    fn by_master(&self, account: &Account) -> Option<Secret> {
+        let master = self.parts.master_key.as_ref()?;
+        let wrap = account.wraps.by_master.as_ref()?;
+        let context = name_context(&account.name);
+        let key = keys::unwrap(Purpose::AccountByMaster, &[master.reveal()], &context, wrap)?;
+        Secret::from_slice(&key)
+    }
+
+    /// The bucket of attempts on the account of that name, whether or not there is one.
+    fn attempts_on(&self, name: &str) -> (Kind, Source) {
+        // However a name is written, it is one bucket.
+        let folded = folded_name(name);
+        let tag = keys::client_tag(&self.process_key, folded.as_bytes());
+        (Kind::LoginAccount, Source::from(tag))
+    }
+}
+
+fn by_password(account: &Account, key: &Secret) -> Option<Secret> {
+    let context = name_context(&account.name);
+    let wrap = &account.wraps.by_password;
+    let key = keys::unwrap(Purpose::AccountByPassword, &[key.reveal()], &context, wrap)?;
+    Secret::from_slice(&key)
+}
+
+fn by_recovery(account: &Account, phrase: &RecoveryPhrase) -> Option<Secret> {
+    let context = name_context(&account.name);
+    let wrap = account.wraps.by_recovery.as_ref()?;
+    let key = keys::unwrap(
+        Purpose::AccountByRecovery,
+        &[phrase.secret()],
+        &context,
+        wrap,
+    )?;
+    Secret::from_slice(&key)
+}
+
+/// Wraps one account key under one credential after the other.
+pub(super) struct Wraps<'a> {
+    context: Vec<u8>,
+    account_key: &'a Secret,
+}
+
+impl<'a> Wraps<'a> {
+    pub(super) fn new(name: &str, account_key: &'a Secret) -> Self {
+        Self {
+            context: name_context(name),
+            account_key,
+        }
+    }
+
+    fn wrap(&self, purpose: Purpose, secret: &[u8]) -> Vec<u8> {
+        keys::wrap(purpose, &[secret], &self.context, self.account_key.reveal())
+    }
+
+    pub(super) fn by_password(&self, key: &Secret) -> Vec<u8> {
+        self.wrap(Purpose::AccountByPassword, key.reveal())
+    }
+
+    pub(super) fn by_recovery(&self, phrase: &RecoveryPhrase) -> Vec<u8> {
+        self.wrap(Purpose::AccountByRecovery, phrase.secret())
+    }
+
+    /// Only in mode `server`.
+    pub(super) fn by_master(&self, service: &Service) -> Result<Option<Vec<u8>>, Error> {
+        match (service.policy.encryption, &service.parts.master_key) {
+            (Encryption::Server, Some(master)) => {
+                Ok(Some(self.wrap(Purpose::AccountByMaster, master.reveal())))
+            }
+            (Encryption::Server, None) => Err(Error::Internal("the master key is missing".into())),
+            (Encryption::Link | Encryption::None, _) => Ok(None),
+        }
+    }
+}
