@@ -154,11 +154,14 @@ pub(super) fn of_file<'a>(
         }
     }
     for (key, name, value) in pending {
+        let line = lines.of(name.span().start);
+        // A value that broken TOML was taken for may have no place of its own.
+        let last_line = lines.of(value.span().end.saturating_sub(1)).max(line);
         found.push(Given {
             key,
-            place: Place::Line(lines.of(name.span().start)),
+            place: Place::Line(line),
             value: Value::Toml(value.get_ref()),
-            last_line: lines.of(value.span().end.saturating_sub(1)),
+            last_line,
             shown: one_line(text.get(value.span()).unwrap_or_default()),
         });
     }
