@@ -3,6 +3,7 @@
 //! Names and places only; what a value means is the business of `values`.
 
 use super::problem::{Place, Problem};
+use crate::model::is_hostile;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
@@ -179,7 +180,7 @@ pub(super) fn one_line(text: &str) -> String {
         line.push_str("...");
     }
     line.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
+        .map(|c| if is_hostile(c) { '?' } else { c })
         .collect()
 }
 
