@@ -57,8 +57,8 @@ pub fn check(path: &Path, environment: &Environment) -> Result<Report, Problems>
     Ok(Report { settings, warnings })
 }
 
-/// The settings that a file with these bytes would give, without a look at the machine: no other
-/// file is touched. Takes any bytes.
+/// The settings that a file with these bytes would give. Takes any bytes, and opens no file: of the
+/// machine, only whether systemd passes a master key is looked at.
 ///
 /// # Errors
 /// As [`load`].
