@@ -2,10 +2,14 @@
 //! beside it. A line `#! NAME=VALUE` at the top of a file sets a variable of the environment.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use mayfly::config::{self, Environment, Settings};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use support::{Launch, Server, Upload};
 
 const FOLDER: &str = "tests/settings";
 
@@ -186,6 +190,26 @@ fn the_master_key_is_found_among_the_credentials_of_systemd() {
 }
 
 #[test]
+fn a_settings_file_that_others_may_change_is_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.toml");
+    fs::write(&path, "").unwrap();
+    let warnings = |mode| {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let report = config::check(&path, &Environment::default()).unwrap();
+        let of_file = report.warnings.into_iter().filter(|w| w.key.is_empty());
+        of_file.map(|w| w.to_string()).collect::<Vec<_>>()
+    };
+    assert!(warnings(0o644).is_empty() && warnings(0o600).is_empty());
+    let told = format!(
+        "others may change the file, and with it where files go: chmod go-w {}",
+        path.display()
+    );
+    assert_eq!(warnings(0o664), std::slice::from_ref(&told));
+    assert_eq!(warnings(0o646), [told]);
+}
+
+#[test]
 fn warnings_name_what_works_and_is_not_meant() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("m.toml");
@@ -240,4 +264,73 @@ fn warnings_name_what_works_and_is_not_meant() {
         let found = found.unwrap_or_else(|| panic!("{text}: {:?}", report.warnings));
         assert!(found.remedy.contains(words), "{found}");
     }
+}
+
+#[test]
+fn a_running_server_keeps_to_the_maxima_of_file_and_environment() {
+    let launch = Launch::with_settings("max_downloads = 9\nmax_days = 20\n")
+        .with("MAYFLY_MAX_DOWNLOADS", "3")
+        .with("MAYFLY_ACCOUNT_NAME", "Jörg");
+    let server = Server::launched(launch);
+    assert_eq!(server.admin.0, "Jörg");
+    let upload = |downloads, days| {
+        let upload = Upload::fresh(1000).downloads(downloads);
+        upload.days(days).attempt(&server).unwrap()
+    };
+    assert_eq!(upload(3, 20).status(), 200);
+    for (downloads, days, words) in [
+        (4, 20, "at most 3 for a link"),
+        (0, 20, "at most 3 for a link"),
+        (3, 21, "at most 20 days"),
+        (3, 0, "at most 20 days"),
+    ] {
+        let reply = upload(downloads, days);
+        assert_eq!(reply.status(), 400, "{}", reply.text());
+        assert!(reply.text().contains(words), "{}", reply.text());
+    }
+}
+
+#[test]
+fn a_wrong_variable_or_an_open_key_ends_the_program_with_78() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, key) = with_key(directory.path(), 0o644);
+    let serve = |name: &str, value: &str| {
+        let mut command = support::command();
+        command.args(["serve", "--config"]).arg(&path);
+        let output = command.env(name, value).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), message)
+    };
+    let (code, message) = serve("HOME", "/");
+    assert_eq!(code, Some(78), "{message}");
+    let remedy = format!("chmod 600 {}", key.display());
+    assert!(message.contains(&remedy), "{message}");
+    let (code, message) = serve("MAYFLY_LISTN", "127.0.0.1:0");
+    assert_eq!(code, Some(78), "{message}");
+    assert!(message.contains("did you mean MAYFLY_LISTEN?"), "{message}");
+}
+
+#[test]
+fn the_longest_drain_is_that_of_the_settings() {
+    let launch = Launch::with_settings("[limits]\ndrain = 1\nbody_stall = \"10 min\"\n");
+    let mut server = Server::launched(launch);
+    // A request that would wait for its body for minutes.
+    let key = format!("apikey: {}", server.key);
+    let mut conn = server.connect();
+    conn.ask(
+        "POST",
+        "/api/files/add",
+        &[
+            &key,
+            "Content-Type: multipart/form-data; boundary=XX",
+            "Content-Length: 1000",
+            "Expect: 100-continue",
+        ],
+    )
+    .unwrap();
+    let mut leave = [0; 64];
+    let read = conn.read(&mut leave).unwrap();
+    assert!(leave[..read].starts_with(b"HTTP/1.1 100"));
+    let status = server.stop(Duration::from_secs(15));
+    assert_eq!(status.code(), Some(0));
 }

@@ -8,6 +8,7 @@ use super::{CREDENTIALS, DATA_DIR, Settings, checks, values};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
@@ -45,13 +46,19 @@ pub fn check(path: &Path, environment: &Environment) -> Result<Report, Problems>
     if found.problems.is_empty() {
         checks::on_disk(&mut found);
     }
-    let warnings = checks::warnings(&found);
+    let mut warnings = checks::warnings(&found);
+    if is_open_to_others(path) {
+        warnings.push(whole(format!(
+            "others may change the file, and with it where files go: chmod go-w {}",
+            path.display()
+        )));
+    }
     let settings = found.finish(Some(path))?;
     Ok(Report { settings, warnings })
 }
 
-/// The settings that a file with these bytes would give, without a look at the machine: no other
-/// file is touched. Takes any bytes.
+/// The settings that a file with these bytes would give. Takes any bytes, and opens no file: of the
+/// machine, only whether systemd passes a master key is looked at.
 ///
 /// # Errors
 /// As [`load`].
@@ -70,6 +77,10 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         return Err("the file is larger than 64 KiB; name a settings file".to_owned());
     }
     Ok(bytes)
+}
+
+fn is_open_to_others(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|about| about.mode() & 0o022 != 0)
 }
 
 fn whole(remedy: String) -> Problem {

@@ -3,6 +3,7 @@
 //! Names and places only; what a value means is the business of `values`.
 
 use super::problem::{Place, Problem};
+use crate::model::is_hostile;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
@@ -154,11 +155,14 @@ pub(super) fn of_file<'a>(
         }
     }
     for (key, name, value) in pending {
+        let line = lines.of(name.span().start);
+        // A value that broken TOML was taken for may have no place of its own.
+        let last_line = lines.of(value.span().end.saturating_sub(1)).max(line);
         found.push(Given {
             key,
-            place: Place::Line(lines.of(name.span().start)),
+            place: Place::Line(line),
             value: Value::Toml(value.get_ref()),
-            last_line: lines.of(value.span().end.saturating_sub(1)),
+            last_line,
             shown: one_line(text.get(value.span()).unwrap_or_default()),
         });
     }
@@ -176,7 +180,7 @@ pub(super) fn one_line(text: &str) -> String {
         line.push_str("...");
     }
     line.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
+        .map(|c| if is_hostile(c) { '?' } else { c })
         .collect()
 }
 

@@ -158,11 +158,7 @@ fn what_is_shown_reads_as_the_same_again() {
     let changed: Vec<_> = changes.iter().map(|c| c.key).collect();
     let all: Vec<_> = KEYS.iter().map(|k| k.name).collect();
     assert_eq!(changed, all, "the text changes every setting");
-    let shown: String = changes
-        .iter()
-        .map(|c| format!("{} = {}\n", c.key, c.after.as_deref().unwrap()))
-        .collect();
-    assert_eq!(read(&shown).unwrap(), before, "{shown}");
+    assert_eq!(shown_again(&before), before);
 }
 
 #[test]
@@ -351,5 +347,59 @@ fn credentials_survive_their_file() {
         "no toml",
     ] {
         assert!(Credentials::from_toml(bad).is_none(), "{bad}");
+    }
+}
+
+#[test]
+fn whatever_the_bytes_are_they_are_read_or_refused() {
+    use proptest::prelude::*;
+    let keys: Vec<&str> = KEYS
+        .iter()
+        .map(|k| k.name)
+        .chain(TABLES.iter().copied())
+        .collect();
+    let values = "[-+0-9a-z\"'\\[\\]{},.:/#= @KMGTiB\u{e9}\n]{0,24}";
+    let line = (prop::sample::select(keys), values).prop_map(|(k, v)| format!("{k} = {v}\n"));
+    let headers = prop::sample::select(TABLES).prop_map(|t| format!("[{t}]\n"));
+    let text = prop::collection::vec(prop_oneof![9 => line, 1 => headers], 0..12)
+        .prop_map(|lines| lines.concat().into_bytes());
+    let any = prop_oneof![3 => text, 1 => prop::collection::vec(any::<u8>(), 0..200)];
+    proptest!(|(bytes in any, name in "MAYFLY_[A-Z_]{0,12}", value in "\\PC{0,20}")| {
+        let environment = [(name, value)].into_iter().collect();
+        match parse(&bytes, &environment) {
+            Ok(settings) => assert_eq!(shown_again(&settings), settings),
+            Err(problems) => {
+                assert!(!problems.list.is_empty());
+                let told = problems.to_string();
+                assert!(told.lines().count() == problems.list.len() + 1, "{told}");
+                assert!(!told.chars().any(|c| c.is_control() && c != '\n'), "{told}");
+            }
+        }
+    });
+}
+
+/// Settings from what the table shows of them.
+fn shown_again(settings: &Settings) -> Settings {
+    let lines = KEYS.iter().filter_map(|key| {
+        let value = (key.show)(settings)?;
+        Some(format!("{} = {value}\n", key.name))
+    });
+    read(&lines.collect::<String>()).unwrap()
+}
+
+#[test]
+fn deep_and_long_files_are_refused_like_others() {
+    let most = 64 << 10;
+    for text in [
+        format!("listen = {}", "[".repeat(most)),
+        format!("listen = {}", "{a=".repeat(most / 3)),
+        format!("{}a = 1", "a.".repeat(most / 2)),
+        format!("[{}a]", "a.".repeat(most / 2)),
+        "[a]\n".repeat(most / 4),
+        "a\n".repeat(most / 2),
+        (0..most / 10).map(|n| format!("k{n} = 1\n")).collect(),
+    ] {
+        let list = problems(&text);
+        assert!(!list.is_empty());
     }
 }

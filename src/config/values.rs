@@ -2,6 +2,8 @@
 //! words; what is shown is TOML that reads as the same value again.
 
 use super::source::{Value, one_line};
+use crate::model::is_hostile;
+use crate::service::check_name;
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
@@ -103,21 +105,22 @@ pub(super) fn color(value: &Value<'_>) -> Read<String> {
 
 /// What a page may be called: a line of 1 to 60 characters.
 pub(super) fn title(value: &Value<'_>) -> Read<String> {
-    line(value, 60).ok_or_else(|| "write a name of 1 to 60 characters on one line".to_owned())
+    let text = value.text().unwrap_or_default();
+    let fits = (1..=60).contains(&text.chars().count());
+    if fits && text.trim() == text && !text.chars().any(is_hostile) {
+        Ok(text.to_owned())
+    } else {
+        Err("write a name of 1 to 60 characters on one line, without spaces around it".to_owned())
+    }
 }
 
 /// What an account may be called.
 pub(super) fn account(value: &Value<'_>) -> Read<String> {
-    line(value, 60).ok_or_else(|| {
-        "write a name of 1 to 60 characters, without spaces around it, such as \"admin\"".to_owned()
-    })
-}
-
-fn line(value: &Value<'_>, longest: usize) -> Option<String> {
-    let text = value.text()?;
-    let fits = (1..=longest).contains(&text.chars().count());
-    let clean = text.trim() == text && !text.chars().any(char::is_control);
-    (fits && clean).then(|| text.to_owned())
+    let name = value.text().unwrap_or_default();
+    match check_name(name) {
+        Ok(()) => Ok(name.to_owned()),
+        Err(e) => Err(e.to_string()),
+    }
 }
 
 /// `true` or `false`.

@@ -225,7 +225,11 @@ fn last_admin() -> Error {
     )
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
+/// Whether an account may have this name.
+///
+/// # Errors
+/// [`Error::Invalid`], which says how names are.
+pub fn check_name(name: &str) -> Result<(), Error> {
     let length = name.chars().count();
     // A colon ends the name in the Basic scheme (RFC 7617, section 2).
     if (2..=NAME_MAX).contains(&length)

@@ -25,7 +25,7 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
-pub use accounts::{AccountView, AccountWish, NewAccount};
+pub use accounts::{AccountView, AccountWish, NewAccount, check_name};
 pub use api_keys::{KeyView, NewApiKey};
 pub use credentials::{Proof, Session};
 pub use download::{Download, DownloadWish, LEASE_SECONDS_DEFAULT, Part};

@@ -30,6 +30,7 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
             "server::Limits",
             "service::Encryption",
             "service::LEASE_SECONDS_DEFAULT",
+            "service::check_name",
         ],
     ),
     (
