@@ -1,0 +1,135 @@
+//! The thread that writes: the only one that a full pipe, a stopped terminal or a slow card holds
+//! up.
+
+use super::Core;
+use super::file::LogFile;
+use super::queue::Next;
+use super::stream::Stream;
+use crate::logging::event;
+use log::Level;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// After a failure, lines are dropped for so long before the next attempt.
+const REST: Duration = Duration::from_secs(10);
+/// While lines are dropped, their number is told this often, not with every line that fits.
+const TOLD_EACH: Duration = Duration::from_secs(1);
+
+/// Where lines go.
+pub(super) enum Sink {
+    Stream(Stream),
+    File(LogFile),
+}
+
+impl Sink {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => stream.write(lines),
+            Self::File(file) => file.append(lines),
+        }
+    }
+}
+
+/// The writer.
+pub(super) struct Writer {
+    core: Arc<Core>,
+    sink: Sink,
+    /// The last write failed; until then none is tried.
+    rests_until: Option<Instant>,
+    told_at: Option<Instant>,
+}
+
+impl Writer {
+    pub(super) fn new(core: Arc<Core>, sink: Sink) -> Self {
+        Self {
+            core,
+            sink,
+            rests_until: None,
+            told_at: None,
+        }
+    }
+
+    /// Writes until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        let mut batch = Vec::new();
+        loop {
+            batch.clear();
+            match self.core.queue.next(&mut batch, self.wakes_at()) {
+                Next::Lines(count) => {
+                    if !self.write(&batch) {
+                        self.core.queue.lost(count);
+                    }
+                    self.tell(false);
+                }
+                Next::Woken => {
+                    // Nothing may come for a long time.
+                    batch.shrink_to(0);
+                    self.tell(false);
+                }
+                Next::Closed => {
+                    self.tell(true);
+                    self.core.queue.end();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether it was written.
+    fn write(&mut self, lines: &[u8]) -> bool {
+        if self.rests_until.is_some_and(|until| Instant::now() < until) {
+            return false;
+        }
+        match self.sink.write(lines) {
+            Ok(()) => {
+                self.rests_until = None;
+                true
+            }
+            Err(error) => {
+                if let (Sink::File(file), None) = (&self.sink, self.rests_until) {
+                    let path = file.path().display();
+                    Stream::complain(&format!(
+                        "mayfly: log file {path}: {error}. Its lines are dropped; tried again every {} s",
+                        REST.as_secs()
+                    ));
+                }
+                self.rests_until = Some(Instant::now() + REST);
+                false
+            }
+        }
+    }
+
+    /// Tells how many lines are missing, if any are. At the `end`, also of the minute that is not
+    /// over.
+    fn tell(&mut self, end: bool) {
+        for (kind, suppressed) in self.core.suppressed(end) {
+            let text = format!("suppressed={suppressed} of=\"{kind}\"");
+            if !self.write(&self.core.line(Level::Warn, event::LOG, &text)) {
+                self.core.queue.lost(suppressed);
+            }
+        }
+        let (dropped, more) = self.core.queue.dropped();
+        let just_told = self.told_at.is_some_and(|at| at.elapsed() < TOLD_EACH);
+        if dropped == 0 || (more && just_told && !end) {
+            return;
+        }
+        let text = format!("dropped={dropped} lines could not be written in time");
+        if self.write(&self.core.line(Level::Warn, event::LOG, &text)) {
+            self.core.queue.told(dropped);
+            self.told_at = Some(Instant::now());
+        }
+    }
+
+    /// When there is something to tell, whether or not a line comes. `None` while there is not: an
+    /// idle log sleeps.
+    fn wakes_at(&self) -> Option<Instant> {
+        let untold = self.core.queue.dropped().0 > 0;
+        let again = untold.then(|| {
+            self.rests_until
+                .unwrap_or_else(|| Instant::now() + TOLD_EACH)
+        });
+        let over = self.core.next_suppressed();
+        again.into_iter().chain(over).min()
+    }
+}
