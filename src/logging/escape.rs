@@ -4,6 +4,7 @@
 //! (terminals obey them), line ends of every kind, and characters that are invisible or turn the
 //! direction of the text are written as `\u{…}`.
 
+use crate::model::is_hostile;
 use std::fmt::{self, Write};
 
 /// The longest value that is written out, in characters.
@@ -11,22 +12,18 @@ const VALUE: usize = 64;
 /// The longest text of a line, in bytes. Small enough that a line goes into a pipe in one piece.
 const TEXT: usize = 2048;
 
-/// Whether a character does something instead of being seen.
-fn is_hostile(c: char) -> bool {
-    matches!(
-        c,
-        '\0'..='\x1f'
-            | '\x7f'..='\u{9f}'
-            | '\u{ad}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}'
-    )
+/// Whether a character does something, or hides something, instead of being seen.
+fn is_unseen(c: char) -> bool {
+    is_hostile(c)
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200d}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 fn escaped(c: char, out: &mut impl Write) -> fmt::Result {
@@ -46,7 +43,7 @@ impl fmt::Display for Quoted<'_> {
         for c in rest.by_ref().take(VALUE) {
             match c {
                 '"' | '\\' => write!(f, "\\{c}")?,
-                c if is_hostile(c) => escaped(c, f)?,
+                c if is_unseen(c) => escaped(c, f)?,
                 c => f.write_char(c)?,
             }
         }
@@ -80,7 +77,7 @@ impl Write for Text {
             if self.0.len() + 12 > TEXT {
                 return Err(fmt::Error);
             }
-            if is_hostile(c) {
+            if is_unseen(c) {
                 escaped(c, &mut self.0)?;
             } else {
                 self.0.push(c);

@@ -4,7 +4,7 @@
 /// item only.
 pub const IMPORTS: &[(&str, &[&str])] = &[
     ("model", &[]),
-    ("logging", &[]),
+    ("logging", &["model"]),
     ("http", &["model"]),
     ("gate", &["http", "logging", "model"]),
     ("server", &["http", "gate", "logging", "model"]),
