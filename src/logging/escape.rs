@@ -30,8 +30,9 @@ fn escaped(c: char, out: &mut impl Write) -> fmt::Result {
     write!(out, "\\u{{{:x}}}", u32::from(c))
 }
 
-/// A value that came from a client, between quotes: nothing in it ends the quotes or the line, and
-/// more than 64 characters are cut, which three dots behind the quotes say.
+/// A value that came from a client, between quotes: nothing in it ends the quotes, the word or the
+/// line, so it never passes for another field. More than 64 characters are cut, which three dots
+/// behind the quotes say.
 ///
 /// Never for secrets: no link id, key, password, cookie, file name or query belongs into the log.
 pub struct Quoted<'a>(pub &'a str);
@@ -43,7 +44,7 @@ impl fmt::Display for Quoted<'_> {
         for c in rest.by_ref().take(VALUE) {
             match c {
                 '"' | '\\' => write!(f, "\\{c}")?,
-                c if is_unseen(c) => escaped(c, f)?,
+                c if is_unseen(c) || c.is_whitespace() => escaped(c, f)?,
                 c => f.write_char(c)?,
             }
         }
@@ -96,8 +97,11 @@ mod tests {
         let cases = [
             ("alice", r#""alice""#),
             ("", r#""""#),
-            ("Zoë 東京", r#""Zoë 東京""#),
-            (r#"x" from=192.0.2.1 y=""#, r#""x\" from=192.0.2.1 y=\"""#),
+            ("Zoë 東京", r#""Zoë\u{20}東京""#),
+            (
+                r#"x" from=192.0.2.1 y=""#,
+                r#""x\"\u{20}from=192.0.2.1\u{20}y=\"""#,
+            ),
             (r"back\slash", r#""back\\slash""#),
             (
                 "two\nlines\r\n<3>fault:",

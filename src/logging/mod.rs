@@ -49,7 +49,7 @@ pub mod event {
     pub const UPLOAD: &str = "upload";
     /// A download is over: `result=complete` or `result=broken-off`.
     pub const DOWNLOAD: &str = "download";
-    /// A link has ended by itself: `by=time` or `by=downloads`.
+    /// A link has ended by its limits: `by=time`, `by=downloads`, or `by=change` of them.
     pub const EXPIRED: &str = "expired";
     /// An owner has deleted a link.
     pub const DELETED: &str = "deleted";
@@ -380,3 +380,6 @@ fn kind(event: &str, target: &str, text: &str) -> String {
         format!("{event}: {target}")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,7 @@ impl Sink {
 pub(super) struct Writer {
     core: Arc<Core>,
     sink: Sink,
+    rest: Duration,
     /// The last write failed; until then none is tried.
     rests_until: Option<Instant>,
     told_at: Option<Instant>,
@@ -45,6 +46,7 @@ impl Writer {
         Self {
             core,
             sink,
+            rest: REST,
             rests_until: None,
             told_at: None,
         }
@@ -90,11 +92,11 @@ impl Writer {
                 if let (Sink::File(file), None) = (&self.sink, self.rests_until) {
                     let path = file.path().display();
                     Stream::complain(&format!(
-                        "mayfly: log file {path}: {error}. Its lines are dropped; tried again every {} s",
-                        REST.as_secs()
+                        "mayfly: log file {path}: {error}. Its lines are dropped; tried again every {} s. Let this user write there, or log elsewhere",
+                        self.rest.as_secs()
                     ));
                 }
-                self.rests_until = Some(Instant::now() + REST);
+                self.rests_until = Some(Instant::now() + self.rest);
                 false
             }
         }
@@ -131,5 +133,96 @@ impl Writer {
         });
         let over = self.core.next_suppressed();
         again.into_iter().chain(over).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    /// A log in that file whose writer does not rest after failures.
+    fn log_to(path: &Path) -> (Arc<Core>, std::thread::JoinHandle<()>) {
+        let core = Arc::new(Core::new(false));
+        let file = LogFile::new(path.to_owned(), 1 << 20, 1);
+        let mut writer = Writer::new(Arc::clone(&core), Sink::File(file));
+        writer.rest = Duration::ZERO;
+        let thread = std::thread::spawn(move || writer.run());
+        (core, thread)
+    }
+
+    fn log(core: &Core, text: &str) {
+        let line = core.line(Level::Info, event::UPLOAD, text);
+        core.queue.push(line, false);
+        core.queue.flush(Duration::from_secs(30));
+    }
+
+    #[test]
+    fn lines_that_found_no_directory_are_counted_and_told_when_it_is_back() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("logs");
+        let (core, thread) = log_to(&dir.join("log"));
+        for n in 0..7 {
+            log(&core, &format!("lost {n}"));
+        }
+        fs::create_dir(&dir).unwrap();
+        log(&core, "kept");
+        core.queue.close(Duration::from_secs(30));
+        thread.join().unwrap();
+        let text = fs::read_to_string(dir.join("log")).unwrap();
+        assert!(text.contains(" [INFO] upload: kept\n"), "{text}");
+        assert!(text.contains(" [WARN] log: dropped=7 "), "{text}");
+        assert_eq!(text.lines().count(), 2, "{text}");
+    }
+
+    #[test]
+    fn a_full_card_costs_lines_and_never_half_of_one() {
+        let home = tempfile::tempdir().unwrap();
+        let mount = |words: &[&str]| {
+            let done = std::process::Command::new(words[0])
+                .args(&words[1..])
+                .arg(home.path())
+                .stderr(std::process::Stdio::null())
+                .status();
+            done.is_ok_and(|status| status.success())
+        };
+        if !mount(&["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs"]) {
+            eprintln!("LEFT OUT: a full card: nothing can be mounted here");
+            return;
+        }
+        let path = home.path().join("log");
+        let (core, thread) = log_to(&path);
+        for n in 0..500 {
+            log(&core, &format!("line {n:>4} {}", "x".repeat(333)));
+        }
+        let full = fs::read_to_string(&path).unwrap();
+        let written = full.lines().count();
+        assert!(full.ends_with('\n') && (100..200).contains(&written));
+        // Somebody makes room.
+        fs::remove_file(&path).unwrap();
+        log(&core, "again");
+        core.queue.close(Duration::from_secs(30));
+        thread.join().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(mount(&["umount"]));
+        let told = format!("log: dropped={} ", 500 - written);
+        assert!(
+            text.contains("upload: again\n") && text.contains(&told),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_end_tells_what_was_held_back() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("log");
+        let (core, thread) = log_to(&path);
+        let written = (0..100).filter(|_| core.admits("limit: kind=x")).count();
+        core.queue.close(Duration::from_secs(30));
+        thread.join().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let told = format!("log: suppressed={} of=\"limit: kind=x\"\n", 100 - written);
+        assert!(text.ends_with(&told), "{text}");
     }
 }

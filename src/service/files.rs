@@ -205,6 +205,7 @@ impl Service {
         events::changed(&link.lookup, session.account, &what);
         if changed.is_over(now) {
             self.end_link(&changed.lookup)?;
+            events::expired(&changed.lookup, "change");
         }
         self.view_of(OwnLink {
             link: changed,
