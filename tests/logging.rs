@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use support::{Blobs, Conn, Launch, Server, Upload, slow, stranger, within};
 
 /// What can be said in the log, said.
-const DEBUG: &str = "log_level = \"debug\"\ndownload_patience = \"1 s\"\n";
+const DEBUG: &str = "download_patience = \"1 s\"\n[log]\nlevel = \"debug\"\n";
 
 /// Words that no line may have: each hostile value carries one.
 const MARK: &str = "Xyzzy7";

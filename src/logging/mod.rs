@@ -57,6 +57,10 @@ pub mod event {
     pub const RESTORED: &str = "restored";
     /// An owner has changed a link.
     pub const CHANGED: &str = "changed";
+    /// An account was made or changed.
+    pub const ACCOUNT: &str = "account";
+    /// An API key was made or revoked.
+    pub const API_KEY: &str = "api-key";
     /// A credential was none: `kind=password` or `kind=api-key`.
     pub const LOGIN_FAILED: &str = "login-failed";
     /// That was not the password of a link.
@@ -69,7 +73,7 @@ pub mod event {
     pub const LOG: &str = "log";
 
     /// All of them.
-    pub(super) const ALL: [&str; 13] = [
+    pub(super) const ALL: [&str; 15] = [
         START,
         STOP,
         UPLOAD,
@@ -78,6 +82,8 @@ pub mod event {
         DELETED,
         RESTORED,
         CHANGED,
+        ACCOUNT,
+        API_KEY,
         LOGIN_FAILED,
         PASSWORD_WRONG,
         LIMIT,
@@ -86,8 +92,9 @@ pub mod event {
     ];
 
     /// What only owners cause, or happens once for each upload at most: never suppressed.
-    pub(super) const UNLIMITED: [&str; 7] =
-        [START, STOP, UPLOAD, EXPIRED, DELETED, RESTORED, CHANGED];
+    pub(super) const UNLIMITED: [&str; 9] = [
+        START, STOP, UPLOAD, EXPIRED, DELETED, RESTORED, CHANGED, ACCOUNT, API_KEY,
+    ];
 }
 
 /// How long the end of the process waits for the last lines.

@@ -176,7 +176,7 @@ impl Service {
             AccountEdited::Gone | AccountEdited::LastAdmin => return Err(Error::NotFound),
         }
         self.limiter.forget(&self.attempts_on(name));
-        log::info!("account {:?}: another password", account.name);
+        events::account("password", account.id, &account.name);
         Ok(phrase)
     }
 

@@ -91,6 +91,22 @@ pub(super) fn changed(link: &Lookup, by: AccountId, what: &[&str]) {
     log::info!(target: event::CHANGED, "link={link} account={account} what={what}");
 }
 
+/// An account has changed: `what` says how.
+pub(super) fn account(what: &str, id: AccountId, name: &str) {
+    let AccountId(account) = id;
+    log::info!(
+        target: event::ACCOUNT,
+        "what={what} account={account} name={}",
+        Quoted(name)
+    );
+}
+
+/// An API key was made or revoked.
+pub(super) fn key(what: &str, key: &Lookup, of: AccountId) {
+    let AccountId(account) = of;
+    log::info!(target: event::API_KEY, "what={what} key={key} account={account}");
+}
+
 /// An API key was none.
 pub(super) fn key_wrong(from: IpAddr) {
     log::warn!(target: event::LOGIN_FAILED, "kind=api-key from={from}");
