@@ -13,6 +13,7 @@ pub use error::StartError;
 
 use crate::api::{Api, ApiSettings, Readiness};
 use crate::config::{Credentials, Settings};
+use crate::logging::event;
 use crate::metadata::{Metadata, RedbMetadata};
 use crate::model::Clock;
 use crate::server::Server;
@@ -113,7 +114,11 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     .map_err(|source| StartError::Serve { source })?;
     let background = Background::start(Arc::clone(&service), clock)
         .map_err(|source| StartError::Serve { source })?;
-    log::info!("listening on {address}, links begin with {url}");
+    log::info!(
+        target: event::START,
+        "version={} listening on {address}, links begin with {url}",
+        env!("CARGO_PKG_VERSION")
+    );
     Ok(App {
         server: Some(server),
         background: Some(background),

@@ -14,8 +14,9 @@
 //! - [`store`] keeps bytes under names, [`metadata`] keeps what is known about them.
 //! - [`model`] holds the words that all of them use.
 //!
-//! Beside that path: [`cli`] is the program, [`config`] reads settings, [`app`] puts the parts
-//! together, [`tasks`] does what no request asks for, [`demo`] greets a newcomer.
+//! Beside that path: [`cli`] is the program, [`config`] reads settings, [`logging`] writes down what
+//! happened, [`app`] puts the parts together, [`tasks`] does what no request asks for, [`demo`]
+//! greets a newcomer.
 //!
 //! # What always holds
 //!
@@ -41,6 +42,7 @@ pub mod config;
 pub mod demo;
 pub mod gate;
 pub mod http;
+pub mod logging;
 pub mod metadata;
 pub mod model;
 pub mod pipeline;

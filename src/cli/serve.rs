@@ -2,11 +2,12 @@
 
 use super::exit::{Failure, IO, configuration};
 use crate::app::{self, App, PATIENCE_IN_DOUBT};
-use crate::config::{self, Environment, Settings};
+use crate::config::{self, Environment, LogTarget, Settings};
 use crate::demo;
+use crate::logging::{self, Options, Target, event};
 use crate::model::SystemClock;
 use crate::tasks::{self, Ending};
-use std::io::{self, LineWriter};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 /// Runs a demo until it ends.
 pub(super) fn demo(dir: PathBuf, listen: SocketAddr) -> Result<(), Failure> {
     let settings = demo::settings(dir, listen);
-    start_log(settings.log.level);
+    let _log = start_log(&settings.log)?;
     let mut app = start(settings.clone())?;
     let credentials = demo::credentials(&mut app, &settings).map_err(configuration)?;
     if let Err(e) = demo::greet(&mut io::stdout().lock(), app.url(), &credentials) {
@@ -28,7 +29,7 @@ pub(super) fn demo(dir: PathBuf, listen: SocketAddr) -> Result<(), Failure> {
 /// Runs the server of a settings file until it ends.
 pub(super) fn serve(config: &Path) -> Result<(), Failure> {
     let settings = config::load(config, &Environment::of_process()).map_err(configuration)?;
-    start_log(settings.log.level);
+    let _log = start_log(&settings.log)?;
     let drain = settings.drain;
     let mut app = start(settings)?;
     drop(app.take_credentials());
@@ -41,7 +42,8 @@ pub(super) fn serve(config: &Path) -> Result<(), Failure> {
 fn start(settings: Settings) -> Result<App, Failure> {
     let app = app::start(settings, Arc::new(SystemClock::new()))?;
     tasks::watch_signals(app.endings(), |signal| {
-        log::warn!("asked again, ending at once");
+        log::warn!(target: event::STOP, "asked again, ending at once");
+        logging::flush();
         std::process::exit(128 + signal);
     })
     .map_err(|e| Failure {
@@ -53,14 +55,19 @@ fn start(settings: Settings) -> Result<App, Failure> {
 
 fn until_the_end(app: App, drain: Duration) -> Result<(), Failure> {
     let ending = app.wait();
-    log::info!("stopping");
+    let why = match &ending {
+        Ending::Asked => "asked",
+        Ending::InDoubt(_) => "in-doubt",
+        Ending::Deaf(_) => "deaf",
+    };
+    log::info!(target: event::STOP, "stopping why={why}");
     let patience = match ending {
         Ending::Asked | Ending::Deaf(_) => drain,
         Ending::InDoubt(_) => PATIENCE_IN_DOUBT,
     };
     match app.stop(patience) {
-        0 => log::info!("stopped"),
-        cut => log::warn!("stopped; {cut} connections had to be cut"),
+        0 => log::info!(target: event::STOP, "stopped cut=0"),
+        cut => log::warn!(target: event::STOP, "stopped cut={cut} connections had to be cut"),
     }
     match ending {
         Ending::Asked => Ok(()),
@@ -77,15 +84,22 @@ fn until_the_end(app: App, drain: Duration) -> Result<(), Failure> {
     }
 }
 
-/// The log goes to standard error, a line at a time.
-fn start_log(level: log::LevelFilter) {
-    let config = simplelog::ConfigBuilder::new()
-        .set_time_format_rfc3339()
-        .set_time_level(log::LevelFilter::Error)
-        .set_target_level(log::LevelFilter::Debug)
-        .set_thread_level(log::LevelFilter::Off)
-        .set_location_level(log::LevelFilter::Off)
-        .build();
-    // It fails only when there is a log already.
-    let _first = simplelog::WriteLogger::init(level, config, LineWriter::new(io::stderr()));
+/// The log, until what this returns is dropped.
+fn start_log(log: &config::Log) -> Result<logging::Log, Failure> {
+    let target = match (log.target, &log.file) {
+        (LogTarget::File, Some(path)) => Target::File {
+            path: path.clone(),
+            max_size: log.max_size,
+            keep: log.keep,
+        },
+        // The settings have no file without its path.
+        (LogTarget::Auto | LogTarget::File, _) => Target::Auto,
+        (LogTarget::Terminal, _) => Target::Terminal,
+        (LogTarget::Journal, _) => Target::Journal,
+    };
+    let level = log.level;
+    logging::start(&Options { level, target }).map_err(|e| Failure {
+        code: IO,
+        message: format!("the log cannot be started: {e}"),
+    })
 }

@@ -9,6 +9,7 @@ use super::registry::{Entry, Listed, Phase};
 use super::relay::Relay;
 use super::wire::Client;
 use crate::http::Method;
+use crate::logging::event;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use std::cell::Cell;
 use std::io::ErrorKind;
@@ -93,7 +94,12 @@ async fn request(service: &Service, entry: &Entry, peer: IpAddr, carry: &mut Vec
     {
         Some(Ok(Some(length))) => length,
         Some(Ok(None)) => return Next::Close,
-        Some(Err(refusal)) => return refuse(service, entry, refusal).await,
+        Some(Err(refusal)) => {
+            if refusal.status == 503 {
+                log::warn!(target: event::LIMIT, "kind=headers from={peer}");
+            }
+            return refuse(service, entry, refusal).await;
+        }
         None if service.draining.load(std::sync::atomic::Ordering::Relaxed) => return Next::Close,
         None => {
             let refusal = Refusal {
@@ -131,6 +137,7 @@ async fn request(service: &Service, entry: &Entry, peer: IpAddr, carry: &mut Vec
             status: 503,
             why: "the server is busy",
         };
+        log::warn!(target: event::LIMIT, "kind=backend from={peer}");
         return refuse(service, entry, refusal).await;
     };
     let Ok(name) = service.table.put(exchange) else {

@@ -9,6 +9,7 @@ use super::limits::{Census, Limits, Place};
 use super::peer::Trusted;
 use super::registry::Registry;
 use super::relay::Relay;
+use crate::logging::event;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt;
 use smol::{Async, LocalExecutor, Timer};
@@ -303,6 +304,7 @@ fn admit(
     let exempt = peer.is_loopback() || service.trusted.contains(peer);
     let listed = registry.list(Arc::clone(&client));
     let Some(place) = census.admit(peer, exempt) else {
+        log::warn!(target: event::LIMIT, "kind=connections from={peer}");
         if turned_away.get() < TURNED_AWAY {
             turned_away.set(turned_away.get() + 1);
             let turned_away = Rc::clone(turned_away);

@@ -245,7 +245,7 @@ pub(super) fn remove_over(to: &Change<'_>, links: &[Lookup], now: Timestamp) -> 
             Ok(None) => {}
             Ok(Some(removal)) => freed.push(removal.run(to)?),
             Err(MetadataError::Corrupt(what)) => {
-                log::error!("link {lookup} cannot be removed, the database is damaged: {what}");
+                log::error!("link={lookup} cannot be removed, the database is damaged: {what}");
             }
             Err(other) => return Err(other),
         }
@@ -263,7 +263,7 @@ pub(super) fn add_downloads(to: &Change<'_>, counts: &[(Lookup, u64)]) -> Result
             }
             Ok(_) => {}
             Err(MetadataError::Corrupt(what)) => {
-                log::error!("downloads of link {lookup} are not counted: {what}");
+                log::error!("link={lookup} its downloads are not counted: {what}");
             }
             Err(other) => return Err(other),
         }

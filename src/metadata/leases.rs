@@ -128,7 +128,7 @@ pub(super) fn settle_closing(to: &Change<'_>) -> Result<Vec<Freed>> {
         match settle_lease(to, &lease.id) {
             Ok(settled) => freed.push(settled),
             Err(MetadataError::Corrupt(what)) => {
-                log::error!("a download of link {} is not settled: {what}", lease.link);
+                log::error!("link={} a download is not settled: {what}", lease.link);
             }
             Err(other) => return Err(other),
         }

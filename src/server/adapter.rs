@@ -8,7 +8,9 @@
 use super::workers::{Passwords, Threads};
 use crate::gate::{EXCHANGE_FIELD, Exchange, Framed, SMALL, Table, fields, is_bodyless};
 use crate::http::{Handler, Method, Payload, Request, Response, Room};
+use crate::logging::event;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -95,8 +97,25 @@ impl Adapter {
                 .map_err(|exchange| (exchange, BUSY)),
         };
         let (exchange, (status, why)) = refused.err()?;
+        limited(workers(room), exchange.head.peer);
         Some((exchange, refusal(status, why)))
     }
+}
+
+/// What stands in the log when the workers of a room are all at work.
+fn workers(room: Room) -> &'static str {
+    match room {
+        Room::Control => "answers",
+        Room::Change => "changes",
+        Room::Upload => "uploads",
+        Room::Download => "downloads",
+        Room::Password => "password-checks",
+    }
+}
+
+/// Somebody was sent away.
+fn limited(kind: &str, from: IpAddr) {
+    log::warn!(target: event::LIMIT, "kind={kind} from={from}");
 }
 
 const BUSY: (u16, &str) = (503, "too much is going on here, try again soon");
@@ -114,6 +133,7 @@ fn wait_and_queue(mut exchange: Exchange, passwords: &Passwords, handler: Arc<dy
     }
     let queued = passwords.queue(exchange, move |exchange| answer(&*handler, exchange));
     if let Err(exchange) = queued {
+        limited("password-checks", exchange.head.peer);
         let (status, why) = TOO_MANY;
         exchange.answer(refusal(status, why));
     }

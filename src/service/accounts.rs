@@ -5,7 +5,7 @@
 
 use super::credentials::Wraps;
 use super::passwords::{PASSWORD_MAX, Wait};
-use super::{Error, NewApiKey, RecoveryPhrase, Service};
+use super::{Error, NewApiKey, RecoveryPhrase, Service, events};
 use crate::metadata::{AccountEdit, AccountEdited, AccountRemoved};
 use crate::model::{Account, AccountId, AccountKeyWraps, Permissions, Role, Timestamp, is_hostile};
 use crate::pipeline::seal::keys;
@@ -97,7 +97,7 @@ impl Service {
         let id = added
             .map_err(|error| self.failed(error))?
             .ok_or_else(|| Error::Invalid("this user name is taken: choose another".into()))?;
-        log::info!("made the account {:?} ({})", wish.name, wish.role.word());
+        events::account("made", id, wish.name);
         Ok(NewAccount { id, key, recovery })
     }
 
@@ -139,8 +139,8 @@ impl Service {
             role: Some(role),
             ..AccountEdit::default()
         };
-        self.edit_account(name, edit)?;
-        log::info!("account {name:?}: its role is {}", role.word());
+        let id = self.edit_account(name, edit)?;
+        events::account(&format!("role-{}", role.word()), id, name);
         Ok(())
     }
 
@@ -154,9 +154,9 @@ impl Service {
             disabled: Some(disabled),
             ..AccountEdit::default()
         };
-        self.edit_account(name, edit)?;
+        let id = self.edit_account(name, edit)?;
         let what = if disabled { "disabled" } else { "enabled" };
-        log::info!("account {name:?}: {what}");
+        events::account(what, id, name);
         Ok(())
     }
 
@@ -176,13 +176,16 @@ impl Service {
         let freed = freed.map_err(|error| self.failed(error))?;
         let blobs: Vec<_> = freed.iter().filter_map(|freed| freed.blob).collect();
         self.unlink(&blobs);
+        for link in freed.iter().filter_map(|freed| freed.link) {
+            events::deleted(&link, account.id, 0);
+        }
         if !freed.is_empty() {
             return Ok(true);
         }
         let removed = metadata.remove_account(account.id);
         match removed.map_err(|error| self.failed(error))? {
             AccountRemoved::Done => {
-                log::info!("account {:?}: removed", account.name);
+                events::account("removed", account.id, &account.name);
                 Ok(false)
             }
             // An upload that was on its way became visible meanwhile.
@@ -192,11 +195,11 @@ impl Service {
         }
     }
 
-    fn edit_account(&self, name: &str, edit: AccountEdit) -> Result<(), Error> {
+    fn edit_account(&self, name: &str, edit: AccountEdit) -> Result<AccountId, Error> {
         let account = self.account_row(name)?;
         let edited = self.parts.metadata.edit_account(account.id, edit);
         match edited.map_err(|error| self.failed(error))? {
-            AccountEdited::Done => Ok(()),
+            AccountEdited::Done => Ok(account.id),
             AccountEdited::LastAdmin => Err(last_admin()),
             AccountEdited::Gone => Err(Error::NotFound),
         }

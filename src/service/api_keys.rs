@@ -1,7 +1,7 @@
 //! API keys: made, listed, revoked. A key is shown once; the database holds its hash, and the
 //! account key wrapped under it.
 
-use super::{Error, Proof, Service, Session};
+use super::{Error, Proof, Service, Session, events};
 use crate::model::{AccountId, ApiKey, Lookup, Permissions, Secret, Timestamp, Token};
 use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
 
@@ -54,8 +54,10 @@ impl Service {
         let permissions = wished.and(session.permissions);
         let (row, key) =
             self.draw_api_key(session.account, &session.account_key, name, permissions);
+        let lookup = row.lookup;
         let added = self.parts.metadata.add_api_key(row);
         added.map_err(|error| self.failed(error))?;
+        events::key("made", &lookup, session.account);
         Ok(key)
     }
 
@@ -75,9 +77,10 @@ impl Service {
         let account_key = self.open_account(&account, proof)?;
         let permissions = wished.and(account.role.permissions());
         let (row, key) = self.draw_api_key(account.id, &account_key, name, permissions);
+        let lookup = row.lookup;
         let added = self.parts.metadata.add_api_key(row);
         added.map_err(|error| self.failed(error))?;
-        log::info!("made an API key for the account {:?}", account.name);
+        events::key("made", &lookup, account.id);
         Ok(key)
     }
 
@@ -112,12 +115,13 @@ impl Service {
         let metadata = &self.parts.metadata;
         let key = metadata.api_key_named(public_id);
         let key = key.map_err(|error| self.failed(error))?;
-        let lookup = key.ok_or(Error::NotFound)?.lookup;
+        let key = key.ok_or(Error::NotFound)?;
+        let (lookup, owner) = (key.lookup, key.account);
         let removed = metadata.remove_api_key(&lookup);
         if !removed.map_err(|error| self.failed(error))? {
             return Err(Error::NotFound);
         }
-        log::info!("API key {lookup}: revoked");
+        events::key("revoked", &lookup, owner);
         Ok(())
     }
 

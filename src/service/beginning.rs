@@ -17,11 +17,11 @@ impl OpenFile {
         match self.source.send(0..end, &mut bytes) {
             Ok(()) => Ok(bytes.0),
             Err(SendError::Damaged) => {
-                log::error!("link {}: its stored file is damaged", self.link.lookup);
+                log::error!("link={} its stored file is damaged", self.link.lookup);
                 Err(Error::Damaged)
             }
             Err(SendError::Blob(cause)) => {
-                log::error!("link {}: {cause}", self.link.lookup);
+                log::error!("link={} {cause}", self.link.lookup);
                 Err(Error::Damaged)
             }
             Err(SendError::Output(cause)) => Err(Error::Internal(cause.to_string())),

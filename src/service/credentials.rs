@@ -6,7 +6,7 @@
 use super::accounts::{check_password, name_context};
 use super::limiter::{Kind, Source};
 use super::passwords::{PASSWORD_MAX, Wait};
-use super::{Encryption, Error, RecoveryPhrase, Service};
+use super::{Encryption, Error, RecoveryPhrase, Service, events};
 use crate::metadata::{AccountEdit, AccountEdited};
 use crate::model::{Account, AccountId, PasswordParams, Permissions, Secret, Token, folded_name};
 use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
@@ -51,7 +51,8 @@ impl Service {
         let Some(session) = self.session_of_key(key)? else {
             self.limiter
                 .charge(&[(Kind::BadKey, peer.into())], self.parts.clock.elapsed())
-                .map_err(Error::TooMany)?;
+                .map_err(|wait| events::too_many("api-key", peer, wait))?;
+            events::key_wrong(peer);
             return Err(Error::Unauthorized);
         };
         if session.permissions.allow(needed) {
@@ -79,7 +80,7 @@ impl Service {
         let secrets = [token.reveal().as_bytes()];
         let opened = keys::unwrap(Purpose::AccountByApiKey, &secrets, &lookup.0, &row.wrap);
         let Some(account_key) = opened.and_then(|key| Secret::from_slice(&key)) else {
-            log::error!("API key {lookup}: its record does not open the account");
+            log::error!("key={lookup} its record does not open the account");
             return Err(Error::Internal("an API key is damaged".into()));
         };
         Ok(Some(Session {
@@ -103,8 +104,9 @@ impl Service {
         let charged = [(Kind::Login, peer.into()), self.attempts_on(name)];
         self.limiter
             .charge(&charged, self.parts.clock.elapsed())
-            .map_err(Error::TooMany)?;
+            .map_err(|wait| events::too_many("login", peer, wait))?;
         if password.len() > PASSWORD_MAX {
+            events::login_failed(name, peer);
             return Err(Error::Unauthorized);
         }
         let account = self.parts.metadata.account_named(name);
@@ -119,7 +121,10 @@ impl Service {
         // Refused at the door: it was no attempt.
         let password_key = self
             .stretch(password, &params, Wait::Bounded)
-            .inspect_err(|_| self.limiter.refund(&charged))?;
+            .inspect_err(|_| {
+                self.limiter.refund(&charged);
+                events::checks_full(peer);
+            })?;
         let session = account.and_then(|account| {
             Some(Session {
                 account_key: by_password(&account, &password_key)?,
@@ -130,6 +135,8 @@ impl Service {
         });
         if session.is_some() {
             self.limiter.refund(&charged);
+        } else {
+            events::login_failed(name, peer);
         }
         session.ok_or(Error::Unauthorized)
     }
@@ -169,7 +176,7 @@ impl Service {
             AccountEdited::Gone | AccountEdited::LastAdmin => return Err(Error::NotFound),
         }
         self.limiter.forget(&self.attempts_on(name));
-        log::info!("account {:?}: another password", account.name);
+        events::account("password", account.id, &account.name);
         Ok(phrase)
     }
 

@@ -3,12 +3,11 @@
 //! `lease_book` keeps the account and holds the proof. Here it meets the database and the client.
 
 use super::lease_book::{Bearer, Cargo, Claim, End, LIFE, LeaseBook};
-use super::{Error, OpenFile, Service, limiter};
+use super::{Error, OpenFile, Service, events, limiter};
 use crate::metadata::Taken;
 use crate::model::{Lease, LeaseId, Link, Lookup};
 use crate::pipeline::seal::{SEGMENT, keys};
 use crate::pipeline::{Output, SendError, Source};
-use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -18,13 +17,8 @@ use std::time::Duration;
 /// How long a broken download keeps its lease, unless configured: 10 minutes.
 pub const LEASE_SECONDS_DEFAULT: u64 = 600;
 
-/// A download whose last segment comes after no more than this many bytes takes its lease and
-/// closes it in one commit.
-const CLOSED_AT_ONCE: u64 = 64 * 1024;
 /// What an empty file takes from a lease: one byte that is not there.
 const EMPTY_FILE: Range<u64> = 0..1;
-/// Links whose counts may wait for the next flush.
-const COUNTS: usize = 4096;
 /// The longest wait that a busy link asks for: a broken download may come back any time.
 const BUSY_MAX: Duration = Duration::from_secs(60);
 
@@ -60,6 +54,8 @@ pub struct Download {
     size: u64,
     parts: Vec<Part>,
     tail: Vec<u8>,
+    link: Lookup,
+    peer: IpAddr,
     account: Account,
 }
 
@@ -68,7 +64,7 @@ enum Account {
     /// Nowhere.
     Free,
     /// A link without a limit: counted when the last byte has been delivered.
-    Counted(Arc<Service>, Lookup),
+    Counted(Arc<Service>),
     /// On a lease.
     Leased(Transfer),
 }
@@ -76,6 +72,7 @@ enum Account {
 /// The bytes of one download, taken from a lease. Whatever happens to it, they are accounted for.
 struct Transfer {
     service: Arc<Service>,
+    peer: IpAddr,
     claim: Claim,
     bearer: Bearer,
     cargo: Cargo,
@@ -94,15 +91,24 @@ impl Download {
         let acknowledged = output.settle();
         let complete = sent.is_ok() && acknowledged >= self.length();
         let delivered = self.delivered(acknowledged, complete);
-        match &mut self.account {
-            Account::Free => {}
-            Account::Counted(service, link) => {
-                let last = self.size.max(1) - 1;
-                if delivered.iter().any(|range| range.contains(&last)) {
-                    service.count_download(link);
-                }
+        let last = self.size.max(1) - 1;
+        let ends = delivered.iter().any(|range| range.contains(&last));
+        let counted = match &mut self.account {
+            Account::Free => Some(false),
+            Account::Counted(service) if ends => {
+                service.count_download(&self.link);
+                Some(true)
             }
-            Account::Leased(transfer) => transfer.finish(&delivered),
+            Account::Counted(_) => Some(false),
+            Account::Leased(transfer) => {
+                transfer.finish(&delivered);
+                None
+            }
+        };
+        if let Some(counted) = counted
+            && (ends || !complete)
+        {
+            events::transferred(&self.link, complete, counted, self.peer);
         }
         sent?;
         if complete {
@@ -202,7 +208,7 @@ impl Transfer {
             .finish(&self.claim, self.bearer, &self.cargo, delivered, now);
         if let Some(end) = end {
             // A failure is logged there; the sweep tries again.
-            let _ = self.service.end_lease(&self.claim, end);
+            let _ = self.service.end_lease(&self.claim, end, Some(self.peer));
         }
     }
 }
@@ -249,7 +255,7 @@ impl Service {
                 }
                 Account::Leased(transfer)
             }
-            None if file.counts => Account::Counted(Arc::clone(self), file.link.lookup),
+            None if file.counts => Account::Counted(Arc::clone(self)),
             None => Account::Free,
         };
         Ok(Download {
@@ -258,6 +264,8 @@ impl Service {
             size: file.size,
             parts: wish.parts,
             tail: wish.tail,
+            link: file.link.lookup,
+            peer: wish.peer,
             account,
         })
     }
@@ -274,6 +282,7 @@ impl Service {
         let client = keys::client_tag(&self.parts.server_key, &limiter::address_block(peer));
         let transfer = |claim, bearer, cargo| Transfer {
             service: Arc::clone(self),
+            peer,
             claim,
             bearer,
             cargo,
@@ -294,14 +303,17 @@ impl Service {
                 return Ok(Some(transfer(claim, Bearer::Neighbour, cargo)));
             }
         }
-        let busy = Error::Busy(self.policy.lease.min(BUSY_MAX));
+        let busy = || {
+            events::link_busy(&link.lookup, peer);
+            Error::Busy(self.policy.lease.min(BUSY_MAX))
+        };
         match self.book().make_room() {
             Ok(None) => {}
-            Ok(Some((claim, end))) => self.end_lease(&claim, end)?,
-            Err(()) => return Err(busy),
+            Ok(Some((claim, end))) => self.end_lease(&claim, end, None)?,
+            Err(()) => return Err(busy()),
         }
         let doubts = self.book().doubts();
-        let closing = closes_at_once(&cargo);
+        let closing = cargo.closes_at_once();
         let lease = Lease {
             id: LeaseId(keys::random()),
             link: link.lookup,
@@ -321,17 +333,23 @@ impl Service {
                 Ok(Some(transfer(claim, Bearer::Owner, cargo)))
             }
             Ok(Taken::Unlimited) => Ok(None),
-            Ok(Taken::Busy) => Err(busy),
+            Ok(Taken::Busy) => Err(busy()),
             Ok(Taken::Gone) => Err(Error::NotFound),
             Err(error) => Err(self.failed(error)),
         }
     }
 
-    /// Writes the end of a lease into the database and removes what that frees.
+    /// Writes the end of a lease into the database and removes what that frees. `by` is where the
+    /// transfer went that ended it, if one did.
     ///
     /// # Errors
     /// [`Error::Internal`]; the lease is then tried again by the sweep.
-    pub(super) fn end_lease(&self, claim: &Claim, end: End) -> Result<(), Error> {
+    pub(super) fn end_lease(
+        &self,
+        claim: &Claim,
+        end: End,
+        by: Option<IpAddr>,
+    ) -> Result<(), Error> {
         let metadata = &self.parts.metadata;
         let result = match end {
             End::Settle => metadata.settle_lease(&claim.id).map(Some),
@@ -339,33 +357,16 @@ impl Service {
         };
         let freed = result.map_err(|error| self.failed(error))?;
         self.book().forget(claim);
+        events::lease_ended(&claim.link, end, by);
         if let Some(freed) = freed {
             self.dispose(&freed);
         }
         Ok(())
     }
 
-    /// Counts a complete download of a link without a limit, in memory.
-    fn count_download(&self, link: &Lookup) {
-        let many = {
-            let mut counts = self.counts();
-            *counts.entry(*link).or_default() += 1;
-            counts.len() >= COUNTS
-        };
-        if many {
-            // A failure is logged there, and the counts stay.
-            let _ = self.flush_counts();
-        }
-    }
-
     /// The open leases. A panic elsewhere cannot leave them half changed: each change is one call.
     pub(super) fn book(&self) -> MutexGuard<'_, LeaseBook> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The counts that wait for the next flush.
-    pub(super) fn counts(&self) -> MutexGuard<'_, HashMap<Lookup, u64>> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -384,17 +385,4 @@ fn cargo(parts: &[Part], size: u64) -> Result<Cargo, Error> {
         ranges,
         span: size.max(1),
     })
-}
-
-/// Whether the last segment of the file leaves so soon that a commit of its own is not worth it.
-fn closes_at_once(cargo: &Cargo) -> bool {
-    let last_segment = (cargo.span - 1) / SEGMENT as u64 * SEGMENT as u64;
-    let mut before = 0;
-    for range in &cargo.ranges {
-        if range.end == cargo.span {
-            return before + last_segment.saturating_sub(range.start) <= CLOSED_AT_ONCE;
-        }
-        before += range.end - range.start;
-    }
-    false
 }

@@ -2,7 +2,7 @@
 
 use super::label::{Label, row};
 use super::link_keys::{OwnerKeys, wrap_by_link};
-use super::{Count, Error, Lifetime, Service, Session};
+use super::{Count, Error, Lifetime, Service, Session, events};
 use crate::metadata::{LinkCursor, LinkEdit};
 use crate::model::{AccountId, Allowance, BlobFormat, Expiry, Link, Lookup, Timestamp, Token};
 use crate::pipeline::seal::keys::{self, TokenKind};
@@ -100,7 +100,7 @@ impl Service {
                 {
                     Ok(view) => views.push(view),
                     // One damaged row must not hide the others.
-                    Err(Error::Damaged) => log::error!("link {lookup}: its record is damaged"),
+                    Err(Error::Damaged) => log::error!("link={lookup} its record is damaged"),
                     Err(error) => return Err(error),
                 }
             }
@@ -129,14 +129,17 @@ impl Service {
     pub fn delete(&self, session: &Session, id: &str, delay: u64) -> Result<(), Error> {
         let link = self.own_row(session, id)?;
         if delay == 0 {
-            return self.end_link(&link.lookup);
+            self.end_link(&link.lookup)?;
+        } else {
+            let seconds = i64::try_from(delay).unwrap_or(i64::MAX);
+            let edit = LinkEdit {
+                pending_delete: Some(Some(self.parts.clock.now().plus(seconds))),
+                ..LinkEdit::default()
+            };
+            self.edit(&link.lookup, edit)?;
         }
-        let delay = i64::try_from(delay).unwrap_or(i64::MAX);
-        let edit = LinkEdit {
-            pending_delete: Some(Some(self.parts.clock.now().plus(delay))),
-            ..LinkEdit::default()
-        };
-        self.edit(&link.lookup, edit).map(drop)
+        events::deleted(&link.lookup, session.account, delay);
+        Ok(())
     }
 
     /// Takes a delayed deletion back. Works when there was none.
@@ -151,6 +154,7 @@ impl Service {
                 ..LinkEdit::default()
             };
             link = self.edit(&link.lookup, edit)?;
+            events::restored(&link.lookup, session.account);
         }
         let own = self.unlock_own(session, link)?;
         self.view_of(own)
@@ -183,6 +187,10 @@ impl Service {
             },
             Lifetime::Until(_) => lifetime.expiry(now),
         });
+        let mut what = Vec::new();
+        what.extend(changes.count.map(|_| "downloads"));
+        what.extend(expiry.map(|_| "expiry"));
+        what.extend(password.as_ref().map(|_| "password"));
         let edit = LinkEdit {
             expiry,
             allowance: changes.count.map(|count| allowance(count, link.allowance)),
@@ -194,8 +202,10 @@ impl Service {
             self.book().doubt(&link.lookup);
         }
         let changed = self.edit(&link.lookup, edit)?;
+        events::changed(&link.lookup, session.account, &what);
         if changed.is_over(now) {
             self.end_link(&changed.lookup)?;
+            events::expired(&changed.lookup, "change");
         }
         self.view_of(OwnLink {
             link: changed,

@@ -18,6 +18,7 @@
 
 use super::ranges::Ranges;
 use crate::model::{LeaseId, Lookup};
+use crate::pipeline::seal::SEGMENT;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -33,6 +34,9 @@ pub(super) const LEASES: usize = 2048;
 const CANDIDATES: usize = 32;
 /// Separate pieces in the account of one lease. A client that wants more needs another lease.
 const PIECES: usize = 128;
+/// A download whose last segment comes after no more than this many bytes takes its lease and
+/// closes it in one commit.
+const CLOSED_AT_ONCE: u64 = 64 * 1024;
 
 /// Names a lease, with what finds it: link and address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -71,6 +75,19 @@ pub(super) struct Cargo {
 impl Cargo {
     fn has_last(&self) -> bool {
         self.ranges.iter().any(|r| r.contains(&(self.span - 1)))
+    }
+
+    /// Whether the last segment of the file leaves so soon that a commit of its own is not worth it.
+    pub(super) fn closes_at_once(&self) -> bool {
+        let last_segment = (self.span - 1) / SEGMENT as u64 * SEGMENT as u64;
+        let mut before = 0;
+        for range in &self.ranges {
+            if range.end == self.span {
+                return before + last_segment.saturating_sub(range.start) <= CLOSED_AT_ONCE;
+            }
+            before += range.end - range.start;
+        }
+        false
     }
 }
 

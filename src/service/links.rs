@@ -4,7 +4,7 @@ use super::label::{Label, row};
 use super::limiter::Kind;
 use super::link_keys::unwrap_by_link;
 use super::passwords::{PASSWORD_MAX, Wait};
-use super::{Error, Service, Session};
+use super::{Error, Service, Session, events};
 use crate::model::{Allowance, BlobFormat, Link, Lookup, Secret, Timestamp, Token};
 use crate::pipeline::Source;
 use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
@@ -102,16 +102,21 @@ impl Service {
         ];
         self.limiter
             .charge(&charged, self.parts.clock.elapsed())
-            .map_err(Error::TooMany)?;
+            .map_err(|wait| events::too_many("link-password", peer, wait))?;
         if password.len() > PASSWORD_MAX {
+            events::password_wrong(&link.lookup, peer);
             return Err(Error::WrongPassword);
         }
         // Refused at the door: it was no attempt.
         let key = self
             .stretch(password, &params, Wait::Bounded)
-            .inspect_err(|_| self.limiter.refund(&charged))?;
+            .inspect_err(|_| {
+                self.limiter.refund(&charged);
+                events::checks_full(peer);
+            })?;
         let context = row(&link.lookup, &link.blob);
         if unwrap_by_link(&token, Some(&key), &context, &link.by_link).is_none() {
+            events::password_wrong(&link.lookup, peer);
             return Err(Error::WrongPassword);
         }
         self.limiter.refund(&charged);
@@ -200,8 +205,11 @@ impl Service {
     fn unknown_id(&self, peer: IpAddr) -> Error {
         let charged = [(Kind::UnknownId, peer.into())];
         match self.limiter.charge(&charged, self.parts.clock.elapsed()) {
-            Ok(()) => Error::NotFound,
-            Err(wait) => Error::TooMany(wait),
+            Ok(()) => {
+                events::link_unknown(peer);
+                Error::NotFound
+            }
+            Err(wait) => events::too_many("unknown-link", peer, wait),
         }
     }
 
@@ -234,11 +242,11 @@ impl Service {
                 if self.visible_row(&link.lookup)?.is_none() {
                     return Err(Error::NotFound);
                 }
-                log::error!("link {}: its stored file is missing", link.lookup);
+                log::error!("link={} its stored file is missing", link.lookup);
                 return Err(Error::Damaged);
             }
             Err(error) => {
-                log::error!("link {}: {error}", link.lookup);
+                log::error!("link={} {error}", link.lookup);
                 return Err(Error::Internal(error.to_string()));
             }
         };
@@ -247,7 +255,7 @@ impl Service {
             BlobFormat::Sealed => Source::sealed(stored, link.size, content),
         };
         let source = source.map_err(|_| {
-            log::error!("link {}: its stored file is damaged", link.lookup);
+            log::error!("link={} its stored file is damaged", link.lookup);
             Error::Damaged
         })?;
         let etag = keys::etag(content, &row(&link.lookup, &link.blob));

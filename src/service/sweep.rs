@@ -2,7 +2,7 @@
 
 use super::lease_book::Claim;
 use super::upload::describe;
-use super::{Error, Service};
+use super::{Error, Service, events};
 use crate::metadata::{Due, Freed};
 use crate::model::{Blob, BlobId, Timestamp};
 use crate::store::StoreError;
@@ -90,7 +90,9 @@ impl Service {
     fn sweep_leases(&self) -> Result<(), Error> {
         let elapsed = self.parts.clock.elapsed();
         let over = self.book().over(self.policy.lease, elapsed);
-        let ends = over.iter().map(|(claim, end)| self.end_lease(claim, *end));
+        let ends = over
+            .iter()
+            .map(|(claim, end)| self.end_lease(claim, *end, None));
         ends.fold(Ok(()), Result::and)
     }
 
@@ -115,15 +117,13 @@ impl Service {
         let blobs: Vec<_> = freed.iter().filter_map(|freed| freed.blob).collect();
         self.unlink(&blobs);
         let links = freed.iter().filter_map(|freed| freed.link);
-        Ok(links
-            .inspect(|link| log::info!("link {link}: its time is over"))
-            .count() as u64)
+        Ok(links.inspect(|link| events::expired(link, "time")).count() as u64)
     }
 
     /// Removes the bytes that a settled download freed.
     pub(super) fn dispose(&self, freed: &Freed) {
         if let Some(link) = freed.link {
-            log::info!("link {link}: the last download is complete, the link is gone");
+            events::expired(&link, "downloads");
         }
         self.unlink(freed.blob.as_slice());
     }

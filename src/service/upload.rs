@@ -2,10 +2,10 @@
 //! say how long a link lives may come after the file.
 
 use super::new_link::Plan;
-use super::{Encryption, Error, FileView, Service, Session};
+use super::{Encryption, Error, FileView, Service, Session, events};
 use crate::metadata::{BlobSource, MetadataError, Published};
 use crate::model::{Blob, BlobFormat, BlobId, Secret, Timestamp};
-use crate::pipeline::seal::keys::{self, Purpose};
+use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
 use crate::pipeline::seal::{Cipher, stored_len};
 use crate::pipeline::{self, Intake, IntakeError, Layout};
 use crate::store::{Stage, StoreError};
@@ -75,10 +75,15 @@ impl Service {
     pub fn receive(
         &self,
         // Who uploads: quotas will ask. Holding one is also what allows it.
-        _session: &Session,
+        session: &Session,
         input: &mut dyn Read,
         declared: Option<u64>,
     ) -> Result<Received, Error> {
+        self.take_in(input, declared)
+            .inspect_err(|error| events::upload_refused(session.account, error))
+    }
+
+    fn take_in(&self, input: &mut dyn Read, declared: Option<u64>) -> Result<Received, Error> {
         let limit = self.policy.max_file_size;
         if declared.is_some_and(|declared| declared > limit) {
             return Err(Error::TooLarge { limit });
@@ -122,7 +127,7 @@ impl Service {
         let plan = self.plan(session, &received, &wish)?;
         if plan.is_over() {
             // Over before it began: nobody could ever open it, so nothing is kept.
-            return Ok(plan.view());
+            return Ok(told(plan.view(), "none"));
         }
         let tag = self.policy.dedup.then(|| {
             keys::dedup_tag(
@@ -138,12 +143,12 @@ impl Service {
             let link = plan.new_link(session, &blob, &content, BlobSource::Shared(blob));
             let published = self.parts.metadata.publish(link);
             if published.map_err(|error| self.failed(error))? == Published::Done {
-                return Ok(plan.view());
+                return Ok(told(plan.view(), "shared"));
             }
             // Its last link went meanwhile. The bytes just received are here.
         }
         self.publish_own(session, &plan, received, tag)?;
-        Ok(plan.view())
+        Ok(told(plan.view(), "own"))
     }
 
     fn publish_own(
@@ -268,6 +273,13 @@ impl Service {
         log::error!("an upload failed: {what}");
         Error::Internal(what)
     }
+}
+
+/// Has the log tell of a new link.
+fn told(view: FileView, stored: &str) -> FileView {
+    let link = keys::lookup(TokenKind::Link, &view.id);
+    events::uploaded(&link, view.owner, view.size, stored);
+    view
 }
 
 /// An error of the store with its cause: for the log.

@@ -65,12 +65,7 @@ fn work(service: &Service, clock: &dyn Clock, stopped: &Receiver<()>) {
 /// Does `job` once. Whether there is more to do.
 fn run(service: &Service, job: Job) -> Result<bool, Error> {
     match job {
-        Job::Sweep => service.sweep().map(|ended| {
-            if ended > 0 {
-                log::info!("{ended} links ended by time");
-            }
-            false
-        }),
+        Job::Sweep => service.sweep().map(|_| false),
         Job::FlushCounts => service.flush_counts().map(|()| false),
         Job::Orphans => service.sweep_orphans_step(),
         Job::Blobs => service.check_blobs_step().map(|(_, more)| more),

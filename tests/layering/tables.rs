@@ -4,13 +4,17 @@
 /// item only.
 pub const IMPORTS: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("logging", &["model"]),
     ("http", &["model"]),
-    ("gate", &["http", "model"]),
-    ("server", &["http", "gate", "model"]),
+    ("gate", &["http", "logging", "model"]),
+    ("server", &["http", "gate", "logging", "model"]),
     ("store", &["model", "pipeline::seal::keys"]),
     ("metadata", &["model"]),
     ("pipeline", &["store", "model"]),
-    ("service", &["pipeline", "store", "metadata", "model"]),
+    (
+        "service",
+        &["pipeline", "store", "metadata", "logging", "model"],
+    ),
     (
         "api",
         &[
@@ -38,6 +42,7 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
         &[
             "api",
             "config",
+            "logging",
             "metadata",
             "model",
             "pipeline::seal::keys",
@@ -48,7 +53,10 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("demo", &["app", "config", "model"]),
-    ("cli", &["app", "config", "demo", "model", "tasks"]),
+    (
+        "cli",
+        &["app", "config", "demo", "logging", "model", "tasks"],
+    ),
     ("lib", &[]),
     ("main", &[]),
 ];
@@ -77,7 +85,9 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ),
     (
         "rustix",
-        &["app", "config", "gate", "server", "store", "main.rs"],
+        &[
+            "app", "config", "gate", "logging", "server", "store", "main.rs",
+        ],
     ),
     ("mayfly_sys", &["gate", "server", "main.rs"]),
     ("serde", &["api", "config"]),
@@ -95,7 +105,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("lexopt", &["cli"]),
     ("async_signal", &["tasks"]),
     ("log", &[""]),
-    ("simplelog", &["cli"]),
+    ("simplelog", &["logging"]),
 ];
 
 /// Longest source file, in lines: what can be read in one sitting.

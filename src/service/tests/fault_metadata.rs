@@ -2,6 +2,7 @@
 
 use crate::metadata::*;
 use crate::model::*;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 /// How a call fails.
@@ -20,6 +21,7 @@ pub(super) enum Fail {
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) calls: u64,
+    names: BTreeSet<&'static str>,
     fails: Option<(u64, Fail)>,
     gone: bool,
 }
@@ -33,6 +35,11 @@ impl MetadataFaults {
         self.0.lock().unwrap().calls
     }
 
+    /// What was called since the last time that this was asked.
+    pub(super) fn names(&self) -> BTreeSet<&'static str> {
+        std::mem::take(&mut self.0.lock().unwrap().names)
+    }
+
     /// After `after` more calls that go well, the next one fails.
     pub(super) fn fail_after(&self, after: u64, fail: Fail) {
         let mut plan = self.0.lock().unwrap();
@@ -43,11 +50,16 @@ impl MetadataFaults {
         *self.0.lock().unwrap() = Plan::default();
     }
 
-    fn run<T>(&self, work: impl FnOnce() -> Result<T, MetadataError>) -> Result<T, MetadataError> {
+    fn run<T>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<T, MetadataError>,
+    ) -> Result<T, MetadataError> {
         let fail = {
             let mut plan = self.0.lock().unwrap();
             let call = plan.calls;
             plan.calls += 1;
+            plan.names.insert(name);
             let due = plan.fails.filter(|(at, _)| *at == call).map(|(_, f)| f);
             let fail = if plan.gone { Some(Fail::Gone) } else { due };
             plan.gone |= matches!(fail, Some(Fail::Gone | Fail::DoneAndGone));
@@ -74,7 +86,7 @@ macro_rules! pass_on {
     ($($name:ident($($arg:ident: $kind:ty),*) -> $out:ty;)*) => {
         impl Metadata for FaultMetadata {
             $(fn $name(&self, $($arg: $kind),*) -> Result<$out, MetadataError> {
-                self.faults.run(|| self.inner.$name($($arg),*))
+                self.faults.run(stringify!($name), || self.inner.$name($($arg),*))
             })*
         }
     };

@@ -42,6 +42,35 @@ fn any_number_of_links_expires_in_one_sweep() {
 }
 
 #[test]
+fn ten_idle_minutes_write_nothing() {
+    let world = World::new();
+    let file = world.upload(b"stays", unlimited());
+    let lasting = world.upload(b"for an hour", expiring(3600));
+    assert!(world.open(&file).is_ok() && world.open(&lasting).is_ok());
+    sweep_orphans(&world);
+    world.service.sweep().unwrap();
+    world.service.flush_counts().unwrap();
+    world.metadata_faults.names();
+    for second in 1..=600 {
+        world.clock.advance(1);
+        if second % 3 == 0 {
+            world.service.sweep().unwrap();
+        }
+        if second % 60 == 0 {
+            world.service.flush_counts().unwrap();
+        }
+    }
+    sweep_orphans(&world);
+    let called = world.metadata_faults.names();
+    let reading = ["due", "garbage", "blobs", "unknown_blobs"];
+    assert!(
+        called.iter().all(|name| reading.contains(name)),
+        "{called:?}"
+    );
+    assert!(called.contains("due") && called.contains("garbage"));
+}
+
+#[test]
 fn bytes_that_cannot_be_removed_now_are_removed_by_the_next_sweep() {
     let world = World::new();
     world.upload(b"x", expiring(10));
