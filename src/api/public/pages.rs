@@ -221,12 +221,12 @@ impl Pages {
             Error::Busy(after) => self.wait(
                 *after,
                 "In progress",
-                "All remaining downloads of this file are in progress. If one of them breaks off, it is free again: try in a few minutes.",
+                "All remaining downloads of this file are in progress. If one of them breaks off, it is free again.",
             ),
             Error::TooMany(after) => self.wait(
                 *after,
                 "Too many attempts",
-                "Too many attempts came from your network. Please wait a little, then try again.",
+                "Too many attempts came from your network. Please wait a little.",
             ),
             Error::TooLarge { .. } => self.message(413, "Too large", &error.to_string()),
             Error::Full { .. } => self.message(507, "No space left", &error.to_string()),
