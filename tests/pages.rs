@@ -83,7 +83,7 @@ fn pages_of_the_owner_hold_in_a_real_browser_too() {
             "body { margin: 1rem; color: #222; color-scheme: light; background: #fff url(data:image/gif;base64,R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs=) }\
              h1, p { overflow-wrap: anywhere } input { min-height: 3rem; min-width: 3rem; max-width: 100%; border: 2px solid #555; background: #fff; color: #222 }\
              .button { display: block; box-sizing: border-box; padding: 1rem; border: 2px solid #222; background: var(--accent); color: var(--accent-text) }\
-             header a { display: inline-block; padding: 1rem; color: #222 } pre { overflow: auto } img { max-width: 100% }\
+             header a { display: inline-block; padding: 1rem; color: #222 } pre { white-space: pre-wrap; overflow-wrap: anywhere } img { max-width: 100% }\
              .icon { width: 3rem } :focus-visible { outline: 3px solid #222 }",
         ),
         (
