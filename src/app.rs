@@ -8,8 +8,10 @@
 mod data_dir;
 mod error;
 mod first_account;
+mod pages;
 
 pub use error::StartError;
+pub use pages::check_pages;
 
 use crate::api::{Api, ApiSettings, Readiness};
 use crate::config::{Credentials, Settings};
@@ -37,6 +39,7 @@ const PASSWORD_COST: (u32, u32) = (12 * 1024, 3);
 pub struct App {
     server: Option<Server>,
     background: Option<Background>,
+    api: Arc<Api>,
     service: Arc<Service>,
     endings: Endings,
     address: SocketAddr,
@@ -98,15 +101,15 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         .public_url
         .clone()
         .unwrap_or_else(|| local_url(address));
-    let api = Api::new(
+    let api = Arc::new(Api::new(
         Arc::clone(&service),
         api_settings(&settings, &url),
         Arc::clone(&clock),
         ready,
-    );
+    ));
     let server = Server::start(
         listener,
-        Arc::new(api),
+        Arc::<Api>::clone(&api),
         settings.limits.clone(),
         settings.trusted_proxies.clone(),
         endings.on_loss(),
@@ -122,6 +125,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     Ok(App {
         server: Some(server),
         background: Some(background),
+        api,
         service,
         endings,
         address,
@@ -210,7 +214,7 @@ fn api_settings(settings: &Settings, url: &str) -> ApiSettings {
         default_days: settings.default_days,
         max_file_size: settings.max_file_size,
         hotlink_protection: settings.hotlink_protection,
-        public_name: settings.pages.name.clone(),
+        pages: pages::page_settings(settings),
         secure_cookies: url.starts_with("https://"),
     }
 }

@@ -13,6 +13,7 @@ use crate::http::{Handler, Head, Request, Response, Room};
 use crate::model::Clock;
 use crate::service::Service;
 use public::pages::Pages;
+pub use public::pages::{PageSettings, Problem as PageProblem, check as check_pages};
 use route::{Call, Found, Route, Run};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -31,8 +32,8 @@ pub struct ApiSettings {
     pub max_file_size: u64,
     /// Files cannot be embedded elsewhere: no hotlinks.
     pub hotlink_protection: bool,
-    /// What the pages call the server.
-    pub public_name: String,
+    /// What the owner changed about the pages.
+    pub pages: PageSettings,
     /// Clients come by HTTPS: their cookies go nowhere else.
     pub secure_cookies: bool,
 }
@@ -67,6 +68,15 @@ impl Api {
             ready,
             told: AtomicBool::new(false),
         }
+    }
+
+    /// Reads templates, style and pictures again and takes them into use as a whole. Returns what
+    /// is wrong with them; the log has it, too.
+    ///
+    /// # Errors
+    /// When the system has no thread for it; everything stays as it was.
+    pub fn reload_pages(&self, settings: &PageSettings) -> std::io::Result<Vec<PageProblem>> {
+        self.pages.reload(settings)
     }
 
     /// The path of [`ApiSettings::base_url`]: what stands before every path that clients see.

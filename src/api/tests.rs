@@ -86,7 +86,7 @@ impl World {
             default_days: 14,
             max_file_size: 1024 * 1024,
             hotlink_protection: false,
-            public_name: "Mayfly".to_owned(),
+            pages: PageSettings::default(),
             secure_cookies: true,
         };
         change(&mut settings);

@@ -179,7 +179,7 @@ mod tests {
             default_days: 14,
             max_file_size: 1,
             hotlink_protection: false,
-            public_name: String::new(),
+            pages: crate::api::PageSettings::default(),
             secure_cookies: false,
         };
         let mut fields = Fields::default();

@@ -11,7 +11,6 @@ use crate::http::form::{self, Form, ReadError};
 use crate::http::{Head, Method, Response, Room, cookie};
 use crate::model::Token;
 use crate::service::{Door, Error, PublicView};
-use pages::{ICON, ROBOTS, STYLE};
 use zeroize::Zeroizing;
 
 /// The longest form: a password of 1,024 bytes, each written as `%XX`, and the names.
@@ -40,9 +39,16 @@ pub static ROUTES: &[Route] = &[
     transfer("/dh/{id}/*", by_path),
     transfer("/h/{id}", hotlink),
     transfer("/hotlink/{id}", hotlink),
-    page(STYLE.path, |_, _| pages::asset(&STYLE)),
-    page(ICON.path, |_, _| pages::asset(&ICON)),
-    page(ROBOTS.path, |_, _| pages::asset(&ROBOTS)),
+    page(pages::STYLE_PATH, |api, call| {
+        api.pages.style(call.head.query.as_deref())
+    }),
+    page(pages::LOGO_PATH, |api, call| {
+        api.pages.logo(call.head.query.as_deref())
+    }),
+    page(pages::FAVICON_PATH, favicon),
+    page(pages::FAVICON_ICO_PATH, favicon),
+    page(pages::ICON_PATH, |_, _| pages::ICON.serve(None)),
+    page(pages::ROBOTS_PATH, |_, _| pages::ROBOTS.serve(None)),
 ];
 
 /// A route for everybody with a small answer.
@@ -63,6 +69,10 @@ const fn transfer(path: &'static str, run: fn(&Api, Call<'_>) -> Response) -> Ro
         room: Workers::Of(Room::Download),
         run: Run::Anyone(run),
     }
+}
+
+fn favicon(api: &Api, call: Call<'_>) -> Response {
+    api.pages.favicon(call.head.query.as_deref())
 }
 
 /// The page of a link. Looking at it counts nothing.

@@ -3,165 +3,157 @@
 //! Whatever cannot be downloaded, and why, looks the same from outside: there is one page and one
 //! status for unknown, expired, used up and deleted.
 
-use crate::api::gokapi::wire::{size_text, time_text};
-use crate::api::{ApiSettings, prefix};
+mod assets;
+mod color;
+mod content;
+mod folder;
+mod image;
+mod lint;
+mod look;
+mod policy;
+mod problem;
+mod words;
+
+pub use assets::{
+    Asset, FAVICON_ICO_PATH, FAVICON_PATH, ICON, ICON_PATH, LOGO_PATH, ROBOTS, ROBOTS_PATH,
+    STYLE_PATH,
+};
+pub use problem::Problem;
+
+use crate::api::ApiSettings;
 use crate::http::{Method, Response};
 use crate::model::Timestamp;
 use crate::service::Error;
-use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
-use serde::Serialize;
+use content::{Download, Index, Message, Page, Password, fill};
+use look::Look;
+use minijinja::Value;
+use policy::PAGE_POLICY;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread;
 use std::time::Duration;
 
-/// Something that is served as it is.
-pub struct Asset {
-    /// Where it is, below the prefix.
-    pub path: &'static str,
-    /// Its type.
-    pub content_type: &'static str,
-    /// It.
-    pub bytes: &'static [u8],
-    /// How long it may be kept.
-    pub keep: &'static str,
+/// What the owner may change about the pages.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PageSettings {
+    /// A folder with templates, style, logo and favicon; any of them, or none.
+    pub templates: Option<PathBuf>,
+    /// What the server is called.
+    pub name: String,
+    /// The colour of buttons: `#` and three or six hexadecimal digits.
+    pub color: Option<String>,
+    /// A picture instead of ours; it goes before one in the folder.
+    pub logo: Option<PathBuf>,
 }
 
-/// For what has its version in its address.
-const FOR_LONG: &str = "public, max-age=31536000, immutable";
-
-/// How the pages look.
-pub static STYLE: Asset = Asset {
-    path: "/assets/style.css",
-    content_type: "text/css; charset=utf-8",
-    bytes: include_bytes!("assets/style.css"),
-    keep: FOR_LONG,
-};
-
-/// The picture in the tab.
-pub static ICON: Asset = Asset {
-    path: "/assets/icon.svg",
-    content_type: "image/svg+xml",
-    bytes: include_bytes!("assets/icon.svg"),
-    keep: FOR_LONG,
-};
-
-/// Nothing here is for search engines.
-pub static ROBOTS: Asset = Asset {
-    path: "/robots.txt",
-    content_type: "text/plain; charset=utf-8",
-    bytes: include_bytes!("assets/robots.txt"),
-    keep: "public, max-age=86400",
-};
-
-impl Asset {
-    /// A number that is another one when the bytes are others (FNV-1a): part of the address, so
-    /// that it can be kept for a year.
-    fn version(&self) -> String {
-        let hash = self.bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        format!("{hash:016x}")
+impl Default for PageSettings {
+    fn default() -> Self {
+        Self {
+            templates: None,
+            name: "Mayfly".to_owned(),
+            color: None,
+            logo: None,
+        }
     }
 }
 
-/// What pages may load and do: the style sheet, the icon, the password form.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-
-const BASE: &str = include_str!("templates/base.html");
-const PAGES: [(&str, &str); 4] = [
-    ("file.html", include_str!("templates/file.html")),
-    ("locked.html", include_str!("templates/locked.html")),
-    ("message.html", include_str!("templates/message.html")),
-    ("start.html", include_str!("templates/start.html")),
-];
-
-/// What every page knows of the server.
-#[derive(Serialize)]
-struct Site {
-    name: String,
-    /// What stands before each path.
-    prefix: String,
-    style_version: String,
-    icon_version: String,
-}
+/// The stack for reading templates, in bytes: the engine reads by recursion, and whoever asks for
+/// it may have a small one.
+const READING_STACK: usize = 2 * 1024 * 1024;
 
 /// The pages, ready to be filled in.
 pub struct Pages {
-    templates: Environment<'static>,
-    site: Site,
+    look: RwLock<Arc<Look>>,
     base_url: String,
 }
 
-#[derive(Serialize)]
-struct Frame<'a, T> {
-    site: &'a Site,
-    title: &'a str,
-    #[serde(flatten)]
-    content: T,
+/// Everything that is wrong with what these settings name: templates, style sheet, pictures. Takes
+/// nothing into use.
+///
+/// # Errors
+/// When there is no thread to do it.
+pub fn check(settings: &PageSettings) -> io::Result<Vec<Problem>> {
+    Ok(load("http://localhost", settings)?.1)
 }
 
-/// The page of a file that may be downloaded.
-#[derive(Serialize)]
-struct FilePage<'a> {
-    name: String,
-    size: String,
-    downloads: Option<u32>,
-    until: Option<String>,
-    until_iso: Option<String>,
-    id: &'a str,
+fn load(base_url: &str, settings: &PageSettings) -> io::Result<(Look, Vec<Problem>)> {
+    thread::scope(|scope| {
+        thread::Builder::new()
+            .name("templates".to_owned())
+            .stack_size(READING_STACK)
+            .spawn_scoped(scope, || Look::load(base_url, settings))?
+            .join()
+            .map_err(|_| io::Error::other("reading the templates failed"))
+    })
 }
 
-#[derive(Serialize)]
-struct LockedPage<'a> {
-    id: &'a str,
-    wrong: bool,
-}
-
-#[derive(Serialize)]
-struct MessagePage<'a> {
-    text: &'a str,
-}
-
-#[derive(Serialize)]
-struct StartPage<'a> {
-    base: &'a str,
+fn tell(problems: &[Problem]) {
+    for problem in problems {
+        if problem.refused {
+            log::warn!("{problem}. What is built in is used instead");
+        } else {
+            log::warn!("{problem}");
+        }
+    }
 }
 
 impl Pages {
-    /// Reads the templates.
+    /// Reads what the settings name. What cannot be used is told to the log, and ours takes its
+    /// place.
     pub fn new(settings: &ApiSettings) -> Self {
-        let mut templates = Environment::new();
-        templates.set_undefined_behavior(UndefinedBehavior::Strict);
-        for (name, content) in PAGES {
-            #[allow(
-                clippy::expect_used,
-                reason = "the templates are part of the program, and each is rendered in its tests"
-            )]
-            templates
-                .add_template_owned(name, BASE.replace("<!-- content -->", content))
-                .expect("a template of the program");
-        }
+        let base_url = settings.base_url.clone();
+        let own = load(&base_url, &settings.pages);
+        let (look, problems) = own.unwrap_or_else(|e| {
+            log::warn!("the templates cannot be read: {e}. The built-in ones are used");
+            let plain = PageSettings {
+                name: settings.pages.name.clone(),
+                ..PageSettings::default()
+            };
+            Look::load(&base_url, &plain)
+        });
+        tell(&problems);
         Self {
-            templates,
-            site: Site {
-                name: settings.public_name.clone(),
-                prefix: prefix(&settings.base_url).to_owned(),
-                style_version: STYLE.version(),
-                icon_version: ICON.version(),
-            },
-            base_url: settings.base_url.clone(),
+            look: RwLock::new(Arc::new(look)),
+            base_url,
         }
+    }
+
+    /// Reads everything again and takes it into use as a whole: each page is of the old look or
+    /// of the new one. What cannot be used is told to the log, as at a start.
+    ///
+    /// # Errors
+    /// When there is no thread to do it; everything stays as it was.
+    pub fn reload(&self, settings: &PageSettings) -> io::Result<Vec<Problem>> {
+        let (look, problems) = load(&self.base_url, settings)?;
+        tell(&problems);
+        *self.look.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(look);
+        Ok(problems)
+    }
+
+    fn look(&self) -> Arc<Look> {
+        Arc::clone(&self.look.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The style sheet.
+    pub fn style(&self, query: Option<&str>) -> Response {
+        self.look().style.serve(query)
+    }
+
+    /// The logo.
+    pub fn logo(&self, query: Option<&str>) -> Response {
+        self.look().logo.serve(query)
+    }
+
+    /// The icon in the tab.
+    pub fn favicon(&self, query: Option<&str>) -> Response {
+        self.look().favicon.serve(query)
     }
 
     /// What is shown to whoever has no link.
     pub fn start(&self) -> Response {
-        self.page(
-            200,
-            "start.html",
-            "Start",
-            StartPage {
-                base: &self.base_url,
-            },
-        )
+        let look = self.look();
+        page(&look, 200, Page::Index, fill(&look.site, "Start", Index {}))
     }
 
     /// A file that may be downloaded.
@@ -173,36 +165,28 @@ impl Pages {
         until: Option<Timestamp>,
         downloads: Option<u32>,
     ) -> Response {
+        let look = self.look();
         let name = visible(name);
-        self.page(
-            200,
-            "file.html",
-            &name,
-            FilePage {
-                name: name.clone(),
-                size: size_text(size),
-                downloads,
-                until: until.map(time_text),
-                until_iso: until.map(|at| time_text(at).replace(' ', "T") + "Z"),
-                id,
-            },
-        )
+        let file = Download::new(&look.site, id, &name, size, until, downloads);
+        page(&look, 200, Page::Download, fill(&look.site, &name, file))
     }
 
     /// A file whose password is needed first. A wrong one is 403, so that whoever watches the
     /// server's answers can count them.
     pub fn locked(&self, id: &str, wrong: bool) -> Response {
-        self.page(
-            if wrong { 403 } else { 200 },
-            "locked.html",
-            "Password needed",
-            LockedPage { id, wrong },
-        )
+        let look = self.look();
+        let (status, title) = if wrong {
+            (403, "Wrong password")
+        } else {
+            (200, "Password needed")
+        };
+        let form = Password::new(&look.site, id, wrong);
+        page(&look, status, Page::Password, fill(&look.site, title, form))
     }
 
     /// The page of a link, as an address of this server.
     pub fn link(&self, id: &str) -> String {
-        format!("{}/d?id={id}", self.site.prefix)
+        format!("{}/d?id={id}", self.look().site.prefix)
     }
 
     /// There is nothing (any more).
@@ -237,12 +221,12 @@ impl Pages {
             Error::Busy(after) => self.wait(
                 *after,
                 "In progress",
-                "All remaining downloads of this file are in progress. If one of them breaks off, it is free again: try in a few minutes.",
+                "All remaining downloads of this file are in progress. If one of them breaks off, it is free again.",
             ),
             Error::TooMany(after) => self.wait(
                 *after,
                 "Too many attempts",
-                "Too many attempts came from your network. Please wait a little, then try again.",
+                "Too many attempts came from your network. Please wait a little.",
             ),
             Error::TooLarge { .. } => self.message(413, "Too large", &error.to_string()),
             Error::Full { .. } => self.message(507, "No space left", &error.to_string()),
@@ -262,32 +246,30 @@ impl Pages {
     }
 
     fn wait(&self, after: Duration, title: &str, text: &str) -> Response {
-        self.message(429, title, text)
-            .with("Retry-After", after.as_secs().max(1).to_string())
+        let seconds = after.as_secs().max(1);
+        self.say(429, title, text, Some(seconds))
+            .with("Retry-After", seconds.to_string())
     }
 
     fn message(&self, status: u16, title: &str, text: &str) -> Response {
-        self.page(status, "message.html", title, MessagePage { text })
+        self.say(status, title, text, None)
     }
 
-    fn page(&self, status: u16, template: &str, title: &str, content: impl Serialize) -> Response {
-        let frame = Frame {
-            site: &self.site,
-            title,
-            content,
-        };
-        let rendered = self
-            .templates
-            .get_template(template)
-            .and_then(|template| template.render(Serde(frame)));
-        match rendered {
-            Ok(html) => guarded(status)
-                .with("Content-Security-Policy", PAGE_POLICY)
-                .body("text/html; charset=utf-8", html),
-            Err(error) => {
-                log::error!("page {template}: {error}");
-                plain(500, "internal error\n")
-            }
+    fn say(&self, status: u16, title: &str, text: &str, wait: Option<u64>) -> Response {
+        let look = self.look();
+        let message = Message::new(status, text, wait);
+        page(&look, status, Page::Error, fill(&look.site, title, message))
+    }
+}
+
+fn page(look: &Look, status: u16, page: Page, content: Value) -> Response {
+    match look.render(page, content) {
+        Ok(html) => guarded(status)
+            .with("Content-Security-Policy", PAGE_POLICY)
+            .body("text/html; charset=utf-8", html),
+        Err(error) => {
+            log::error!("page {}: {error}", page.file());
+            plain(500, "internal error\n")
         }
     }
 }
@@ -297,16 +279,6 @@ pub fn plain(status: u16, text: &str) -> Response {
     guarded(status)
         .with("Content-Security-Policy", "default-src 'none'")
         .body("text/plain; charset=utf-8", text)
-}
-
-/// What is served as it is, to everybody.
-pub fn asset(asset: &Asset) -> Response {
-    Response::new(200)
-        .with("Cache-Control", asset.keep)
-        .with("X-Content-Type-Options", "nosniff")
-        .with("Content-Security-Policy", "default-src 'none'; sandbox")
-        .with("Cross-Origin-Resource-Policy", "same-origin")
-        .body(asset.content_type, asset.bytes)
 }
 
 /// Leads somewhere else on this server.

@@ -21,16 +21,23 @@ const HOSTILE: [&str; 14] = [
     "a\u{202e}gpj.exe",
 ];
 
-fn pages_at(base_url: &str) -> Pages {
-    Pages::new(&ApiSettings {
+fn pages_settings(base_url: &str) -> ApiSettings {
+    ApiSettings {
         base_url: base_url.to_owned(),
         default_downloads: 1,
         default_days: 14,
         max_file_size: 1,
         hotlink_protection: false,
-        public_name: "Box & <Co>".to_owned(),
+        pages: PageSettings {
+            name: "Box & <Co>".to_owned(),
+            ..PageSettings::default()
+        },
         secure_cookies: false,
-    })
+    }
+}
+
+fn pages_at(base_url: &str) -> Pages {
+    Pages::new(&pages_settings(base_url))
 }
 
 fn pages() -> Pages {
@@ -69,7 +76,7 @@ fn hostile_names_stay_text() {
         assert!(!page.contains('\u{202e}'), "{name}");
         assert!(!page.contains('\0'), "{name}");
     }
-    assert!(file("<b>&\"'").contains("<bdi>&lt;b&gt;&amp;&quot;&#x27;</bdi>"));
+    assert!(file("<b>&\"'").contains("<bdi>&lt;b&gt;&amp;&quot;&#39;</bdi>"));
 }
 
 #[test]
@@ -84,9 +91,9 @@ fn the_page_of_a_file_says_what_there_is_to_say() {
     let one = page(Some(1), Some(Timestamp(1_796_458_178)));
     for text in [
         "<bdi>a.txt</bdi>",
-        "<dd>12 B</dd>",
-        "<dd>1</dd>",
-        "2026-12-05 08:09:38 UTC",
+        "<p class=\"size\">12 B</p>",
+        "1 download left, until <time",
+        ">5 Dec 2026, 08:09 UTC</time>",
         "datetime=\"2026-12-05T08:09:38Z\"",
         "href=\"/dh/abcdefgh\"",
         "This is the last download",
@@ -94,8 +101,12 @@ fn the_page_of_a_file_says_what_there_is_to_say() {
         assert!(one.contains(text), "{text} is not in\n{one}");
     }
     let free = page(None, None);
-    assert!(free.contains("any number") && free.contains("it is deleted"));
+    assert!(free.contains("Available until it is deleted."));
     assert!(!free.contains("last download") && free.contains("class=\"button\""));
+    let many = page(Some(3), None);
+    assert!(many.contains("3 downloads left</p>"), "{many}");
+    let timed = page(None, Some(Timestamp(0)));
+    assert!(timed.contains("Available until <time datetime=\"1970-01-01T00:00:00Z\">"));
 }
 
 #[test]
@@ -113,7 +124,7 @@ fn a_locked_page_tells_nothing_but_that_it_is_locked() {
 #[test]
 fn a_server_below_a_path_links_below_it() {
     let pages = pages_at("https://host.example/files/share");
-    let page = html(&pages.file("abcdefgh", "a", 1, None, None)).replace("&#x2f;", "/");
+    let page = html(&pages.file("abcdefgh", "a", 1, None, None));
     for address in [
         "href=\"/files/share/dh/abcdefgh\"",
         "href=\"/files/share/assets/style.css?v=",
@@ -121,11 +132,7 @@ fn a_server_below_a_path_links_below_it() {
     ] {
         assert!(page.contains(address), "{address} is not in\n{page}");
     }
-    assert!(
-        html(&pages.start())
-            .replace("&#x2f;", "/")
-            .contains("https://host.example/files/share/api/files/add")
-    );
+    assert!(html(&pages.start()).contains("https://host.example/files/share/api/files/add"));
     assert_eq!(pages.link("abc"), "/files/share/d?id=abc");
 }
 
@@ -187,20 +194,35 @@ fn errors_have_their_status_and_tell_no_secret() {
 
 #[test]
 fn assets_are_kept_until_they_change() {
-    for what in [&STYLE, &ICON, &ROBOTS] {
-        let response = asset(what);
-        assert_eq!(header(&response, "Cache-Control"), Some(what.keep));
-        assert_eq!(header(&response, "Content-Type"), Some(what.content_type));
-        assert!(!what.bytes.is_empty());
-    }
-    assert_eq!((STYLE.keep, ICON.keep), (FOR_LONG, FOR_LONG));
-    assert_ne!(ROBOTS.keep, FOR_LONG, "its address has no version");
-    let other = Asset {
-        path: STYLE.path,
-        content_type: STYLE.content_type,
-        bytes: b"other",
-        keep: FOR_LONG,
+    let pages = pages();
+    let page = html(&pages.start());
+    let version = |path: &str| {
+        let at = page.find(&format!("\"{path}?v=")).unwrap() + path.len() + 4;
+        page[at..at + 16].to_owned()
     };
-    assert_ne!(other.version(), STYLE.version());
-    assert!(html(&pages().start()).contains(&format!("style.css?v={}\"", STYLE.version())));
+    type Serve = fn(&Pages, Option<&str>) -> Response;
+    let all: [(&str, Serve, &str); 3] = [
+        (STYLE_PATH, Pages::style, "text/css; charset=utf-8"),
+        (LOGO_PATH, Pages::logo, "image/svg+xml"),
+        (FAVICON_PATH, Pages::favicon, "image/svg+xml"),
+    ];
+    for (path, serve, kind) in all {
+        let right = format!("v={}", version(path));
+        for (query, keep) in [
+            (Some(right.as_str()), "public, max-age=31536000, immutable"),
+            (None, "public, max-age=86400"),
+            (Some("v=0123456789abcdef"), "no-store"),
+        ] {
+            let response = serve(&pages, query);
+            assert_eq!(header(&response, "Cache-Control"), Some(keep), "{path}");
+            assert_eq!(header(&response, "Content-Type"), Some(kind));
+            assert!(!html(&response).is_empty());
+        }
+    }
+    assert_eq!(
+        header(&ROBOTS.serve(None), "Cache-Control"),
+        Some("public, max-age=86400")
+    );
 }
+
+mod own;

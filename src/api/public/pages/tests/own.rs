@@ -1,0 +1,519 @@
+//! Templates, style and pictures of the owner: used when they are sound, told about when not, and
+//! never able to break a page.
+
+use super::*;
+use crate::api::public::pages::content::{BASE, COMMON};
+use crate::api::public::pages::folder::FILE_LIMIT;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::Instant;
+use tempfile::TempDir;
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\0\0\0\x01\0\x08\x06\0\0\0";
+
+/// A folder with these files.
+fn folder(files: &[(&str, &[u8])]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    dir
+}
+
+fn settings(dir: &TempDir) -> PageSettings {
+    PageSettings {
+        templates: Some(dir.path().to_owned()),
+        ..PageSettings::default()
+    }
+}
+
+fn own_pages(settings: PageSettings) -> Pages {
+    let mut api = pages_settings("https://share.example");
+    api.pages = settings;
+    Pages::new(&api)
+}
+
+/// What is told of a folder with these files: each as `file, line N: text`.
+fn told(files: &[(&str, &[u8])]) -> Vec<String> {
+    let dir = folder(files);
+    let problems = check(&settings(&dir)).unwrap();
+    let prefix = format!("{}/", dir.path().display());
+    problems
+        .iter()
+        .map(|problem| problem.to_string().replace(&prefix, ""))
+        .collect()
+}
+
+fn all_pages(pages: &Pages) -> Vec<String> {
+    [
+        pages.start(),
+        pages.file("abcdefgh", "a.txt", 12, None, Some(2)),
+        pages.locked("abcdefgh", true),
+        pages.not_found(),
+    ]
+    .iter()
+    .map(html)
+    .collect()
+}
+
+#[test]
+fn a_folder_may_hold_any_of_the_files() {
+    let dir = folder(&[
+        ("download.html", b"<p>own {{ name }} {{ availability }}</p>"),
+        ("style.css", b"body { color: red }"),
+        ("logo.png", PNG),
+        ("notes.txt", b"ignored"),
+    ]);
+    assert_eq!(check(&settings(&dir)).unwrap(), []);
+    let pages = own_pages(settings(&dir));
+    let shown = all_pages(&pages);
+    assert_eq!(shown[1], "<p>own a.txt 2 downloads left</p>");
+    assert!(shown[0].contains("curl -H") && shown[3].contains("Not found"));
+    assert!(
+        shown[0].contains("width=\"80\" height=\"40\""),
+        "{}",
+        shown[0]
+    );
+    let style = html(&pages.style(None));
+    assert!(style.starts_with(":root{--accent:#0b6b57;--accent-text:#ffffff}"));
+    assert!(style.ends_with("\nbody { color: red }"));
+    assert_eq!(header(&pages.logo(None), "Content-Type"), Some("image/png"));
+    assert_eq!(
+        header(&pages.favicon(None), "Content-Type"),
+        Some("image/svg+xml")
+    );
+}
+
+#[test]
+fn an_own_frame_is_around_the_built_in_pages_and_parts_can_be_included() {
+    let dir = folder(&[
+        (
+            "base.html",
+            b"{% include 'top.html' %}<main>{% block content %}{% endblock %}</main>",
+        ),
+        ("top.html", b"<b>{{ site.name }}</b>"),
+        (
+            "error.html",
+            b"{% extends 'base.html' %}{% block content %}{{ status }}{{ super() }}{% endblock %}",
+        ),
+    ]);
+    assert_eq!(check(&settings(&dir)).unwrap(), []);
+    let shown = all_pages(&own_pages(settings(&dir)));
+    assert!(shown[0].starts_with("<b>Mayfly</b><main>\n<h1>Mayfly</h1>"));
+    assert_eq!(shown[3], "<b>Mayfly</b><main>404</main>");
+}
+
+#[test]
+fn mistakes_are_told_with_file_line_and_remedy_and_the_built_in_page_shows() {
+    let many_ifs = "{% if site.name %}".repeat(40) + &"{% endif %}".repeat(40);
+    let many_branches =
+        "{% if text %}".to_owned() + &"{% elif text %}".repeat(3000) + "{% endif %}";
+    let many_filters = format!("{{{{ text{} }}}}", "|trim".repeat(10_000));
+    let large = "x".repeat(FILE_LIMIT as usize + 1);
+    let wide = "{{ text }}".repeat(6000);
+    for (name, source, wanted) in [
+        (
+            "download.html",
+            "a\n\n{{ nmae }}",
+            "download.html, line 3: there is no variable nmae: use id, name,",
+        ),
+        (
+            "download.html",
+            "{{ site.title }}",
+            "download.html, line 1: there is no variable site.title",
+        ),
+        (
+            "password.html",
+            "{{ name }}",
+            "password.html, line 1: there is no variable name: use id, wrong",
+        ),
+        (
+            "error.html",
+            "{{ text }",
+            "error.html, line 1: this cannot be read: look for a missing quote or }}",
+        ),
+        (
+            "error.html",
+            "\n{{ 'text }}",
+            "error.html, line 2: this cannot be read",
+        ),
+        (
+            "error.html",
+            "{% if wait %}\nx",
+            "error.html, line 1: this has no end: write {% endif %} where it belongs",
+        ),
+        (
+            "error.html",
+            "{% endif %}",
+            "error.html, line 1: there is no {% if %} to end here",
+        ),
+        (
+            "error.html",
+            "{% if text or %}{% endif %}",
+            "error.html, line 1: ",
+        ),
+        (
+            "error.html",
+            "\n{% if text %}{% block a %}{% endif %}{% endblock %}",
+            "error.html, line 2: {% endblock %} belongs before this",
+        ),
+        (
+            "error.html",
+            "\n{% if text == %}{% endif %}",
+            "error.html, line 2: syntax error: ",
+        ),
+        (
+            "error.html",
+            "{# x",
+            "error.html, line 1: this comment has no end",
+        ),
+        (
+            "error.html",
+            "{% raw %}x",
+            "error.html, line 1: this raw part has no end",
+        ),
+        (
+            "error.html",
+            "{{ text|safe }}",
+            "error.html, line 1: there is no filter safe: use capitalize",
+        ),
+        (
+            "error.html",
+            "{% if text is odd %}{% endif %}",
+            "error.html, line 1: there is no test odd: use defined",
+        ),
+        (
+            "error.html",
+            "{% autoescape false %}{{ text }}{% endautoescape %}",
+            "there is no tag autoescape here",
+        ),
+        (
+            "error.html",
+            "{% set a = text %}",
+            "there is no tag set here: use block, elif",
+        ),
+        (
+            "error.html",
+            "{% for a in text %}{% endfor %}",
+            "there is no tag for here",
+        ),
+        (
+            "error.html",
+            "{{ range(100000) }}",
+            "there is no function range here",
+        ),
+        (
+            "error.html",
+            "{{ text.upper() }}",
+            "there is no function text.upper here",
+        ),
+        (
+            "error.html",
+            "{{ 'x' * 100000000 }}",
+            "* has no meaning here",
+        ),
+        ("error.html", "{{ text ~ text }}", "~ has no meaning here"),
+        (
+            "error.html",
+            "{% include text %}",
+            "write the name of a template in quotes",
+        ),
+        (
+            "error.html",
+            "{% include '../x.html' %}",
+            "there is no template ../x.html",
+        ),
+        (
+            "error.html",
+            "\n{% extends 'bse.html' %}",
+            "error.html, line 2: there is no template bse.html",
+        ),
+        (
+            "error.html",
+            "{% if text < 3 %}x{% endif %}{{ text < none }}{% include 'error.html' %}",
+            "recursion limit",
+        ),
+        (
+            "base.html",
+            "<main></main>",
+            "base.html, line 1: the frame has no place for the pages",
+        ),
+        (
+            "base.html",
+            "{% block content %}{% endblock %}{{ name }}",
+            "base.html, line 1: a variable has no value on this page",
+        ),
+        (
+            "base.html",
+            "{% extends 'error.html' %}{% block content %}{% endblock %}",
+            "base.html: ",
+        ),
+        ("error.html", &many_ifs, "too many conditions and blocks"),
+        (
+            "error.html",
+            &many_branches,
+            "too many conditions and blocks",
+        ),
+        ("error.html", &many_filters, "more than 64 words and signs"),
+        (
+            "error.html",
+            &large,
+            "error.html: it is larger than 64 KiB: make it smaller",
+        ),
+        (
+            "error.html",
+            &wide,
+            "error.html, line 1: it takes too many steps: make it shorter",
+        ),
+    ] {
+        let dir = folder(&[(name, source.as_bytes())]);
+        let own = settings(&dir);
+        let started = Instant::now();
+        let problems = check(&own).unwrap();
+        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let short = &source[..source.len().min(60)];
+        assert!(all.iter().any(|p| p.contains(wanted)), "{short}: {all:#?}");
+        assert!(problems.iter().any(|p| p.refused), "{short}");
+        assert!(problems.len() < 30, "{short}: {}", problems.len());
+        let plain = PageSettings::default();
+        assert_eq!(
+            all_pages(&own_pages(own)),
+            all_pages(&own_pages(plain)),
+            "{short}"
+        );
+        assert!(started.elapsed().as_secs() < 5, "{short}");
+    }
+}
+
+#[test]
+fn only_the_broken_template_is_replaced() {
+    let dir = folder(&[
+        ("download.html", b"own {{ name }}"),
+        ("error.html", b"{{ oops }}"),
+        ("password.html", b"{% include 'part.html' %}"),
+        ("part.html", b"{{ name }}"),
+    ]);
+    let all: Vec<String> = check(&settings(&dir))
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(all.len(), 2 + 1, "{all:#?}");
+    let shown = all_pages(&own_pages(settings(&dir)));
+    assert_eq!(shown[1], "own a.txt");
+    assert!(shown[2].contains("<form") && shown[3].contains("<!doctype html>"));
+}
+
+#[test]
+fn what_browsers_would_not_load_is_told_and_does_no_harm() {
+    let all = told(&[
+        (
+            "error.html",
+            b"<script>x</script>\n<p style=\"color:red\">\n<a onclick='x()'>\n<img src=\"//cdn.example/x.png\">\n<link rel=stylesheet href=https://cdn.example/x.css>\n<a href=\"https://example.org/imprint\">fine</a>",
+        ),
+        ("style.css", b"a { color: red }\n@import 'x.css';\nb { background: url( \"https://x.example/y\") }\ni { background: url(data:image/png;base64,AA) }"),
+    ]);
+    let lines: Vec<&str> = all.iter().map(|p| p.split(':').next().unwrap()).collect();
+    assert_eq!(
+        lines,
+        [
+            "style.css, line 2",
+            "style.css, line 3",
+            "error.html, line 1",
+            "error.html, line 2",
+            "error.html, line 3",
+            "error.html, line 4",
+            "error.html, line 5",
+        ],
+        "{all:#?}"
+    );
+}
+
+#[test]
+fn files_that_are_none_of_the_pages_are_told() {
+    for (name, bytes, wanted) in [
+        (
+            "dowload.html",
+            &b"x"[..],
+            "dowload.html: no page uses it: name it base.html",
+        ),
+        (
+            "Error.html",
+            b"x",
+            "Error.html: templates have names of small letters",
+        ),
+        ("app.js", b"x", "app.js: the pages have no use for it"),
+        (
+            "logo.png",
+            b"GIF89a",
+            "logo.png: it is no picture that pages show",
+        ),
+        (
+            "error.html",
+            b"\na\n\xff",
+            "error.html, line 3: it is not UTF-8: save it",
+        ),
+        ("style.css", b"\xff", "style.css, line 1: it is not UTF-8"),
+    ] {
+        let all = told(&[(name, bytes)]);
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert!(all[0].starts_with(wanted), "{all:?}");
+    }
+    assert_eq!(
+        told(&[
+            (".hidden.html", b"x"),
+            ("README.md", b"x"),
+            ("a.html~", b"x")
+        ])
+        .len(),
+        0
+    );
+    let two = told(&[("logo.png", PNG), ("logo.svg", b"<svg/>")]);
+    assert!(
+        two[0].contains("logo.svg: there is another file for this"),
+        "{two:?}"
+    );
+}
+
+#[test]
+fn links_pipes_and_folders_are_not_followed_out_or_waited_for() {
+    let outside = folder(&[("secret.html", b"secret")]);
+    let dir = folder(&[("real.part", b"x {{ site.name }}")]);
+    symlink(
+        outside.path().join("secret.html"),
+        dir.path().join("error.html"),
+    )
+    .unwrap();
+    symlink("nowhere", dir.path().join("index.html")).unwrap();
+    symlink("real.part", dir.path().join("download.html")).unwrap();
+    fs::create_dir(dir.path().join("style.css")).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(dir.path().join("password.html"))
+        .status();
+    let all: Vec<String> = check(&settings(&dir))
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let has = |text: &str| all.iter().any(|p| p.contains(text));
+    assert!(
+        has("error.html: it is a link that leads out of the folder"),
+        "{all:#?}"
+    );
+    assert!(has("index.html: it cannot be read: No such file"));
+    assert!(has("style.css: it is no file: remove it"));
+    if made.is_ok_and(|status| status.success()) {
+        assert!(has("password.html: it is no file"));
+    }
+    let pages = own_pages(settings(&dir));
+    assert_eq!(all_pages(&pages)[1], "x Mayfly");
+    assert!(!all_pages(&pages)[3].contains("secret"));
+    let nowhere = PageSettings {
+        templates: Some(dir.path().join("missing")),
+        ..PageSettings::default()
+    };
+    let all = check(&nowhere).unwrap();
+    assert!(all[0].what.contains("the folder cannot be read"), "{all:?}");
+}
+
+#[test]
+fn a_template_that_fails_later_gives_way_to_the_built_in_one() {
+    // Only a limited number of downloads can be compared with a number: this fails for free files,
+    // in a way that no sample shows.
+    let dir = folder(&[(
+        "error.html",
+        b"{% if status == 413 %}{{ text < status }}{{ text|default(1, 2, 3) }}{% endif %}own",
+    )]);
+    assert_eq!(check(&settings(&dir)).unwrap(), []);
+    let pages = own_pages(settings(&dir));
+    assert_eq!(html(&pages.not_found()), "own");
+    let broken = pages.error(&Error::TooLarge { limit: 1 });
+    assert_eq!(broken.status, 413);
+    assert!(html(&broken).contains("<!doctype html>"));
+}
+
+#[test]
+fn a_reload_changes_everything_at_once_and_a_broken_one_falls_back() {
+    let dir = folder(&[("error.html", b"one")]);
+    let pages = own_pages(settings(&dir));
+    assert_eq!(html(&pages.not_found()), "one");
+    fs::write(dir.path().join("error.html"), "two {{ site.color }}").unwrap();
+    assert_eq!(html(&pages.not_found()), "one", "read once");
+    let mut changed = settings(&dir);
+    changed.color = Some("#123".to_owned());
+    changed.name = "Other".to_owned();
+    assert_eq!(pages.reload(&changed).unwrap(), []);
+    assert_eq!(html(&pages.not_found()), "two #112233");
+    assert!(html(&pages.start()).contains("Other"));
+    fs::write(dir.path().join("error.html"), "{{ three").unwrap();
+    assert_eq!(pages.reload(&changed).unwrap().len(), 1);
+    assert!(html(&pages.not_found()).contains("<!doctype html>"));
+}
+
+#[test]
+fn colour_and_logo_of_the_settings_are_used_or_told() {
+    let dir = folder(&[(
+        "mine.webp",
+        b"RIFF\x24\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\x4f\0\0\x27\0\0",
+    )]);
+    let mut own = PageSettings {
+        color: Some("#ffe14d".to_owned()),
+        logo: Some(dir.path().join("mine.webp")),
+        ..PageSettings::default()
+    };
+    assert_eq!(check(&own).unwrap(), []);
+    let pages = own_pages(own.clone());
+    let style = html(&pages.style(None));
+    let light = style.split('}').next().unwrap();
+    assert!(light.ends_with("--accent-text:#000000"), "{light}");
+    assert!(
+        style.contains("dark){:root{--accent:#ffe14d;--accent-text:#000000}}"),
+        "{style}"
+    );
+    assert_eq!(
+        header(&pages.logo(None), "Content-Type"),
+        Some("image/webp")
+    );
+    let policy = pages.logo(None);
+    let policy = header(&policy, "Content-Security-Policy").unwrap();
+    assert!(policy.contains("default-src 'none'") && policy.contains("sandbox"));
+
+    own.color = Some("red;}body{display:none".to_owned());
+    own.logo = Some(dir.path().join("missing.png"));
+    let all = check(&own).unwrap();
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert!(all[0].what.contains("is no colour") && all[0].refused);
+    assert!(!html(&own_pages(own).style(None)).contains("display:none"));
+}
+
+#[test]
+fn every_documented_variable_is_there_and_no_other() {
+    let documented = include_str!("../../../../../docs/templates.md");
+    let rows: Vec<&str> = documented
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    let mut known: Vec<&str> = COMMON.to_vec();
+    for page in Page::ALL {
+        let own = page.variables();
+        known.extend(own);
+        let source: String = COMMON
+            .iter()
+            .chain(own)
+            .map(|name| format!("{name}={{{{ {name} }}}}\n"))
+            .collect();
+        let dir = folder(&[(page.file(), source.as_bytes())]);
+        assert_eq!(check(&settings(&dir)).unwrap(), [], "{page:?}");
+    }
+    for name in &known {
+        assert!(rows.contains(name), "{name} is not in docs/templates.md");
+    }
+    for row in rows {
+        let file =
+            row == BASE || row.ends_with(".html") || row.contains('.') && !row.starts_with("site.");
+        assert!(
+            file || known.contains(&row),
+            "{row} is in docs/templates.md only"
+        );
+    }
+}
