@@ -256,6 +256,13 @@ fn the_small_pages_are_there() {
         Some("text/css; charset=utf-8")
     );
     assert_eq!(world.ask(get("/assets/icon.svg")).status, 200);
+    for target in ["/assets/logo", "/assets/favicon?v=1", "/favicon.ico"] {
+        let icon = world.ask(get(target));
+        assert_eq!(icon.status, 200, "{target}");
+        assert_eq!(icon.header("Content-Type"), Some("image/svg+xml"));
+        let head = world.ask(ask(Method::Head, target));
+        assert_eq!((head.status, head.body.len()), (200, 0));
+    }
     assert_eq!(world.ask(get("/assets/../api.rs")).status, 404);
     assert_eq!(world.ask(get("/health")).text(), "ok\n");
     assert_eq!(world.ask(get("/ready")).status, 200);

@@ -5,7 +5,7 @@
 //! template can take more time or memory than its own length explains.
 
 use super::content::{COMMON, Page};
-use super::policy;
+use super::policy::{self, Place};
 use super::problem::Finding;
 
 /// The filters there are.
@@ -53,6 +53,7 @@ pub fn template(source: &str, page: Option<Page>, exists: &dyn Fn(&str) -> bool)
         page,
         exists,
         open: Vec::new(),
+        place: Place::default(),
         found: Template::default(),
     };
     reader.read();
@@ -73,6 +74,8 @@ struct Reader<'a> {
     exists: &'a dyn Fn(&str) -> bool,
     /// The conditions and blocks that are open: where, which, and how many branches each has.
     open: Vec<(usize, &'static str, usize)>,
+    /// Where in the page it is.
+    place: Place,
     found: Template,
 }
 
@@ -251,6 +254,7 @@ impl<'a> Reader<'a> {
     }
 
     fn markup(&mut self, from: usize, to: usize) {
+        self.place = self.place.after(&self.source[from..to]);
         for (at, what) in policy::markup(&self.source[from..to]) {
             let line = self.line(from + at);
             self.found.findings.push(Finding::warning(line, what));
@@ -258,6 +262,12 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&mut self, open: usize, tokens: &[Token<'a>]) {
+        if self.place == Place::Tag {
+            self.error(
+                open,
+                "what a file name holds could become attributes here: put quotes around the value",
+            );
+        }
         let parent = [Token::Word("super"), Token::Sign("("), Token::Sign(")")];
         if tokens != parent {
             self.expression(open, tokens);

@@ -156,7 +156,7 @@ fn engine() -> Environment<'static> {
     engine.set_fuel(Some(FUEL));
     engine.set_recursion_limit(RECURSION);
     engine.add_filter("capitalize", filters::capitalize);
-    engine.add_filter("default", filters::default);
+    engine.add_filter("default", or_else);
     engine.add_filter("e", filters::escape);
     engine.add_filter("escape", filters::escape);
     engine.add_filter("length", filters::length);
@@ -167,6 +167,15 @@ fn engine() -> Environment<'static> {
     engine.add_test("none", tests::is_none);
     engine.add_test("undefined", tests::is_undefined);
     engine
+}
+
+/// A value, or another where it has none.
+fn or_else(value: Value, other: Option<Value>) -> Value {
+    if value.is_none() || value.is_undefined() {
+        other.unwrap_or_else(|| Value::from(""))
+    } else {
+        value
+    }
 }
 
 /// Writes a value into HTML: escaped unless it is so already, and nothing for `none`. The engine's

@@ -148,6 +148,16 @@ fn mistakes_are_told_with_file_line_and_remedy_and_the_built_in_page_shows() {
             "error.html, line 1: there is no {% if %} to end here",
         ),
         (
+            "download.html",
+            "<p>1 < 2, it's</p><!-- \" -->\n<a title={{ name }} href=x>",
+            "download.html, line 2: what a file name holds could become attributes",
+        ),
+        (
+            "download.html",
+            "<b a='{{ name }}' {{ name }}>",
+            "could become attributes here",
+        ),
+        (
             "error.html",
             "{% if text or %}{% endif %}",
             "error.html, line 1: ",
@@ -515,5 +525,157 @@ fn every_documented_variable_is_there_and_no_other() {
             file || known.contains(&row),
             "{row} is in docs/templates.md only"
         );
+    }
+}
+
+#[test]
+fn everything_that_is_documented_works() {
+    let dir = folder(&[
+        (
+            "download.html",
+            b"{#- a comment -#}
+              {%- if downloads is not none and downloads <= 2 or not (until is none) -%}
+              few{% elif name is undefined or missing is defined %}never{% else %}many{% endif %}
+              <i title=\"{{ name|upper }}\">{{ size|lower|capitalize }}</i>{{ until|default('x')|trim|e }}|{{ name|length }}
+              {% raw %}{{ name }}{% endraw %}{{ name == 'a.txt' }}",
+        ),
+    ]);
+    assert_eq!(
+        told_of(&dir),
+        ["download.html, line 3: there is no variable missing"]
+    );
+    let source = fs::read_to_string(dir.path().join("download.html")).unwrap();
+    fs::write(
+        dir.path().join("download.html"),
+        source.replace("missing is", "name is not"),
+    )
+    .unwrap();
+    assert_eq!(told_of(&dir), [""; 0]);
+    let shown = all_pages(&own_pages(settings(&dir)))[1].clone();
+    let shown: String = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(shown, "few <i title=\"A.TXT\">12 b</i>x|5 {{ name }}True");
+}
+
+/// As [`told`], each up to what there is instead.
+fn told_of(dir: &TempDir) -> Vec<String> {
+    let prefix = format!("{}/", dir.path().display());
+    let problems = check(&settings(dir)).unwrap();
+    let text = |p: &Problem| p.to_string().replace(&prefix, "");
+    problems
+        .iter()
+        .map(|p| text(p).split(": use").next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn includes_of_includes_end_soon() {
+    let part = format!("{}{{% include 'a.html' %}}", "x".repeat(60_000));
+    let twice = "{% include 'b.html' %}".repeat(2000);
+    let dir = folder(&[
+        ("error.html", b"{% include 'a.html' %}"),
+        ("a.html", twice.as_bytes()),
+        ("b.html", part.as_bytes()),
+    ]);
+    let started = Instant::now();
+    let all = told_of(&dir);
+    assert!(!all.is_empty());
+    assert!(started.elapsed().as_secs() < 5);
+    assert!(html(&own_pages(settings(&dir)).not_found()).contains("<!doctype html>"));
+}
+
+#[test]
+fn whoever_looks_while_it_changes_sees_the_old_page_or_the_new_one() {
+    let dirs = ["one", "two"].map(|word| {
+        let page = format!("{word} {{{{ site.name }}}}");
+        let dir = folder(&[("error.html", page.as_bytes())]);
+        let mut own = settings(&dir);
+        own.name = word.to_owned();
+        (dir, own)
+    });
+    let pages = own_pages(dirs[0].1.clone());
+    std::thread::scope(|scope| {
+        let changing = scope.spawn(|| {
+            for n in 0..40 {
+                pages.reload(&dirs[n % 2].1).unwrap();
+            }
+        });
+        while !changing.is_finished() {
+            let shown = html(&pages.not_found());
+            assert!(["one one", "two two"].contains(&shown.as_str()), "{shown}");
+        }
+    });
+}
+
+mod random {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PIECES: [&str; 34] = [
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+        "{#",
+        "#}",
+        " if ",
+        " elif ",
+        " else ",
+        " endif ",
+        " block content ",
+        " endblock ",
+        " extends 'base.html' ",
+        " include 'error.html' ",
+        " include 'part.html' ",
+        " raw ",
+        " endraw ",
+        " text ",
+        " site.name ",
+        " wait ",
+        " is none ",
+        " not ",
+        " and ",
+        "|upper",
+        "|default('x')",
+        "super()",
+        "(",
+        ")",
+        "'",
+        "\"",
+        "<a b=\"",
+        ">",
+        "\u{e9}\n",
+        "-",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn no_template_breaks_a_page(
+            error in proptest::collection::vec(0..PIECES.len(), 0..40),
+            part in proptest::collection::vec(0..PIECES.len(), 0..20),
+            base in proptest::collection::vec(0..PIECES.len(), 0..20),
+        ) {
+            let text = |pieces: Vec<usize>| -> String {
+                pieces.into_iter().map(|at| PIECES[at]).collect()
+            };
+            let (error, part, base) = (text(error), text(part), text(base));
+            let dir = folder(&[
+                ("error.html", error.as_bytes()),
+                ("part.html", part.as_bytes()),
+                ("base.html", base.as_bytes()),
+            ]);
+            let pages = own_pages(settings(&dir));
+            for (response, status) in [
+                (pages.start(), 200),
+                (pages.not_found(), 404),
+                (pages.file("id", "<name>", 1, None, None), 200),
+            ] {
+                prop_assert_eq!(response.status, status);
+                prop_assert!(!html(&response).contains("<name>"));
+                let kind = header(&response, "Content-Type");
+                prop_assert_eq!(kind, Some("text/html; charset=utf-8"));
+            }
+        }
     }
 }
