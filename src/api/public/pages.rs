@@ -232,8 +232,9 @@ impl Pages {
             Error::Full { .. } => self.message(507, "No space left", &error.to_string()),
             Error::Invalid(what) => self.message(400, "Not possible", what),
             Error::Input(_) => self.message(400, "Broken off", "The request broke off."),
+            // For good, as far as anybody can tell: trying again helps nobody.
             Error::Damaged => self.message(
-                500,
+                410,
                 "Damaged",
                 "The file is damaged on the server and cannot be downloaded. Please tell who sent you the link.",
             ),

@@ -1,6 +1,7 @@
 //! Downloads: ranges, conditions, what counts, and what browsers are told.
 
 use super::*;
+use crate::store::Store;
 
 const TEXT: &[u8] = b"0123456789abcdefghij";
 
@@ -34,6 +35,17 @@ fn a_download_comes_with_everything_that_a_client_needs() {
     }
     let etag = answer.header("ETag").unwrap();
     assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() > 10);
+}
+
+#[test]
+fn a_file_whose_bytes_are_lost_is_gone_and_not_an_error_to_try_again() {
+    let store = MemoryStore::new(None);
+    let world = World::on(store.clone(), |_| ());
+    let link = shared(&world);
+    for blob in store.list(None, 10).unwrap() {
+        store.delete(&blob).unwrap();
+    }
+    assert_eq!(world.ask(get(&link)).status, 410);
 }
 
 #[test]
