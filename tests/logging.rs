@@ -425,6 +425,50 @@ fn a_flood_of_failures_is_a_few_lines_and_a_number() {
 }
 
 #[test]
+fn a_file_takes_the_log_and_only_its_owner_reads_it() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("mayfly.log");
+    let settings = format!("[log]\ntarget = \"file\"\nfile = \"{}\"\n", path.display());
+    let mut server = Server::launched(Launch::with_settings(&settings));
+    Upload::fresh(10).to(&server);
+    // As logrotate does it: the next line makes a new file.
+    let moved = home.path().join("moved");
+    assert!(within(Duration::from_secs(10), || {
+        fs::read_to_string(&path).is_ok_and(|log| log.contains("upload: "))
+    }));
+    fs::rename(&path, &moved).unwrap();
+    server.stop(Duration::from_secs(20));
+    let [first, second] = [&moved, &path].map(|p| fs::read_to_string(p).unwrap());
+    assert!(!lines(&first, "start", &[]).is_empty() && lines(&first, "stop", &[]).is_empty());
+    assert_eq!(lines(&second, "stop", &[]).len(), 2, "{second}");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(log_of(&server), "", "nothing on standard error");
+}
+
+#[test]
+fn the_last_words_do_not_wait_for_a_reader_either() {
+    let home = tempfile::tempdir().unwrap();
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+    rustix::io::write(&writer, &[b'x'; 4096]).unwrap();
+    let mut child = support::command()
+        .args(["serve", "--config"])
+        .arg(home.path().join("there-is-none"))
+        .stdin(Stdio::null())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let ended = within(Duration::from_secs(15), || {
+        child.try_wait().unwrap().is_some()
+    });
+    if !ended {
+        let _ = child.kill();
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(78));
+    drop(reader);
+}
+
+#[test]
 fn the_journal_gets_priorities_and_no_times() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("journal");
