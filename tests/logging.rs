@@ -265,11 +265,18 @@ fn every_event_has_one_line_and_none_has_a_secret() {
     );
 }
 
-/// A demo whose standard error is a pipe, and what it printed first.
-fn demo_with_a_pipe(dir: &std::path::Path) -> (Child, std::net::SocketAddr) {
+/// A server whose standard error is a pipe, and where it listens.
+fn server_with_a_pipe(home: &std::path::Path) -> (Child, std::net::SocketAddr) {
+    let settings = home.join("mayfly.toml");
+    let data = home.join("data");
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\ndata_dir = \"{}\"\n{DEBUG}",
+        data.display()
+    );
+    fs::write(&settings, text).unwrap();
     let mut child = support::command()
-        .args(["demo", "--listen", "127.0.0.1:0", "--dir"])
-        .arg(dir)
+        .args(["serve", "--config"])
+        .arg(settings)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -290,40 +297,26 @@ fn demo_with_a_pipe(dir: &std::path::Path) -> (Child, std::net::SocketAddr) {
 #[test]
 fn a_log_that_nobody_reads_holds_up_no_request() {
     let home = tempfile::tempdir().unwrap();
-    let (mut child, address) = demo_with_a_pipe(&home.path().join("data"));
+    let (mut child, address) = server_with_a_pipe(home.path());
     let stderr = child.stderr.take().unwrap();
     // As small as a pipe can be: it is full after a few lines.
     rustix::pipe::fcntl_setpipe_size(&stderr, 4096).unwrap();
 
-    // Each is a line, of a kind that is not limited: uploads that break off would be, too, but
-    // these are quick.
-    let key = fs::read_to_string(home.path().join("data/demo-credentials.toml")).unwrap();
-    let key: toml::Table = key.parse().unwrap();
-    let key = format!("apikey: {}", key["api_key"].as_str().unwrap());
+    // Each is a line of a kind that is not limited.
+    let requests = 1500;
     let mut times = Vec::new();
-    let mut conn = Conn::open(address).unwrap();
-    let file = Upload::fresh(10);
-    file.send_on(&mut conn, key.strip_prefix("apikey: ").unwrap(), None)
-        .unwrap();
-    let id = format!("id: {}", file.acknowledged(&conn.reply().unwrap()).id);
-    let changes = 1000;
-    for n in 0..changes {
-        let count = format!("allowedDownloads: {}", n % 9 + 1);
+    for _ in 0..requests {
         let began = Instant::now();
-        let fields = [
-            &*key,
-            &*id,
-            &*count,
-            "originalPassword: true",
-            "Content-Length: 0",
-        ];
-        conn.ask("PUT", "/api/files/modify", &fields).unwrap();
-        assert_eq!(conn.reply().unwrap().status(), 200);
+        let mut conn = Conn::open_from(stranger(), address).unwrap();
+        conn.ask("GET", "/d/there-is-none", &["Connection: close"])
+            .unwrap();
+        assert_eq!(conn.reply().unwrap().status(), 404);
         times.push(began.elapsed());
     }
     times.sort();
     let slowest = times[times.len() * 99 / 100];
     assert!(slowest < Duration::from_secs(1), "p99 {slowest:?}");
+    eprintln!("p99 of requests with a full log: {slowest:?}");
 
     // Now somebody reads: what waited comes, and how many did not fit. The end, too, is told.
     let reading = std::thread::spawn(move || {
@@ -335,21 +328,14 @@ fn a_log_that_nobody_reads_holds_up_no_request() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert!(child.wait().unwrap().success());
     let log = reading.join().unwrap();
-    let written = lines(&log, "changed", &[]).len();
+    let written = lines(&log, "debug", &["unknown"]).len();
     let dropped: usize = lines(&log, "log", &[])
         .iter()
-        .filter_map(|line| {
-            line.split_once("dropped=")?
-                .1
-                .split(' ')
-                .next()?
-                .parse::<usize>()
-                .ok()
-        })
+        .filter_map(|line| number_after(line, "dropped="))
         .sum();
     assert_eq!(
         written + dropped,
-        changes,
+        requests,
         "{written} written, {dropped} dropped"
     );
     assert!(dropped > 0 && written >= 768, "{written} {dropped}");
@@ -357,10 +343,14 @@ fn a_log_that_nobody_reads_holds_up_no_request() {
     log.lines().for_each(assert_is_a_line);
 }
 
+fn number_after(line: &str, key: &str) -> Option<usize> {
+    line.split_once(key)?.1.split(' ').next()?.parse().ok()
+}
+
 #[test]
 fn the_end_does_not_wait_for_ever_for_somebody_to_read() {
     let home = tempfile::tempdir().unwrap();
-    let (mut child, address) = demo_with_a_pipe(&home.path().join("data"));
+    let (mut child, address) = server_with_a_pipe(home.path());
     let stderr = child.stderr.take().unwrap();
     rustix::pipe::fcntl_setpipe_size(&stderr, 4096).unwrap();
     for _ in 0..100 {
@@ -399,14 +389,7 @@ fn a_flood_of_failures_is_a_few_lines_and_a_number() {
         lines(&log, "log", &[])
             .iter()
             .filter(|line| line.ends_with(&kind))
-            .filter_map(|line| {
-                line.split_once("suppressed=")?
-                    .1
-                    .split(' ')
-                    .next()?
-                    .parse::<usize>()
-                    .ok()
-            })
+            .filter_map(|line| number_after(line, "suppressed="))
             .sum()
     };
     let limited = lines(&log, "limit", &["kind=api-key"]).len();
@@ -422,6 +405,50 @@ fn a_flood_of_failures_is_a_few_lines_and_a_number() {
         answers[&401],
         "{log}"
     );
+}
+
+#[test]
+fn a_file_takes_the_log_and_only_its_owner_reads_it() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("mayfly.log");
+    let settings = format!("[log]\ntarget = \"file\"\nfile = \"{}\"\n", path.display());
+    let mut server = Server::launched(Launch::with_settings(&settings));
+    Upload::fresh(10).to(&server);
+    // As logrotate does it: the next line makes a new file.
+    let moved = home.path().join("moved");
+    assert!(within(Duration::from_secs(10), || {
+        fs::read_to_string(&path).is_ok_and(|log| log.contains("upload: "))
+    }));
+    fs::rename(&path, &moved).unwrap();
+    server.stop(Duration::from_secs(20));
+    let [first, second] = [&moved, &path].map(|p| fs::read_to_string(p).unwrap());
+    assert!(!lines(&first, "start", &[]).is_empty() && lines(&first, "stop", &[]).is_empty());
+    assert_eq!(lines(&second, "stop", &[]).len(), 2, "{second}");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(log_of(&server), "", "nothing on standard error");
+}
+
+#[test]
+fn the_last_words_do_not_wait_for_a_reader_either() {
+    let home = tempfile::tempdir().unwrap();
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+    rustix::io::write(&writer, &[b'x'; 4096]).unwrap();
+    let mut child = support::command()
+        .args(["serve", "--config"])
+        .arg(home.path().join("there-is-none"))
+        .stdin(Stdio::null())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let ended = within(Duration::from_secs(15), || {
+        child.try_wait().unwrap().is_some()
+    });
+    if !ended {
+        let _ = child.kill();
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(78));
+    drop(reader);
 }
 
 #[test]

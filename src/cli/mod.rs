@@ -6,6 +6,7 @@ mod arguments;
 mod exit;
 mod serve;
 
+use crate::logging;
 use arguments::{Command, HELP, parse};
 use exit::{Failure, IO};
 use std::io::{self, Write};
@@ -16,7 +17,7 @@ pub fn main() -> ExitCode {
     match parse(lexopt::Parser::from_env()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let _stderr_is_gone = writeln!(io::stderr(), "mayfly: {}", failure.message);
+            logging::last_words(&format!("mayfly: {}\n", failure.message));
             ExitCode::from(failure.code)
         }
     }

@@ -19,7 +19,9 @@
 //! - When nothing happens, nothing is written, and the writer sleeps.
 
 mod escape;
+pub mod event;
 mod file;
+mod format;
 mod queue;
 mod stream;
 mod throttle;
@@ -28,8 +30,10 @@ mod writer;
 pub use escape::Quoted;
 
 use file::LogFile;
+use format::Formatter;
 use log::{Level, LevelFilter, Metadata, Record};
 use queue::Queue;
+use rustix::event::Timespec;
 use std::io;
 use std::panic::PanicHookInfo;
 use std::path::PathBuf;
@@ -38,64 +42,6 @@ use std::time::{Duration, Instant};
 use stream::Stream;
 use throttle::{Throttle, Verdict};
 use writer::{Sink, Writer};
-
-/// The words that lines about events begin with: the `target` of [`log::info!`] and the others.
-pub mod event {
-    /// The server runs.
-    pub const START: &str = "start";
-    /// The server ends, or has ended.
-    pub const STOP: &str = "stop";
-    /// A file has its link.
-    pub const UPLOAD: &str = "upload";
-    /// A download is over: `result=complete` or `result=broken-off`.
-    pub const DOWNLOAD: &str = "download";
-    /// A link has ended by its limits: `by=time`, `by=downloads`, or `by=change` of them.
-    pub const EXPIRED: &str = "expired";
-    /// An owner has deleted a link.
-    pub const DELETED: &str = "deleted";
-    /// An owner has taken a deletion back.
-    pub const RESTORED: &str = "restored";
-    /// An owner has changed a link.
-    pub const CHANGED: &str = "changed";
-    /// An account was made or changed.
-    pub const ACCOUNT: &str = "account";
-    /// An API key was made or revoked.
-    pub const API_KEY: &str = "api-key";
-    /// A credential was none: `kind=password` or `kind=api-key`.
-    pub const LOGIN_FAILED: &str = "login-failed";
-    /// That was not the password of a link.
-    pub const PASSWORD_WRONG: &str = "password-wrong";
-    /// Somebody was sent away because of a limit, which `kind=` names.
-    pub const LIMIT: &str = "limit";
-    /// Something of ours failed.
-    pub const FAULT: &str = "fault";
-    /// About the log itself: lines that are missing.
-    pub const LOG: &str = "log";
-
-    /// All of them.
-    pub(super) const ALL: [&str; 15] = [
-        START,
-        STOP,
-        UPLOAD,
-        DOWNLOAD,
-        EXPIRED,
-        DELETED,
-        RESTORED,
-        CHANGED,
-        ACCOUNT,
-        API_KEY,
-        LOGIN_FAILED,
-        PASSWORD_WRONG,
-        LIMIT,
-        FAULT,
-        LOG,
-    ];
-
-    /// What only owners cause, or happens once for each upload at most: never suppressed.
-    pub(super) const UNLIMITED: [&str; 9] = [
-        START, STOP, UPLOAD, EXPIRED, DELETED, RESTORED, CHANGED, ACCOUNT, API_KEY,
-    ];
-}
 
 /// How long the end of the process waits for the last lines.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -191,6 +137,16 @@ pub fn flush() {
     log::logger().flush();
 }
 
+/// The last words of a process, on standard error: said without a log, and given up after two
+/// seconds when nobody takes them. Whoever ends must not wait for a reader that never comes.
+pub fn last_words(text: &str) {
+    let patience = Timespec {
+        tv_sec: 2,
+        tv_nsec: 0,
+    };
+    Stream::say(text, &patience);
+}
+
 /// Says who panicked. What was said may hold what a client sent, so it is left out; the place tells
 /// enough.
 fn panicked(info: &PanicHookInfo<'_>) {
@@ -213,81 +169,6 @@ struct Core {
     throttle: Mutex<Throttle>,
     queue: Queue,
     started: Instant,
-}
-
-/// The form of a line is simplelog's; this takes the lines from it one by one.
-struct Formatter {
-    logger: Box<simplelog::WriteLogger<Page>>,
-    page: Page,
-    journal: bool,
-}
-
-/// What a line is written on.
-#[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
-
-impl Page {
-    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl io::Write for Page {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Formatter {
-    fn new(journal: bool) -> Self {
-        let shown = if journal {
-            LevelFilter::Off
-        } else {
-            LevelFilter::Error
-        };
-        let config = simplelog::ConfigBuilder::new()
-            .set_time_format_rfc3339()
-            .set_time_level(shown)
-            .set_max_level(shown)
-            .set_level_padding(simplelog::LevelPadding::Off)
-            .set_target_level(LevelFilter::Error)
-            .set_thread_level(LevelFilter::Off)
-            .set_location_level(LevelFilter::Off)
-            .build();
-        let page = Page::default();
-        Self {
-            logger: simplelog::WriteLogger::new(LevelFilter::Trace, config, page.clone()),
-            page,
-            journal,
-        }
-    }
-
-    fn line(&self, level: Level, event: &str, text: &str) -> Vec<u8> {
-        if self.journal {
-            // sd-daemon(3), SD_ERR to SD_DEBUG.
-            let priority = match level {
-                Level::Error => "<3>",
-                Level::Warn => "<4>",
-                Level::Info => "<6>",
-                Level::Debug | Level::Trace => "<7>",
-            };
-            self.page.lock().extend_from_slice(priority.as_bytes());
-        }
-        log::Log::log(
-            &*self.logger,
-            &Record::builder()
-                .level(level)
-                .target(event)
-                .args(format_args!("{text}"))
-                .build(),
-        );
-        std::mem::take(&mut self.page.lock())
-    }
 }
 
 impl Core {

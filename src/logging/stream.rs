@@ -11,6 +11,9 @@ const WAIT: Timespec = Timespec {
     tv_nsec: 0,
 };
 
+/// What a pipe that is ready takes without waiting, in bytes (pipe(7), `PIPE_BUF`).
+const PAGE: usize = 4096;
+
 /// Standard error. Written without the lock of [`std::io::stderr`]: whoever has a last word to say
 /// must not wait for a log that nobody reads.
 pub(super) struct Stream;
@@ -36,11 +39,12 @@ impl Stream {
         Ok(())
     }
 
-    /// Says one thing if that is possible without waiting.
-    pub(super) fn complain(text: &str) {
-        let line = format!("{text}\n");
-        if ready(Some(&Timespec::default())) {
-            let _nobody_listens = rustix::io::write(io::stderr().as_fd(), line.as_bytes());
+    /// Says something, and waits no longer than `patience` for each page of it to be taken.
+    pub(super) fn say(text: &str, patience: &Timespec) {
+        for page in text.as_bytes().chunks(PAGE) {
+            if !ready(Some(patience)) || (Self.write(page)).is_err() {
+                return;
+            }
         }
     }
 

@@ -7,7 +7,9 @@ use super::queue::Next;
 use super::stream::Stream;
 use crate::logging::event;
 use log::Level;
+use rustix::event::Timespec;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,8 +54,13 @@ impl Writer {
         }
     }
 
-    /// Writes until the queue is closed and empty.
+    /// Writes until the queue is closed and empty. A panic costs the lines that were at hand.
     pub(super) fn run(mut self) {
+        while catch_unwind(AssertUnwindSafe(|| self.write_all())).is_err() {}
+        self.core.queue.end();
+    }
+
+    fn write_all(&mut self) {
         let mut batch = Vec::new();
         loop {
             batch.clear();
@@ -71,7 +78,6 @@ impl Writer {
                 }
                 Next::Closed => {
                     self.tell(true);
-                    self.core.queue.end();
                     return;
                 }
             }
@@ -91,10 +97,11 @@ impl Writer {
             Err(error) => {
                 if let (Sink::File(file), None) = (&self.sink, self.rests_until) {
                     let path = file.path().display();
-                    Stream::complain(&format!(
-                        "mayfly: log file {path}: {error}. Its lines are dropped; tried again every {} s. Let this user write there, or log elsewhere",
+                    let complaint = format!(
+                        "mayfly: log file {path}: {error}. Its lines are dropped; tried again every {} s. Let this user write there, or log elsewhere\n",
                         self.rest.as_secs()
-                    ));
+                    );
+                    Stream::say(&complaint, &Timespec::default());
                 }
                 self.rests_until = Some(Instant::now() + self.rest);
                 false

@@ -132,13 +132,13 @@ impl Download {
             {
                 let split = last_segment.max(range.start);
                 if split > range.start {
-                    send(&mut self.source, range.start..split, output)?;
+                    send(&self.link, &mut self.source, range.start..split, output)?;
                 }
                 transfer.before_last()?;
                 rest = split..range.end;
             }
             if !rest.is_empty() {
-                send(&mut self.source, rest, output)?;
+                send(&self.link, &mut self.source, rest, output)?;
             }
         }
         output.write_all(&self.tail)
@@ -170,15 +170,20 @@ impl Download {
     }
 }
 
-fn send(source: &mut Source, range: Range<u64>, output: &mut dyn Output) -> io::Result<()> {
+fn send(
+    link: &Lookup,
+    source: &mut Source,
+    range: Range<u64>,
+    output: &mut dyn Output,
+) -> io::Result<()> {
     source.send(range, output).map_err(|error| match error {
         SendError::Output(error) => error,
         SendError::Blob(error) => {
-            log::error!("a stored file cannot be read: {error}");
+            log::error!("link={link} its stored file cannot be read: {error}");
             io::Error::other("a stored file cannot be read")
         }
         SendError::Damaged => {
-            log::error!("a stored file is damaged: its download was broken off");
+            log::error!("link={link} its stored file is damaged: the download was broken off");
             io::Error::new(io::ErrorKind::InvalidData, "a stored file is damaged")
         }
     })

@@ -172,7 +172,9 @@ impl Service {
             Err(
                 error @ (StoreError::Full { .. } | StoreError::Exists | StoreError::Refused(_)),
             ) => {
-                return Err(self.refused(&error));
+                let refused = self.refused(&error);
+                events::upload_refused(session.account, &refused);
+                return Err(refused);
             }
             Err(error) => {
                 std::mem::forget(publishing);
@@ -248,7 +250,10 @@ impl Service {
         match self.parts.store.open(&blob.id) {
             Ok(stored) if stored.size() == blob.stored => Ok(Some((blob.id, content))),
             Ok(_) | Err(_) => {
-                log::warn!("a stored file is damaged and is not shared with a new upload");
+                log::warn!(
+                    "stored file {} is damaged and is not shared with a new upload",
+                    blob.id.to_hex()
+                );
                 Ok(None)
             }
         }

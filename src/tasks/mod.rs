@@ -106,7 +106,8 @@ fn complain(job: Job, error: &Error) {
         Job::Blobs => "looking for files that are missing",
     };
     match error {
-        Error::Internal(cause) => log::error!("{what} failed and is tried again: {cause}"),
+        // The cause was logged where it was met.
+        Error::Internal(_) => log::warn!("{what} failed and is tried again"),
         other => log::error!("{what} failed and is tried again: {other}"),
     }
 }
