@@ -19,19 +19,18 @@ use std::time::{Duration, Instant};
 fn help_and_version_are_told_and_wrong_usage_is_64() {
     let help = run(&["--help"]);
     let text = String::from_utf8(help.stdout).unwrap();
-    assert!(help.status.success() && text.contains("mayfly demo [--dir DIR]"));
+    assert!(help.status.success() && text.contains("Exit codes:"));
     let version = run(&["--version"]);
     assert_eq!(
         version.stdout,
         format!("mayfly {}\n", env!("CARGO_PKG_VERSION")).as_bytes()
     );
     for (arguments, told) in [
-        (&[][..], "demo or serve"),
-        (&["dance"], "no command \"dance\""),
-        (&["serve"], "--config"),
-        (&["serve", "--config", "x", "--dir", "y"], "--config only"),
-        (&["demo", "--config", "x"], "--dir and --listen only"),
-        (&["demo", "--listen", "here"], "127.0.0.1:53842"),
+        (&[][..], "check-config"),
+        (&["dance"], "'dance'"),
+        (&["serve", "--config", "x", "--dir", "y"], "'--dir'"),
+        (&["demo", "--config", "x"], "'--config'"),
+        (&["demo", "--listen", "here"], "<ADDR:PORT>"),
         (&["demo", "--loud"], "--loud"),
         (&["demo", "--dir"], "--dir"),
     ] {
