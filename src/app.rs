@@ -18,7 +18,6 @@ pub use stopped::Stopped;
 use crate::admin::{self, AdminSocket};
 use crate::api::{Api, ApiSettings, Readiness};
 use crate::config::{Credentials, Settings};
-use crate::logging::event;
 use crate::metadata::{Metadata, RedbMetadata};
 use crate::model::Clock;
 use crate::server::Server;
@@ -122,11 +121,6 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     let admin = admin_socket(&service, &settings);
     let background = Background::start(Arc::clone(&service), clock)
         .map_err(|source| StartError::Serve { source })?;
-    log::info!(
-        target: event::START,
-        "version={} listening on {address}, links begin with {url}",
-        env!("CARGO_PKG_VERSION")
-    );
     Ok(App {
         server: Some(server),
         admin,

@@ -41,6 +41,13 @@ impl Place {
     /// Listens at `path`, for the owner alone, and links to it from `data_dir`. What an earlier
     /// server left there is replaced; the caller holds the lock of the data directory.
     pub(super) fn listen(path: &Path, data_dir: &Path) -> io::Result<(UnixListener, Self)> {
+        // Another server may have the same run-time directory.
+        if connect(path).is_ok() {
+            return Err(io::Error::new(
+                ErrorKind::AddrInUse,
+                "another server answers there",
+            ));
+        }
         make_room(path)?;
         let listener = with_short(path, |short| UnixListener::bind(short))?;
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
@@ -81,7 +88,7 @@ pub(super) fn connect(path: &Path) -> io::Result<UnixStream> {
     with_short(path, |short| UnixStream::connect(short))
 }
 
-/// Removes a socket or link that nobody answers at. Anything else is not ours.
+/// Removes a socket or link that an earlier server left. Anything else is not ours.
 fn make_room(path: &Path) -> io::Result<()> {
     let kind = match fs::symlink_metadata(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
@@ -91,12 +98,6 @@ fn make_room(path: &Path) -> io::Result<()> {
         return Err(io::Error::new(
             ErrorKind::AlreadyExists,
             "a file that is no socket is in the way",
-        ));
-    }
-    if connect(path).is_ok() {
-        return Err(io::Error::new(
-            ErrorKind::AddrInUse,
-            "another server answers there",
         ));
     }
     fs::remove_file(path)
