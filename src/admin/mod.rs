@@ -16,3 +16,6 @@ pub use perform::perform;
 pub use server::AdminSocket;
 pub use socket::{SOCKET, place};
 pub use wire::{Answer, Hidden, KeyRow, Proof, Reason, Request, UserRow};
+
+#[cfg(test)]
+mod tests;

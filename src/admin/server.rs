@@ -34,13 +34,23 @@ impl AdminSocket {
     /// # Errors
     /// When there can be no socket, or no thread.
     pub fn start(service: Arc<Service>, path: &Path, data_dir: &Path) -> io::Result<Self> {
+        Self::with_patience(service, path, data_dir, PATIENCE)
+    }
+
+    /// As [`AdminSocket::start`], with another time for clients to send and to take.
+    pub(super) fn with_patience(
+        service: Arc<Service>,
+        path: &Path,
+        data_dir: &Path,
+        patience: Duration,
+    ) -> io::Result<Self> {
         let (listener, place) = Place::listen(path, data_dir)?;
         let listener = Async::new(listener)?;
         let (stop, stopped) = smol::channel::bounded(1);
         let thread = std::thread::Builder::new()
             .name("admin".to_owned())
             .stack_size(STACK)
-            .spawn(move || serve(&service, &listener, &stopped))?;
+            .spawn(move || serve(&service, &listener, &stopped, patience))?;
         Ok(Self {
             stop,
             thread: Some(thread),
@@ -60,7 +70,12 @@ impl Drop for AdminSocket {
     }
 }
 
-fn serve(service: &Service, listener: &Async<UnixListener>, stopped: &Receiver<()>) {
+fn serve(
+    service: &Service,
+    listener: &Async<UnixListener>,
+    stopped: &Receiver<()>,
+    patience: Duration,
+) {
     loop {
         let accepted = smol::block_on(smol::future::or(
             async {
@@ -74,7 +89,7 @@ fn serve(service: &Service, listener: &Async<UnixListener>, stopped: &Receiver<(
             Some(Ok((stream, _))) => {
                 let answered = stream
                     .into_inner()
-                    .and_then(|stream| answer(service, &stream));
+                    .and_then(|stream| answer(service, &stream, patience));
                 if let Err(e) = answered {
                     log::warn!("admin socket: a request was not answered: {e}");
                 }
@@ -95,13 +110,13 @@ fn serve(service: &Service, listener: &Async<UnixListener>, stopped: &Receiver<(
 }
 
 /// One request, one answer.
-fn answer(service: &Service, mut stream: &UnixStream) -> io::Result<()> {
+fn answer(service: &Service, mut stream: &UnixStream, patience: Duration) -> io::Result<()> {
     let peer = rustix::net::sockopt::socket_peercred(stream)?.uid;
     if !peer.is_root() && peer != rustix::process::geteuid() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     stream.set_nonblocking(false)?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     let line = match wire::read_line(stream, deadline) {
         // Only looked whether somebody is here.
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
@@ -116,6 +131,6 @@ fn answer(service: &Service, mut stream: &UnixStream) -> io::Result<()> {
         },
     };
     drop(line);
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(patience))?;
     stream.write_all(&wire::to_line(&answer)?)
 }
