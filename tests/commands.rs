@@ -143,10 +143,9 @@ fn a_changed_password_a_disabled_and_a_removed_account_act_at_once() {
 #[test]
 fn with_the_master_key_no_password_is_asked_for() {
     let (home, _) = directory();
-    let config = settings(
-        home.path(),
-        "encryption = \"server\"\nmaster_key_file = \"master.key\"\n",
-    );
+    let key = home.path().join("master.key");
+    let mode = format!("encryption = \"server\"\nmaster_key_file = {key:?}\n");
+    let config = settings(home.path(), &mode);
     let (running, url, _) = serve(&config);
     let console = Console::with_settings(&config);
     console.ok(&["user", "add", "ann"], "a forgotten one\n");

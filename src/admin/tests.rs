@@ -39,6 +39,8 @@ impl Server {
             lease: Duration::from_secs(600),
             unlock: Duration::from_secs(300),
             password_cost: (8, 1),
+            max_downloads: None,
+            max_days: None,
         };
         let service = Arc::new(Service::new(parts, policy));
         service.add_account("admin", "correct horse").unwrap();
