@@ -9,13 +9,15 @@ mod data_dir;
 mod error;
 mod first_account;
 mod pages;
+mod stopped;
 
 pub use error::StartError;
 pub use pages::check_pages;
+pub use stopped::Stopped;
 
+use crate::admin::{self, AdminSocket};
 use crate::api::{Api, ApiSettings, Readiness};
 use crate::config::{Credentials, Settings};
-use crate::logging::event;
 use crate::metadata::{Metadata, RedbMetadata};
 use crate::model::Clock;
 use crate::server::Server;
@@ -38,6 +40,7 @@ const PASSWORD_COST: (u32, u32) = (12 * 1024, 3);
 /// A running Mayfly. Dropping it cuts every connection; [`App::stop`] is the polite way.
 pub struct App {
     server: Option<Server>,
+    admin: Option<AdminSocket>,
     background: Option<Background>,
     api: Arc<Api>,
     service: Arc<Service>,
@@ -115,15 +118,12 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         endings.on_loss(),
     )
     .map_err(|source| StartError::Serve { source })?;
+    let admin = admin_socket(&service, &settings);
     let background = Background::start(Arc::clone(&service), clock)
         .map_err(|source| StartError::Serve { source })?;
-    log::info!(
-        target: event::START,
-        "version={} listening on {address}, links begin with {url}",
-        env!("CARGO_PKG_VERSION")
-    );
     Ok(App {
         server: Some(server),
+        admin,
         background: Some(background),
         api,
         service,
@@ -174,6 +174,7 @@ impl App {
     }
 
     fn end(&mut self, patience: Duration) -> usize {
+        drop(self.admin.take());
         let cut = self
             .server
             .take()
@@ -191,6 +192,25 @@ impl App {
 impl Drop for App {
     fn drop(&mut self) {
         self.end(Duration::ZERO);
+    }
+}
+
+/// The way in for the commands. Files are served without it, too.
+fn admin_socket(service: &Arc<Service>, settings: &Settings) -> Option<AdminSocket> {
+    let runtime = std::env::var_os("RUNTIME_DIRECTORY");
+    let place = settings
+        .admin_socket
+        .clone()
+        .unwrap_or_else(|| admin::place(&settings.data_dir, runtime.as_deref()));
+    match AdminSocket::start(Arc::clone(service), &place, &settings.data_dir) {
+        Ok(socket) => Some(socket),
+        Err(e) => {
+            log::warn!(
+                "no admin socket at {}: {e}. The commands key and user work only while the server is stopped",
+                place.display()
+            );
+            None
+        }
     }
 }
 

@@ -14,9 +14,9 @@
 //! - [`store`] keeps bytes under names, [`metadata`] keeps what is known about them.
 //! - [`model`] holds the words that all of them use.
 //!
-//! Beside that path: [`cli`] is the program, [`config`] reads settings, [`logging`] writes down what
-//! happened, [`app`] puts the parts together, [`tasks`] does what no request asks for, [`demo`]
-//! greets a newcomer.
+//! Beside that path: [`cli`] is the program, [`admin`] its way into a running server, [`config`]
+//! reads settings, [`logging`] writes down what happened, [`app`] puts the parts together, [`tasks`]
+//! does what no request asks for, [`demo`] greets a newcomer.
 //!
 //! # What always holds
 //!
@@ -35,6 +35,7 @@
 //! - Nothing secret has `Debug`, and no log line carries a link id, a key or a password.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod api;
 pub mod app;
 pub mod cli;

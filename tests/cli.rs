@@ -19,19 +19,18 @@ use std::time::{Duration, Instant};
 fn help_and_version_are_told_and_wrong_usage_is_64() {
     let help = run(&["--help"]);
     let text = String::from_utf8(help.stdout).unwrap();
-    assert!(help.status.success() && text.contains("mayfly demo [--dir DIR]"));
+    assert!(help.status.success() && text.contains("Exit codes:"));
     let version = run(&["--version"]);
     assert_eq!(
         version.stdout,
         format!("mayfly {}\n", env!("CARGO_PKG_VERSION")).as_bytes()
     );
     for (arguments, told) in [
-        (&[][..], "demo or serve"),
-        (&["dance"], "no command \"dance\""),
-        (&["serve"], "--config"),
-        (&["serve", "--config", "x", "--dir", "y"], "--config only"),
-        (&["demo", "--config", "x"], "--dir and --listen only"),
-        (&["demo", "--listen", "here"], "127.0.0.1:53842"),
+        (&[][..], "check-config"),
+        (&["dance"], "'dance'"),
+        (&["serve", "--config", "x", "--dir", "y"], "'--dir'"),
+        (&["demo", "--config", "x"], "'--config'"),
+        (&["demo", "--listen", "here"], "<ADDR:PORT>"),
         (&["demo", "--loud"], "--loud"),
         (&["demo", "--dir"], "--dir"),
     ] {
@@ -322,6 +321,95 @@ fn wrong_settings_are_all_told_at_once() {
     assert!(message.contains("did you mean dedup?"), "{message}");
     let missing = run(&["serve", "--config", "/nonexistent/m.toml"]);
     assert_eq!(missing.status.code(), Some(78));
+}
+
+#[test]
+fn check_config_says_ok_or_every_problem() {
+    let (home, dir) = directory();
+    let check = |config: &std::path::Path| {
+        let output = mayfly()
+            .args(["check-config", "--config"])
+            .arg(config)
+            .output();
+        output.unwrap()
+    };
+    let good = settings(home.path(), "");
+    let output = check(&good);
+    assert!(output.status.success());
+    assert_eq!(output.stdout, b"OK\n");
+    assert!(!dir.exists(), "looking makes nothing");
+    let bad = settings(home.path(), "max_file_size = \"big\"\ndedupe = true\n");
+    let output = check(&bad);
+    let (code, message) = code_and_message(&output);
+    assert_eq!(code, 78);
+    assert!(output.stdout.is_empty());
+    assert!(message.contains("2 problems"), "{message}");
+}
+
+/// Gives `text` to a program that checks it; `None` when there is no such program.
+fn checked_by(program: &str, arguments: &[&str], text: &[u8]) -> Option<std::process::Output> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .inspect_err(|_| eprintln!("left out: {program} is not installed"))
+        .ok()?;
+    child.stdin.take().unwrap().write_all(text).unwrap();
+    Some(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn completions_are_scripts_that_their_shells_take() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(&["completions", shell]);
+        assert!(output.status.success() && !output.stdout.is_empty());
+        let text = String::from_utf8(output.stdout).unwrap();
+        for word in ["check-config", "revoke", "passwd", "--permissions"] {
+            let word = if shell == "fish" {
+                word.trim_start_matches('-')
+            } else {
+                word
+            };
+            assert!(text.contains(word), "{shell}: {word}");
+        }
+        if let Some(output) = checked_by(shell, &["-n"], text.as_bytes()) {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                output.status.success() && said.is_empty(),
+                "{shell}: {said}"
+            );
+        }
+    }
+    let (code, _) = code_and_message(&run(&["completions", "tcsh"]));
+    assert_eq!(code, 64);
+}
+
+#[test]
+fn the_man_page_renders_without_a_warning_and_has_every_command() {
+    let output = run(&["man"]);
+    assert!(output.status.success());
+    let Some(page) = checked_by(
+        "groff",
+        &["-man", "-Tutf8", "-ww", "-P-cbou"],
+        &output.stdout,
+    ) else {
+        return;
+    };
+    assert_eq!(String::from_utf8_lossy(&page.stderr), "");
+    let text = String::from_utf8(page.stdout).unwrap();
+    for part in [
+        "mayfly serve [OPTIONS]",
+        "mayfly key create [OPTIONS] --user <NAME>",
+        "mayfly user passwd [OPTIONS] <NAME>",
+        "mayfly completions <SHELL>",
+        "EXIT STATUS",
+        "wrong settings",
+        "/etc/mayfly/mayfly.toml",
+    ] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
 }
 
 /// Sends the head of an upload of `length` bytes that waits for leave to go on.

@@ -253,6 +253,76 @@ fn fifty_password_checks_at_once_take_less_than_30_mb() {
     });
 }
 
+/// Small calls one after the other, as long as `more` says so: how long each took, in order of that.
+fn small_calls(server: &Server, mut more: impl FnMut(usize) -> bool) -> Vec<Duration> {
+    let mut conn = server.connect();
+    let key = format!("apikey: {}", server.key);
+    let mut took = Vec::new();
+    while more(took.len()) {
+        let began = Instant::now();
+        conn.ask("GET", "/api/info/version", &[&key]).unwrap();
+        assert_eq!(conn.reply().unwrap().status(), 200);
+        took.push(began.elapsed());
+    }
+    took.sort_unstable();
+    took
+}
+
+fn p99(took: &[Duration]) -> Duration {
+    took[took.len() * 99 / 100]
+}
+
+/// Fifty strangers log in at once: statuses.
+fn fifty_logins(server: &Server) -> Vec<u16> {
+    let (name, password) = &server.admin;
+    let pair = data_encoding::BASE64.encode(format!("{name}:{password}").as_bytes());
+    let basic = format!("Authorization: Basic {pair}");
+    std::thread::scope(|scope| {
+        let logins: Vec<_> = (0..50)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut conn = Conn::open_from(stranger(), server.address).unwrap();
+                    conn.ask("POST", "/api/auth/create", &[&basic, "Content-Length: 0"])
+                        .unwrap();
+                    conn.reply().unwrap().status()
+                })
+            })
+            .collect();
+        logins.into_iter().map(|l| l.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn fifty_logins_at_once_take_less_than_30_mb_and_slow_nobody_else_down() {
+    if figures_say_nothing("50 logins at once") {
+        return;
+    }
+    let _turn = turn();
+    let server = Server::demo();
+    small_calls(&server, |done| done < 2_000);
+    let mut best = f64::MAX;
+    peak_while(server.figures(), "50 logins at once, five times", || {
+        for _ in 0..5 {
+            let alone = p99(&small_calls(&server, |done| done < 5_000));
+            let (statuses, meanwhile) = std::thread::scope(|scope| {
+                let logins = scope.spawn(|| fifty_logins(&server));
+                let took = small_calls(&server, |_| !logins.is_finished());
+                (logins.join().unwrap(), took)
+            });
+            let passed = statuses.iter().filter(|s| **s == 200).count();
+            let others = p99(&meanwhile);
+            let ratio = others.as_secs_f64() / alone.as_secs_f64();
+            eprintln!(
+                "{passed} of 50 logged in; p99 of others {others:.2?} over {} calls, alone {alone:.2?}: {ratio:.2}",
+                meanwhile.len()
+            );
+            assert!(passed >= 1 && statuses.iter().all(|s| matches!(s, 200 | 429)));
+            best = best.min(ratio);
+        }
+    });
+    assert!(best < 2.0, "p99 of others grows {best:.2} times");
+}
+
 #[test]
 fn a_million_links_take_less_than_30_mb() {
     if figures_say_nothing("1,000,000 links") {

@@ -5,6 +5,7 @@
 //! mayfly.redb   the database
 //! blobs/        the stored files
 //! incoming/     uploads that are not complete yet
+//! admin.sock    while a server runs: the admin socket, or a link to it
 //! server.key    32 random bytes; keys fingerprints, opens nothing
 //! ```
 //!
@@ -42,6 +43,25 @@ impl DataDir {
             .mode(0o600)
             .open(&name)
             .map_err(failed("opening", &name))?;
+        Self::take(path, &name, lock)
+    }
+
+    /// Takes a directory that has a database. Makes nothing: whoever asks may be another user than
+    /// the one whose directory it is.
+    pub fn lock_existing(path: &Path) -> Result<Self, StartError> {
+        let name = path.join("lock");
+        let lock = match File::open(&name) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(StartError::NoData {
+                    data_dir: path.to_owned(),
+                });
+            }
+            lock => lock.map_err(failed("opening", &name))?,
+        };
+        Self::take(path, &name, lock)
+    }
+
+    fn take(path: &Path, name: &Path, lock: File) -> Result<Self, StartError> {
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
@@ -50,13 +70,18 @@ impl DataDir {
             Err(TryLockError::WouldBlock) => Err(StartError::InUse {
                 data_dir: path.to_owned(),
             }),
-            Err(TryLockError::Error(e)) => Err(failed("locking", &name)(e)),
+            Err(TryLockError::Error(e)) => Err(failed("locking", name)(e)),
         }
     }
 
     /// The database.
     pub fn database(&self) -> PathBuf {
         self.path.join("mayfly.redb")
+    }
+
+    /// The server key, if it is there.
+    pub fn server_key_if_any(&self) -> Result<Option<Secret>, StartError> {
+        read_key(&self.path.join("server.key"))
     }
 
     /// The server key, made if there is none. Losing it costs fingerprints, not files.

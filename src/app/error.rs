@@ -16,6 +16,11 @@ pub enum StartError {
         /// The directory.
         data_dir: PathBuf,
     },
+    /// There is no data directory with a database.
+    NoData {
+        /// The directory.
+        data_dir: PathBuf,
+    },
     /// There are stored files and no database that knows them.
     BlobsWithoutDatabase {
         /// The directory.
@@ -84,7 +89,8 @@ impl StartError {
     /// Whether the settings, or what the operator put in place, have to change.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::BlobsWithoutDatabase { .. }
+            Self::NoData { .. }
+            | Self::BlobsWithoutDatabase { .. }
             | Self::Key { .. }
             | Self::Secret { .. }
             | Self::Credentials { .. } => true,
@@ -101,6 +107,11 @@ impl fmt::Display for StartError {
             Self::InUse { data_dir } => write!(
                 f,
                 "{} is in use by another Mayfly: stop that one, or choose another directory",
+                data_dir.display()
+            ),
+            Self::NoData { data_dir } => write!(
+                f,
+                "{} holds no data of Mayfly yet: start the server once, or say where its data is with --config or --data-dir",
                 data_dir.display()
             ),
             Self::BlobsWithoutDatabase { data_dir } => write!(

@@ -18,7 +18,7 @@ pub(super) const CONFIGURATION: u8 = 78;
 pub(super) fn usage(problem: impl std::fmt::Display) -> Failure {
     Failure {
         code: USAGE,
-        message: format!("{problem}. See mayfly --help"),
+        message: format!("{problem}\nFor more, see mayfly --help"),
     }
 }
 

@@ -1,20 +1,37 @@
 //! The program behind `main`: turns the command line into a run, and its result into an exit code.
 //!
-//! `arguments` says what can be asked for, `serve` runs the server, `exit` has the exit codes.
+//! `arguments` says what can be asked for, `exit` has the exit codes. `serve` runs the server, `keys`
+//! and `users` look after accounts by way of `reach`, `secrets` asks for what must not stand on a
+//! command line, `documents` prints what is made from the command line itself.
 
 mod arguments;
+mod documents;
 mod exit;
+mod keys;
+mod print;
+mod reach;
+mod secrets;
 mod serve;
+mod users;
 
+use crate::app;
+use crate::config::{self, Environment};
 use crate::logging;
-use arguments::{Command, HELP, parse};
-use exit::{Failure, IO};
-use std::io::{self, Write};
+use arguments::{Arguments, Command};
+use clap::Parser;
+use clap::error::ErrorKind;
+use exit::{Failure, IO, USAGE, configuration};
+use print::{note, say};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Does what the command line of this process asks for.
 pub fn main() -> ExitCode {
-    match parse(lexopt::Parser::from_env()).and_then(run) {
+    let result = match Arguments::try_parse() {
+        Ok(arguments) => run(arguments.command),
+        Err(error) => told(&error),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             logging::last_words(&format!("mayfly: {}\n", failure.message));
@@ -23,21 +40,44 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Help => say(HELP),
-        Command::Version => say(concat!("mayfly ", env!("CARGO_PKG_VERSION"), "\n")),
-        Command::Demo { dir, listen } => serve::demo(dir, listen),
-        Command::Serve { config } => serve::serve(&config),
+/// What the parser has to say: help and version are answers, the rest is wrong usage.
+fn told(error: &clap::Error) -> Result<(), Failure> {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => say(&text),
+        _ => Err(Failure {
+            code: USAGE,
+            message: text.trim_start_matches("error: ").trim_end().to_owned(),
+        }),
     }
 }
 
-fn say(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|e| Failure {
-            code: IO,
-            message: format!("standard output: {e}"),
-        })
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve { config } => serve::serve(&config),
+        Command::Demo { dir, listen } => serve::demo(dir, listen),
+        Command::CheckConfig { config } => check(&config),
+        Command::Key(command) => keys::run(command),
+        Command::User(command) => users::run(command),
+        Command::Completions { shell } => documents::completions(shell),
+        Command::Man => documents::man(),
+    }
+}
+
+/// Says what is wrong with the settings and with what they name, or OK. What works and is probably not
+/// meant is said as well.
+fn check(config: &Path) -> Result<(), Failure> {
+    let report = config::check(config, &Environment::of_process()).map_err(configuration)?;
+    for warning in &report.warnings {
+        note(&format!("mayfly: {warning}"));
+    }
+    let pages = app::check_pages(&report.settings).map_err(|e| Failure {
+        code: IO,
+        message: format!("the pages could not be checked: {e}"),
+    })?;
+    if pages.is_empty() {
+        return say("OK\n");
+    }
+    let problems: Vec<String> = pages.iter().map(ToString::to_string).collect();
+    Err(configuration(problems.join("\n")))
 }

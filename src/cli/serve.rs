@@ -50,6 +50,14 @@ fn start(settings: Settings) -> Result<App, Failure> {
         code: IO,
         message: format!("signals cannot be received: {e}"),
     })?;
+    // Told last: who waits for this line may ask for the end at once.
+    log::info!(
+        target: event::START,
+        "version={} listening on {}, links begin with {}",
+        env!("CARGO_PKG_VERSION"),
+        app.address(),
+        app.url()
+    );
     Ok(app)
 }
 

@@ -206,6 +206,15 @@ impl Service {
         opened.ok_or(Error::WrongPassword)
     }
 
+    /// Whether the master key opens the account of that name: no other credential is needed then.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn opens_by_master(&self, name: &str) -> Result<bool, Error> {
+        let account = self.account_row(name)?;
+        Ok(self.by_master(&account).is_some())
+    }
+
     fn by_master(&self, account: &Account) -> Option<Secret> {
         let master = self.parts.master_key.as_ref()?;
         let wrap = account.wraps.by_master.as_ref()?;

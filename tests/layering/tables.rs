@@ -27,6 +27,7 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tasks", &["service", "model"]),
+    ("admin", &["service", "model"]),
     (
         "config",
         &[
@@ -40,6 +41,7 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "admin",
             "api",
             "config",
             "logging",
@@ -55,7 +57,16 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
     ("demo", &["app", "config", "model"]),
     (
         "cli",
-        &["app", "config", "demo", "logging", "model", "tasks"],
+        &[
+            "admin",
+            "app",
+            "config",
+            "demo",
+            "logging",
+            "model",
+            "tasks",
+            "pipeline::seal::keys::random_token",
+        ],
     ),
     ("lib", &[]),
     ("main", &[]),
@@ -64,7 +75,7 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
 /// Where each crate may be named. A folder stands for everything in it.
 pub const HOMES: &[(&str, &[&str])] = &[
     ("tiny_http", &["server"]),
-    ("smol", &["gate", "server", "tasks"]),
+    ("smol", &["gate", "server", "tasks", "admin"]),
     ("httparse", &["gate"]),
     ("redb", &["metadata"]),
     (
@@ -80,29 +91,35 @@ pub const HOMES: &[(&str, &[&str])] = &[
     (
         "zeroize",
         &[
-            "http", "app", "config", "model", "pipeline", "service", "api", "demo.rs",
+            "http", "app", "config", "model", "pipeline", "service", "api", "admin", "cli",
+            "demo.rs",
         ],
     ),
     (
         "rustix",
         &[
-            "app", "config", "gate", "logging", "server", "store", "main.rs",
+            "admin", "app", "config", "gate", "logging", "server", "store", "main.rs",
         ],
     ),
     ("mayfly_sys", &["gate", "server", "main.rs"]),
-    ("serde", &["api", "config"]),
-    ("serde_json", &["api"]),
+    ("serde", &["api", "config", "admin"]),
+    ("serde_json", &["api", "admin", "cli"]),
     ("toml", &["config"]),
     ("percent_encoding", &["http", "api"]),
     (
         "data_encoding",
-        &["model", "http", "store", "service", "api", "server"],
+        &[
+            "model", "http", "store", "service", "api", "server", "admin",
+        ],
     ),
     ("memchr", &["http", "gate"]),
     ("unicode_normalization", &["model"]),
-    ("jiff", &["http", "api", "gate/answer.rs"]),
+    ("jiff", &["http", "api", "gate/answer.rs", "cli"]),
     ("minijinja", &["api/public"]),
-    ("lexopt", &["cli"]),
+    ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
+    ("rpassword", &["cli"]),
     ("async_signal", &["tasks"]),
     ("log", &[""]),
     ("simplelog", &["logging"]),

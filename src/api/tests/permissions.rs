@@ -240,6 +240,27 @@ fn failures_are_limited_and_valid_keys_are_not() {
     }
 }
 
+#[test]
+fn logins_are_limited_and_told_for_how_long() {
+    let world = World::new();
+    let login = |password: &str, peer| {
+        let pair = data_encoding::BASE64.encode(format!("admin:{password}").as_bytes());
+        world.ask(
+            ask(Method::Post, "/api/auth/create")
+                .header("Authorization", &format!("Basic {pair}"))
+                .from(peer),
+        )
+    };
+    let statuses: Vec<u16> = (0..7).map(|_| login("wrong", AWAY).status).collect();
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 429, 429]);
+    let limited = login("correct horse", AWAY);
+    assert_eq!(limited.status, 429, "what is right is not looked at either");
+    let wait: u64 = limited.header("Retry-After").unwrap().parse().unwrap();
+    assert!((1..=10).contains(&wait), "{wait}");
+    let elsewhere = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 200));
+    assert_eq!(login("correct horse", elsewhere).status, 200);
+}
+
 /// The code of a route takes the session by value: it cannot run without one.
 #[test]
 fn the_type_of_a_keyed_route_holds_a_session() {
