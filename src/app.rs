@@ -8,10 +8,12 @@
 mod data_dir;
 mod error;
 mod first_account;
+mod first_admin;
 mod pages;
 mod stopped;
 
 pub use error::StartError;
+pub use first_admin::{FirstAdmin, Openers, first_admin};
 pub use pages::check_pages;
 pub use stopped::Stopped;
 

@@ -49,5 +49,6 @@ pub mod model;
 pub mod pipeline;
 pub mod server;
 pub mod service;
+pub mod setup;
 pub mod store;
 pub mod tasks;

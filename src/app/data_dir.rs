@@ -159,7 +159,7 @@ fn make_key(path: &Path) -> Result<Secret, StartError> {
 
 /// Makes a directory for its owner alone, with those above it that are missing. One that exists
 /// stays as it is.
-fn make_directory(path: &Path) -> io::Result<()> {
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }

@@ -15,7 +15,8 @@ Exit codes:
   64  wrong usage, or the command was refused (it says why)
   74  input or output failed, or a permission is missing
   75  something is in the way: try again later
-  78  wrong settings, or no data to work on";
+  78  wrong settings, or no data to work on
+  130 ended by Ctrl-C; for other signals, 128 and their number";
 
 /// Upload a file, get a link; both vanish when they are used up.
 #[derive(Parser)]
@@ -27,7 +28,20 @@ pub(super) struct Arguments {
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Run the server
+    /// Ask a few questions, write the settings and make the first account
+    ///
+    /// Settings that exist are never changed, and nothing is written before the last question is
+    /// answered. The API key of the account and its recovery phrase are printed once.
+    Setup {
+        /// The settings to write
+        #[arg(long, value_name = "FILE", default_value = CONFIG_FILE)]
+        config: PathBuf,
+        /// Ask nobody: the answers are in FILE. It has admin_password_file (or admin_password),
+        /// data_dir, public_url, listen, default_days, default_downloads and encryption
+        #[arg(long, value_name = "FILE")]
+        answers: Option<PathBuf>,
+    },
+    /// Run the server; on a terminal and without settings, setup comes first
     Serve {
         /// The settings, see config/mayfly.toml
         #[arg(long, value_name = "FILE", default_value = CONFIG_FILE)]

@@ -1,6 +1,6 @@
 //! The program behind `main`: turns the command line into a run, and its result into an exit code.
 //!
-//! `arguments` says what can be asked for, `exit` has the exit codes. `serve` runs the server, `keys`
+//! `arguments` says what can be asked for, `exit` has the exit codes. `serve` runs the server, `setup` asks for its settings, `keys`
 //! and `users` look after accounts by way of `reach`, `secrets` asks for what must not stand on a
 //! command line, `documents` prints what is made from the command line itself.
 
@@ -12,6 +12,7 @@ mod print;
 mod reach;
 mod secrets;
 mod serve;
+mod setup;
 mod users;
 
 use crate::app;
@@ -54,7 +55,11 @@ fn told(error: &clap::Error) -> Result<(), Failure> {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Serve { config } => serve::serve(&config),
+        Command::Serve { config } => {
+            setup::before_serve(&config)?;
+            serve::serve(&config)
+        }
+        Command::Setup { config, answers } => setup::setup(&config, answers.as_deref()),
         Command::Demo { dir, listen } => serve::demo(dir, listen),
         Command::CheckConfig { config } => check(&config),
         Command::Key(command) => keys::run(command),

@@ -16,9 +16,11 @@ const PREFIX: &str = "MAYFLY_";
 pub struct Environment(Vec<(OsString, OsString)>);
 
 impl Environment {
-    /// That of this process.
+    /// That of this process. Where systemd does not hand credentials over, they are looked for where
+    /// it would take them from.
     pub fn of_process() -> Self {
-        std::env::vars_os().collect()
+        let store = ("CREDENTIALS_DIRECTORY".into(), "/etc/credstore".into());
+        std::env::vars_os().chain([store]).collect()
     }
 
     /// What a variable holds, if it is set.

@@ -246,7 +246,11 @@ pub fn check_name(name: &str) -> Result<(), Error> {
     )))
 }
 
-pub(super) fn check_password(password: &str) -> Result<(), Error> {
+/// Whether an account may have this password.
+///
+/// # Errors
+/// [`Error::Invalid`] with the rule.
+pub fn check_password(password: &str) -> Result<(), Error> {
     if (PASSWORD_MIN..=PASSWORD_MAX).contains(&password.len()) {
         return Ok(());
     }

@@ -27,7 +27,7 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
-pub use accounts::{AccountView, AccountWish, NewAccount, check_name};
+pub use accounts::{AccountView, AccountWish, NewAccount, check_name, check_password};
 pub use api_keys::{KeyView, NewApiKey};
 pub use credentials::{Proof, Session};
 pub use download::{Download, DownloadWish, LEASE_SECONDS_DEFAULT, Part};

@@ -4,9 +4,11 @@
 //! waits for; a failure is logged and tried again later, and never ends the process.
 
 mod ending;
+mod interrupts;
 mod schedule;
 
 pub use ending::{Ending, Endings, watch_signals};
+pub use interrupts::{Interrupts, watch_interrupts};
 
 use crate::model::Clock;
 use crate::service::{Error, Service};

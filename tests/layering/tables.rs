@@ -56,6 +56,17 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("demo", &["app", "config", "model"]),
     (
+        "setup",
+        &[
+            "app",
+            "config",
+            "model",
+            "service::RecoveryPhrase",
+            "service::check_password",
+            "tasks",
+        ],
+    ),
+    (
         "cli",
         &[
             "admin",
@@ -66,6 +77,7 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
             "model",
             "tasks",
             "pipeline::seal::keys::random_token",
+            "setup",
         ],
     ),
     ("lib", &[]),
@@ -92,19 +104,19 @@ pub const HOMES: &[(&str, &[&str])] = &[
         "zeroize",
         &[
             "http", "app", "config", "model", "pipeline", "service", "api", "admin", "cli",
-            "demo.rs",
+            "demo.rs", "setup",
         ],
     ),
     (
         "rustix",
         &[
-            "admin", "app", "config", "gate", "logging", "server", "store", "main.rs",
+            "admin", "app", "config", "gate", "logging", "server", "setup", "store", "main.rs",
         ],
     ),
     ("mayfly_sys", &["gate", "server", "main.rs"]),
     ("serde", &["api", "config", "admin"]),
     ("serde_json", &["api", "admin", "cli"]),
-    ("toml", &["config"]),
+    ("toml", &["config", "setup"]),
     ("percent_encoding", &["http", "api"]),
     (
         "data_encoding",
@@ -120,6 +132,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("rpassword", &["cli"]),
+    ("dialoguer", &["setup/terminal.rs"]),
     ("async_signal", &["tasks"]),
     ("log", &[""]),
     ("simplelog", &["logging"]),

@@ -1,0 +1,161 @@
+//! What was answered. Every answer is judged by the code that reads settings files: what is accepted
+//! here is accepted by the server.
+
+use crate::config::{self, CONFIG_FILE, DATA_DIR, Environment, LISTEN, Problem, Settings};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use toml::Value;
+use zeroize::Zeroizing;
+
+/// The settings that are asked for, in the order of the file.
+pub(super) const KEYS: &[&str] = &[
+    "listen",
+    "public_url",
+    "data_dir",
+    "encryption",
+    "master_key_file",
+    "default_downloads",
+    "default_days",
+];
+
+/// Where systemd finds the master key to hand it over, when Mayfly runs as its service.
+const CREDENTIAL: &str = "/etc/credstore/mayfly.master-key";
+
+/// What was answered. No `Debug`: a password is in it.
+#[derive(Clone)]
+pub struct Answers {
+    /// The password of the first account.
+    pub password: Zeroizing<String>,
+    values: BTreeMap<&'static str, Value>,
+    /// Where the master key is kept, if there is one.
+    master_key: PathBuf,
+    /// The service finds its master key by itself.
+    key_is_credential: bool,
+}
+
+impl Answers {
+    /// Nothing answered yet; the settings are to be in the file `config`.
+    pub fn new(config: &Path) -> Self {
+        let key_is_credential = config == Path::new(CONFIG_FILE);
+        Self {
+            password: Zeroizing::new(String::new()),
+            values: BTreeMap::new(),
+            master_key: if key_is_credential {
+                PathBuf::from(CREDENTIAL)
+            } else {
+                config.with_file_name("mayfly.master-key")
+            },
+            key_is_credential,
+        }
+    }
+
+    /// Takes an answer, if the settings would be right with it.
+    ///
+    /// # Errors
+    /// What is wrong, with the remedy.
+    pub fn set(&mut self, key: &'static str, value: Value) -> Result<(), String> {
+        let before = self.values.clone();
+        self.put(key, value);
+        self.settings().map(drop).map_err(|list| {
+            self.values = before;
+            let remedies = list.into_iter().map(|problem| problem.remedy);
+            remedies.collect::<Vec<_>>().join("; ")
+        })
+    }
+
+    /// Takes an answer unjudged.
+    pub(super) fn put(&mut self, key: &'static str, value: Value) {
+        self.values.insert(key, value);
+        self.settle_master_key();
+    }
+
+    /// The mode `server` has a master key, the others have none.
+    fn settle_master_key(&mut self) {
+        let is_server = self.text("encryption").as_deref() == Some("server");
+        if !is_server {
+            self.values.remove("master_key_file");
+        } else if !self.values.contains_key("master_key_file") {
+            let path = self.master_key.display().to_string();
+            self.values.insert("master_key_file", Value::String(path));
+        }
+    }
+
+    /// What the answers mean.
+    ///
+    /// # Errors
+    /// Every problem.
+    pub fn settings(&self) -> Result<Settings, Vec<Problem>> {
+        let given = self.values.iter();
+        let lines: String = given
+            .map(|(key, value)| format!("{key} = {value}\n"))
+            .collect();
+        config::parse(lines.as_bytes(), &Environment::default()).map_err(|problems| problems.list)
+    }
+
+    /// The answer to a question, as text; `None` before it is answered.
+    pub fn text(&self, key: &str) -> Option<String> {
+        match self.values.get(key)? {
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        }
+    }
+
+    /// The settings file: the answered keys, each with a line that explains it.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::from(
+            "# Settings of Mayfly, written by \"mayfly setup\". What is not here has its default.\n",
+        );
+        let reference = config::reference();
+        for key in KEYS {
+            let Some(value) = self.values.get(key) else {
+                continue;
+            };
+            if *key == "master_key_file" && self.key_is_credential {
+                text.push_str(&format!(
+                    "\n# The master key is {CREDENTIAL}; systemd hands it over.\n"
+                ));
+                continue;
+            }
+            if let Some(row) = reference.iter().find(|row| row.key == *key) {
+                text.push_str(&format!("\n# {}\n", row.help));
+            }
+            text.push_str(&format!("{key} = {value}\n"));
+        }
+        text
+    }
+
+    /// The master key that has to be kept safe, if there is one.
+    pub fn master_key(&self) -> Option<PathBuf> {
+        self.text("master_key_file").map(PathBuf::from)
+    }
+
+    /// Where everything is kept.
+    pub fn data_dir(&self) -> PathBuf {
+        self.text("data_dir")
+            .map_or_else(|| PathBuf::from(DATA_DIR), PathBuf::from)
+    }
+}
+
+/// Where to listen so that `url` reaches Mayfly. An address without a port of its own, or with
+/// `https`, is that of a proxy on this machine.
+pub(super) fn listen_for(url: &str) -> SocketAddr {
+    let Some(rest) = url.strip_prefix("http://") else {
+        return LISTEN;
+    };
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let Some((host, port)) = authority.rsplit_once(':') else {
+        return LISTEN;
+    };
+    let Ok(port) = port.parse() else {
+        return LISTEN;
+    };
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let everybody = match address {
+        Ok(address) if address.is_loopback() => address,
+        Ok(IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
+        Err(_) if host.eq_ignore_ascii_case("localhost") => Ipv4Addr::LOCALHOST.into(),
+        Ok(IpAddr::V4(_)) | Err(_) => Ipv4Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(everybody, port)
+}

@@ -1,0 +1,210 @@
+//! Settings and account: both or neither.
+//!
+//! The settings wait in a temporary file beside their place until the account is made; that they get
+//! their name is the one step that decides. What fails or is interrupted before it is removed again; a
+//! power cut at any instant leaves no settings or whole ones, and an account without settings opens
+//! with the same password at the next attempt.
+
+use super::closing::expects_proxy;
+use super::{Answers, SetupError};
+use crate::app::{self, StartError};
+use crate::config::SecretFile;
+use crate::model::{Clock, Token};
+use crate::service::RecoveryPhrase;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What was made. No `Debug`: a key is in it.
+pub struct Written {
+    /// The settings file.
+    pub config: PathBuf,
+    /// The name of the account.
+    pub user: String,
+    /// Its API key, which is nowhere else.
+    pub key: Token,
+    /// Opens it when the password is forgotten; none for an account that was there before.
+    pub recovery: Option<RecoveryPhrase>,
+    /// What links begin with.
+    pub url: String,
+    pub(super) listen: SocketAddr,
+    pub(super) master_key: Option<PathBuf>,
+    pub(super) expects_proxy: bool,
+}
+
+/// Writes the settings to `config` and makes the account. `interrupted` is asked for the exit code of
+/// an interruption, as long as everything can be taken back.
+///
+/// # Errors
+/// [`SetupError`]; nothing is left behind.
+pub fn write(
+    answers: &Answers,
+    config: &Path,
+    clock: Arc<dyn Clock>,
+    interrupted: &dyn Fn() -> Option<u8>,
+) -> Result<Written, SetupError> {
+    let settings = answers.settings().map_err(|list| SetupError::Answers {
+        path: config.to_owned(),
+        problems: list.iter().map(ToString::to_string).collect(),
+    })?;
+    let waiting = Waiting::write(config, answers.to_toml().as_bytes())?;
+    if let Some(key) = settings.master_key_file.as_ref().map(SecretFile::path)
+        && key.starts_with(&settings.data_dir)
+    {
+        return Err(SetupError::Start(StartError::Key {
+            path: key.to_owned(),
+            problem: "who takes the data directory would take the key along: choose another directory, or another place for the settings",
+        }));
+    }
+    let admin = app::first_admin(&settings, clock, &answers.password)?;
+    if let Some(code) = interrupted() {
+        return Err(SetupError::Ended { code });
+    }
+    waiting.publish()?;
+    let url = match &settings.public_url {
+        Some(url) => url.clone(),
+        None => format!("http://{}", settings.listen),
+    };
+    let openers = admin.keep()?;
+    Ok(Written {
+        config: config.to_owned(),
+        user: settings.account.name.clone(),
+        key: openers.api_key,
+        recovery: openers.recovery,
+        url,
+        listen: settings.listen,
+        master_key: answers.master_key(),
+        expects_proxy: expects_proxy(answers),
+    })
+}
+
+/// A settings file that has no name yet, and the directories that were made for it. Gone when
+/// dropped.
+struct Waiting<'a> {
+    target: &'a Path,
+    temporary: PathBuf,
+    directories: Vec<PathBuf>,
+    published: bool,
+}
+
+impl<'a> Waiting<'a> {
+    fn write(target: &'a Path, bytes: &[u8]) -> Result<Self, SetupError> {
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let mut waiting = Self {
+            target,
+            temporary: target.with_file_name(name),
+            directories: Vec::new(),
+            published: false,
+        };
+        waiting
+            .make_directories()
+            .map_err(failed("making the directory of", target))?;
+        waiting
+            .write_temporary(bytes)
+            .map_err(failed("writing", &waiting.temporary))?;
+        Ok(waiting)
+    }
+
+    fn make_directories(&mut self) -> io::Result<()> {
+        let parent = parent_of(self.target);
+        let missing: Vec<&Path> = parent.ancestors().take_while(|p| !p.exists()).collect();
+        for path in missing.into_iter().rev() {
+            DirBuilder::new().mode(0o700).create(path)?;
+            self.directories.push(path.to_owned());
+            sync(parent_of(path))?;
+        }
+        Ok(())
+    }
+
+    fn write_temporary(&self, bytes: &[u8]) -> io::Result<()> {
+        // What a crash left behind.
+        match std::fs::remove_file(&self.temporary) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let mut file = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&self.temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    /// Gives the file its name, unless there is one of that name.
+    fn publish(mut self) -> Result<(), SetupError> {
+        let renamed = renameat_with(
+            CWD,
+            &self.temporary,
+            CWD,
+            self.target,
+            RenameFlags::NOREPLACE,
+        );
+        let named = match renamed {
+            // Not every file system can do that; a second name is never made over a first one either.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                std::fs::hard_link(&self.temporary, self.target)
+                    .and_then(|()| std::fs::remove_file(&self.temporary))
+            }
+            other => other.map_err(io::Error::from),
+        };
+        match named {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(SetupError::Exists {
+                    config: self.target.to_owned(),
+                });
+            }
+            Err(e) => return Err(failed("writing", self.target)(e)),
+        }
+        if let Err(e) = sync(parent_of(self.target)) {
+            // Whether it would survive a power cut is not known: it was not written.
+            let _gone = std::fs::remove_file(self.target);
+            return Err(failed("writing", self.target)(e));
+        }
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.published {
+            return;
+        }
+        let mut removed = vec![std::fs::remove_file(&self.temporary)];
+        // Only those that are empty.
+        let directories = self.directories.iter().rev();
+        removed.extend(directories.map(std::fs::remove_dir));
+        for failure in removed.into_iter().filter_map(Result::err) {
+            log::debug!("cleaning up: {failure}");
+        }
+    }
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => Path::new("/"),
+    }
+}
+
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SetupError {
+    let path = path.to_owned();
+    move |source| SetupError::File {
+        attempt,
+        path,
+        source,
+    }
+}

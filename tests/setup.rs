@@ -1,0 +1,370 @@
+//! The first run as a person has it: a real terminal, typed answers, a running service at the end.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "setup/terminal.rs"]
+mod terminal;
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+use terminal::{Terminal, mayfly};
+
+const PASSWORD: &str = "tractor velvet moon";
+const TERMS: [&str; 3] = ["dumb", "xterm", "vt100"];
+const ENTER: &str = "\r";
+
+/// The questions in their order, as far as they are always the same.
+const QUESTIONS: [&str; 8] = [
+    "Password of the account admin: ",
+    "The same again: ",
+    "Directory for files and database",
+    "Address [",
+    "Days until a file vanishes",
+    "Downloads of a file",
+    "How files are kept",
+    "All answers",
+];
+
+struct Place {
+    home: TempDir,
+    config: PathBuf,
+    data: PathBuf,
+    url: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = port.local_addr().unwrap().port();
+        Self {
+            config: home.path().join("etc/mayfly.toml"),
+            data: home.path().join("data"),
+            url: format!("http://127.0.0.1:{port}"),
+            home,
+        }
+    }
+
+    fn config(&self) -> &str {
+        self.config.to_str().unwrap()
+    }
+
+    /// What is typed to the first eight questions, with Enter.
+    fn answers(&self) -> [String; 8] {
+        [
+            PASSWORD,
+            PASSWORD,
+            self.data.to_str().unwrap(),
+            &self.url,
+            "3",
+            "2",
+            "",
+            "",
+        ]
+        .map(|answer| format!("{answer}{ENTER}"))
+    }
+
+    fn setup(&self, term: &str) -> Terminal {
+        Terminal::run(term, &["setup", "--config", self.config()])
+    }
+
+    fn is_untouched(&self) -> bool {
+        fs::read_dir(self.home.path()).unwrap().next().is_none()
+    }
+
+    fn upload(&self, key: &str) -> Output {
+        let file = self.home.path().join("upload.txt");
+        fs::write(&file, "hello").unwrap();
+        Command::new("curl")
+            .args(["-sS", "-X", "POST"])
+            .arg(format!("{}/api/files/add", self.url))
+            .args(["-H", &format!("apikey: {key}"), "-F"])
+            .arg(format!("file=@{}", file.display()))
+            .output()
+            .unwrap()
+    }
+}
+
+fn answer_all(terminal: &mut Terminal, place: &Place) {
+    for (question, answer) in QUESTIONS.iter().zip(place.answers()) {
+        terminal.wait_for(question);
+        terminal.types(&answer);
+    }
+}
+
+/// What follows `name=` on the screen.
+fn value(screen: &str, name: &str) -> String {
+    let line = screen
+        .lines()
+        .find_map(|l| l.strip_prefix(name)?.strip_prefix('='));
+    line.unwrap_or_else(|| panic!("{name} in {screen}"))
+        .trim()
+        .to_owned()
+}
+
+#[test]
+fn eight_typed_answers_lead_to_a_service_that_takes_an_upload() {
+    for term in TERMS {
+        let place = Place::new();
+        let mut terminal = place.setup(term);
+        answer_all(&mut terminal, &place);
+        assert_eq!(terminal.exit_code(), 0, "{}", terminal.screen());
+        assert!(terminal.is_in_order(), "{term}");
+        let screen = terminal.screen();
+        assert!(!screen.contains(PASSWORD), "{screen}");
+        assert_eq!(terminal.count_of("Not taken"), 0, "{screen}");
+        let mode = fs::metadata(&place.config).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let key = value(&screen, "API_KEY");
+        assert!(screen.contains(&format!("mayfly serve --config {}", place.config())));
+        let mut serving = mayfly()
+            .args(["serve", "--config", place.config()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        terminal::first_line(&mut serving);
+        let uploaded = place.upload(&key);
+        let _ = serving.kill();
+        let _ = serving.wait();
+        let answer = String::from_utf8(uploaded.stdout).unwrap();
+        assert!(answer.contains("\"Result\":\"OK\""), "{answer}");
+        assert!(answer.contains("\"DownloadsRemaining\":2"), "{answer}");
+    }
+}
+
+#[test]
+fn serve_without_settings_asks_and_then_serves() {
+    for term in ["dumb", "xterm"] {
+        let place = Place::new();
+        let mut terminal = Terminal::run(term, &["serve", "--config", place.config()]);
+        answer_all(&mut terminal, &place);
+        terminal.wait_for("URL=http");
+        let answer = place.upload(&value(&terminal.screen(), "API_KEY"));
+        let answer = String::from_utf8(answer.stdout).unwrap();
+        assert!(answer.contains("\"Result\":\"OK\""), "{answer}");
+        // Ctrl-C is for the server now: it ends in order.
+        terminal.types("\u{3}");
+        assert_eq!(terminal.exit_code(), 0, "{}", terminal.screen());
+    }
+}
+
+#[test]
+fn serve_without_settings_and_without_a_terminal_is_78_and_one_sentence() {
+    let place = Place::new();
+    let output = mayfly()
+        .args(["serve", "--config", place.config()])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(message.contains("run mayfly setup"), "{message}");
+    let output = mayfly()
+        .args(["setup", "--config", place.config()])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("--answers FILE"), "{message}");
+    assert!(place.is_untouched());
+}
+
+#[test]
+fn ctrl_c_at_every_question_leaves_nothing_and_a_terminal_in_order() {
+    for term in TERMS {
+        for (last, question) in QUESTIONS.iter().enumerate() {
+            let place = Place::new();
+            let mut terminal = place.setup(term);
+            for (earlier, answer) in QUESTIONS.iter().zip(place.answers()).take(last) {
+                terminal.wait_for(earlier);
+                terminal.types(&answer);
+            }
+            terminal.wait_for(question);
+            terminal.types("\u{3}");
+            assert_eq!(
+                terminal.exit_code(),
+                130,
+                "{term} {last}: {}",
+                terminal.screen()
+            );
+            assert!(terminal.is_in_order(), "{term} {last}");
+            assert!(
+                terminal.screen().contains("nothing was written"),
+                "{}",
+                terminal.screen()
+            );
+            assert!(place.is_untouched(), "{term} {last}");
+            assert!(terminal.shows_its_cursor());
+        }
+    }
+}
+
+#[test]
+fn other_signals_and_a_closed_line_leave_nothing_either() {
+    for (signal, code) in [("-TERM", 143), ("-HUP", 129), ("-QUIT", 131), ("-INT", 130)] {
+        for question in [QUESTIONS[0], QUESTIONS[2]] {
+            let place = Place::new();
+            let mut terminal = place.setup("xterm");
+            terminal.wait_for(QUESTIONS[0]);
+            if question == QUESTIONS[2] {
+                let text = format!("{PASSWORD}{ENTER}");
+                terminal.types(&text);
+                terminal.wait_for(QUESTIONS[1]);
+                terminal.types(&text);
+                terminal.wait_for(QUESTIONS[2]);
+            }
+            terminal.signal(signal);
+            assert_eq!(terminal.exit_code(), code, "{}", terminal.screen());
+            assert!(terminal.is_in_order());
+            assert!(place.is_untouched());
+        }
+    }
+    // Ctrl-D: there will be no more lines.
+    let place = Place::new();
+    let mut terminal = place.setup("dumb");
+    terminal.wait_for(QUESTIONS[0]);
+    terminal.types("\u{4}");
+    assert_eq!(terminal.exit_code(), 130, "{}", terminal.screen());
+    assert!(place.is_untouched());
+    // The SSH connection is gone.
+    for term in TERMS {
+        let place = Place::new();
+        let mut terminal = place.setup(term);
+        terminal.wait_for(QUESTIONS[0]);
+        terminal.hang_up();
+        assert_ne!(terminal.exit_code(), 0);
+        assert!(place.is_untouched());
+    }
+}
+
+#[test]
+fn settings_that_exist_are_refused_before_the_first_question() {
+    let place = Place::new();
+    fs::create_dir_all(place.config.parent().unwrap()).unwrap();
+    fs::write(&place.config, "# mine\n").unwrap();
+    let mut terminal = place.setup("xterm");
+    assert_eq!(terminal.exit_code(), 78);
+    let screen = terminal.screen();
+    assert!(
+        screen.contains("exists already") && screen.contains("--config"),
+        "{screen}"
+    );
+    assert!(!screen.contains("Password"), "{screen}");
+    assert_eq!(fs::read(&place.config).unwrap(), b"# mine\n");
+    assert!(!place.data.exists());
+}
+
+#[test]
+fn wrong_answers_are_told_and_asked_again_and_answers_can_be_changed() {
+    for term in TERMS {
+        let place = Place::new();
+        let mut terminal = place.setup(term);
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = format!("http://{}", taken.local_addr().unwrap());
+        let [password, again, data, url, days, downloads, ..] = place.answers();
+        let typed = [
+            (QUESTIONS[0], "short\r"),
+            ("8 to 1024 bytes", &password),
+            (QUESTIONS[1], "something else\r"),
+            ("not the same", &password),
+            (QUESTIONS[1], &again),
+            (QUESTIONS[2], "here\r"),
+            ("the whole path", &data),
+            (QUESTIONS[3], "files.example.org\r"),
+            ("the address that visitors use", &format!("{taken}\r")),
+            ("another port", &url),
+            (QUESTIONS[4], "soon\r"),
+            ("a whole number", &days),
+            (QUESTIONS[5], &downloads),
+            (
+                QUESTIONS[6],
+                if term == "dumb" {
+                    "9\r3\r"
+                } else {
+                    "\u{1b}[B\u{1b}[B\r"
+                },
+            ),
+            // Days are the fifth of what can be changed, after the wish to write.
+            (
+                QUESTIONS[7],
+                if term == "dumb" {
+                    "6\r"
+                } else {
+                    "\u{1b}[B\u{1b}[B\u{1b}[B\u{1b}[B\u{1b}[B\r"
+                },
+            ),
+            ("(0: never) [3]", "30\r"),
+            ("Days by default       30", "\r"),
+        ];
+        for (question, answer) in typed {
+            terminal.wait_for(question);
+            terminal.types(answer);
+        }
+        assert_eq!(terminal.exit_code(), 0, "{}", terminal.screen());
+        let text = fs::read_to_string(&place.config).unwrap();
+        for line in [
+            "default_days = 30",
+            "default_downloads = 2",
+            "encryption = \"none\"",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{term}: {line}:\n{text}");
+        }
+        assert!(!terminal.screen().contains(PASSWORD));
+    }
+}
+
+#[test]
+fn everything_pasted_at_once_is_taken_in_order() {
+    for term in TERMS {
+        let place = Place::new();
+        let mut terminal = place.setup(term);
+        terminal.wait_for(QUESTIONS[0]);
+        terminal.types(&place.answers().concat());
+        assert_eq!(terminal.exit_code(), 0, "{}", terminal.screen());
+        let text = fs::read_to_string(&place.config).unwrap();
+        assert!(text.contains("default_days = 3"), "{text}");
+    }
+}
+
+#[test]
+fn answers_from_a_file_need_no_terminal() {
+    let place = Place::new();
+    let answers = place.home.path().join("answers.toml");
+    let text = format!(
+        "admin_password = \"{PASSWORD}\"\ndata_dir = \"{}\"\npublic_url = \"{}\"\n",
+        place.data.display(),
+        place.url
+    );
+    let run = |answers: &Path| {
+        mayfly()
+            .args(["setup", "--config", place.config(), "--answers"])
+            .arg(answers)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    fs::write(&answers, format!("{text}wrong = 1\ndefault_days = -1\n")).unwrap();
+    fs::set_permissions(&answers, PermissionsExt::from_mode(0o600)).unwrap();
+    let output = run(&answers);
+    assert_eq!(output.status.code(), Some(78));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        message.contains("2 problems") && message.contains("default_days = -1"),
+        "{message}"
+    );
+    assert!(!message.contains(PASSWORD) && !place.data.exists() && !place.config.exists());
+    fs::write(&answers, text).unwrap();
+    let output = run(&answers);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(value(&told, "API_KEY").len(), 30);
+    assert!(place.config.exists());
+    assert_eq!(run(&answers).status.code(), Some(78));
+}
