@@ -280,3 +280,6 @@ impl Beats {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
