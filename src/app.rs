@@ -18,6 +18,7 @@ pub use error::StartError;
 pub use pages::check_pages;
 pub use reload::source as settings_source;
 pub use stopped::Stopped;
+pub use supervision::database_probe;
 
 use crate::admin::{self, AdminSocket};
 use crate::api::{Api, ApiSettings, Readiness};

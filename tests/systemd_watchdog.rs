@@ -2,8 +2,12 @@
 //! real clients, a real database, a handler and a disk that hang on purpose.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use mayfly::app::database_probe;
 use mayfly::http::{Handler, Head, Method, Request, Response, Room, Stream};
-use mayfly::metadata::{Metadata, RedbMetadata};
+use mayfly::metadata::{BlobSource, Metadata, NewLink, RedbMetadata};
+use mayfly::model::{
+    AccountId, Allowance, Blob, BlobFormat, BlobId, Expiry, Link, Lookup, Timestamp,
+};
 use mayfly::server::{Limits, Server};
 use mayfly::tasks::notify::Notice;
 use mayfly::tasks::watchdog::{Plan, Probe, Watchdog};
@@ -11,6 +15,7 @@ use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -236,27 +241,47 @@ fn get(path: &str) -> String {
 
 #[test]
 fn workers_for_pages_that_all_hang_stop_the_beats() {
-    rig(small()).wedges(8, &get("/page/hang"), "the workers for pages gave no answer");
+    rig(small()).wedges(
+        8,
+        &get("/page/hang"),
+        "the workers for pages gave no answer",
+    );
 }
 
 #[test]
 fn workers_for_changes_that_all_hang_stop_the_beats() {
-    rig(small()).wedges(64, &get("/change/hang"), "the workers for changes gave no answer");
+    rig(small()).wedges(
+        64,
+        &get("/change/hang"),
+        "the workers for changes gave no answer",
+    );
 }
 
 #[test]
 fn uploads_that_all_hang_stop_the_beats() {
-    rig(small()).wedges(2, &get("/upload/hang"), "the workers for uploads gave no answer");
+    rig(small()).wedges(
+        2,
+        &get("/upload/hang"),
+        "the workers for uploads gave no answer",
+    );
 }
 
 #[test]
 fn downloads_that_all_hang_stop_the_beats() {
-    rig(small()).wedges(2, &get("/download/hang"), "the workers for downloads gave no answer");
+    rig(small()).wedges(
+        2,
+        &get("/download/hang"),
+        "the workers for downloads gave no answer",
+    );
 }
 
 #[test]
 fn a_password_check_that_hangs_stops_the_beats() {
-    rig(small()).wedges(1, &get("/password/hang"), "the worker for passwords gave no answer");
+    rig(small()).wedges(
+        1,
+        &get("/password/hang"),
+        "the worker for passwords gave no answer",
+    );
 }
 
 #[test]
@@ -281,8 +306,14 @@ fn a_set_that_hangs_with_a_place_to_spare_is_no_wedge() {
 fn clients_that_stand_still_in_every_place_are_no_wedge() {
     let mut rig = rig(small());
     // Uploads that send nothing, forms without their body, downloads that nobody reads.
-    rig.clients(2, "POST /upload/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n");
-    rig.clients(64, "POST /page/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n");
+    rig.clients(
+        2,
+        "POST /upload/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+    );
+    rig.clients(
+        64,
+        "POST /page/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+    );
     rig.clients(2, &get("/download/endless"));
     rig.beats(9);
 }
@@ -362,21 +393,84 @@ impl StorageBackend for Handle {
     }
 }
 
-/// The probe of the program, on a database on that disk.
-fn database(disk: &Handle) -> (Probe, Arc<RedbMetadata>) {
-    let metadata = RedbMetadata::with_backend(disk.clone(), Arc::new(|_| {})).unwrap();
-    let metadata = Arc::new(metadata);
-    let asked = Arc::clone(&metadata);
-    let ask = move || asked.link_count().map(drop).map_err(|e| e.to_string());
-    let probe = Probe::on_thread("the database", ask).unwrap();
-    (probe, metadata)
+/// A database on that disk, for the probe of the program.
+fn database(disk: &Handle) -> Arc<dyn Metadata> {
+    Arc::new(RedbMetadata::with_backend(disk.clone(), Arc::new(|_| {})).unwrap())
+}
+
+/// More than fit into the memory for the database.
+const LINKS: u64 = 8000;
+
+/// Link number `n`, far from that before.
+fn link(n: u64) -> NewLink {
+    let mut name = [n.to_be_bytes(); 4];
+    name[0] = n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+    let mut blob = [0; 16];
+    blob.copy_from_slice(&name.as_flattened()[..16]);
+    let link = Link {
+        lookup: Lookup(*name.as_flattened().first_chunk().unwrap()),
+        owner: AccountId(1),
+        blob: BlobId(blob),
+        format: BlobFormat::Plain,
+        size: 1,
+        created: Timestamp(1),
+        expiry: Expiry {
+            at: Timestamp(2),
+            unlimited: true,
+        },
+        allowance: Allowance {
+            remaining: 0,
+            leased: 0,
+            unlimited: true,
+            count: 0,
+        },
+        pending_delete: None,
+        password: None,
+        by_link: Vec::new(),
+        by_owner: Vec::new(),
+        label: vec![0; 400],
+        hotlink: None,
+    };
+    let blob = Blob {
+        id: link.blob,
+        format: link.format,
+        size: 1,
+        stored: 1,
+        tag: None,
+        references: 0,
+    };
+    NewLink {
+        link,
+        source: BlobSource::New {
+            blob,
+            by_plaintext: None,
+        },
+        by_hotlink: None,
+    }
 }
 
 #[test]
-fn a_database_that_hangs_while_it_reads_stops_the_beats() {
+fn a_database_that_hangs_while_it_reads_stops_the_beats_and_one_that_is_slow_to_sync_does_not() {
     let disk = Handle::default();
-    drop(database(&disk));
-    let (probe, _metadata) = database(&disk);
+    let metadata = database(&disk);
+    let number = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        // Those who come together share a commit.
+        for _ in 0..64 {
+            scope.spawn(|| {
+                while let n = number.fetch_add(1, Ordering::Relaxed)
+                    && n < LINKS
+                {
+                    metadata.publish(link(n)).unwrap();
+                }
+            });
+        }
+    });
+    drop(metadata);
+    // Opened anew, and too large for the memory that is used for it.
+    let metadata = database(&disk);
+    let links = Arc::new(AtomicU64::new(0));
+    let probe = database_probe(&metadata, Arc::clone(&links)).unwrap();
     disk.0.reads.set(true);
     let (watchdog, told) = watch(vec![probe]);
     disk.0.reads.holds(1);
@@ -384,6 +478,16 @@ fn a_database_that_hangs_while_it_reads_stops_the_beats() {
     assert!(status.contains("the database gave no answer"), "{status}");
     disk.0.reads.set(false);
     while !matches!(next(&told, LONG), Some((_, Notice::Alive))) {}
-    beats(&told, 3);
+    assert_eq!(links.load(Ordering::Relaxed), LINKS);
+
+    disk.0.syncs.set(true);
+    let writer = std::thread::spawn({
+        let metadata = Arc::clone(&metadata);
+        move || metadata.remove(&link(7).link.lookup).unwrap()
+    });
+    disk.0.syncs.holds(1);
+    beats(&told, 9);
+    disk.0.syncs.set(false);
+    assert!(writer.join().unwrap().is_some());
     watchdog.stop();
 }

@@ -2,6 +2,7 @@
 
 use crate::api::Readiness;
 use crate::metadata::Metadata;
+use crate::model::Lookup;
 use crate::server::Server;
 use crate::tasks::notify;
 use crate::tasks::watchdog::{Plan, Probe, Watchdog};
@@ -29,22 +30,9 @@ pub(super) fn start(
     let question = patience.map_or(QUESTION, |patience| QUESTION.min(patience / 4));
     let listener = server.self_probe("/health");
     let links = Arc::new(AtomicU64::new(UNCOUNTED));
-    let counted = Arc::clone(&links);
-    // A database that hangs must not be held open by who asks it.
-    let database = Arc::downgrade(metadata);
     let mut probes = vec![
         Probe::on_thread("the listener", move || listener.ask(question))?,
-        Probe::on_thread("the database", move || {
-            let Some(metadata) = database.upgrade() else {
-                return Ok(());
-            };
-            // An error is an answer, too. What a new start can help ends the process by itself; with
-            // the rest, other links still work.
-            if let Ok(count) = metadata.link_count() {
-                counted.store(count, Ordering::Relaxed);
-            }
-            Ok(())
-        })?,
+        database_probe(metadata, Arc::clone(&links))?,
     ];
     let signs = server.worker_signs().into_iter();
     probes.extend(signs.map(|(name, sign)| Probe::of_signs(name, sign)));
@@ -55,6 +43,33 @@ pub(super) fn start(
         tell: Box::new(notify::tell),
     })
     .map(Some)
+}
+
+/// Asks whether the database can be read: for the number of its links, which goes to `links`, and
+/// each time for another link that does not exist, so that not the same few pages in memory answer
+/// for a disk that hangs.
+///
+/// An error is an answer, too. What a new start can help ends the process by itself; with the rest,
+/// other links still work.
+///
+/// # Errors
+/// When there is no thread to be had.
+pub fn database_probe(metadata: &Arc<dyn Metadata>, links: Arc<AtomicU64>) -> io::Result<Probe> {
+    // A database that hangs must not be held open by who asks it.
+    let metadata = Arc::downgrade(metadata);
+    let mut nobody = Lookup([0; 32]);
+    Probe::on_thread("the database", move || {
+        let Some(metadata) = metadata.upgrade() else {
+            return Ok(());
+        };
+        if let Ok(count) = metadata.link_count() {
+            links.store(count, Ordering::Relaxed);
+        }
+        // An odd step goes through all values, and this one lands far from where it was.
+        nobody.0[0] = nobody.0[0].wrapping_add(151);
+        let _answered = metadata.link(&nobody);
+        Ok(())
+    })
 }
 
 /// What a status begins with.

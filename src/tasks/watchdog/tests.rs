@@ -46,7 +46,10 @@ impl Rig {
     }
 
     fn status(&self) -> String {
-        match self.wait_for(&|notice| matches!(notice, Notice::Status(_))).1 {
+        match self
+            .wait_for(&|notice| matches!(notice, Notice::Status(_)))
+            .1
+        {
             Notice::Status(status) => status,
             _ => String::new(),
         }
@@ -88,7 +91,10 @@ fn one_silent_probe_of_several_stops_the_beats_and_is_named_until_it_answers_aga
     rig.beat();
     on.store(false, Ordering::Relaxed);
     let status = rig.status();
-    assert!(status.starts_with("the cellar gave no answer for "), "{status}");
+    assert!(
+        status.starts_with("the cellar gave no answer for "),
+        "{status}"
+    );
     assert!(!status.contains("the gate"), "{status}");
     rig.falls_silent();
     on.store(true, Ordering::Relaxed);
@@ -132,7 +138,9 @@ fn a_failure_is_no_answer_and_its_reason_is_told() {
 
 #[test]
 fn a_question_that_panics_is_never_answered() {
-    let rig = rig(vec![Probe::on_thread("x", || panic!("on purpose")).unwrap()]);
+    let rig = rig(vec![
+        Probe::on_thread("x", || panic!("on purpose")).unwrap(),
+    ]);
     rig.falls_silent();
     rig.watchdog.stop();
 }
