@@ -161,7 +161,6 @@ impl Server {
     }
 
     /// Tells how many uploads and how many downloads run.
-    #[must_use]
     pub fn transfers(&self) -> impl Fn() -> (usize, usize) + Send + 'static {
         let sets = Arc::clone(&self.threads);
         move || (sets.uploads.count(), sets.downloads.count())

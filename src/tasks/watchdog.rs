@@ -109,6 +109,9 @@ impl Probe {
     }
 }
 
+/// Tells the service manager several things at once.
+pub type Tell = Box<dyn Fn(&[Notice]) + Send>;
+
 /// What a watchdog needs to start.
 pub struct Plan {
     /// What has to answer.
@@ -118,7 +121,7 @@ pub struct Plan {
     /// How long the service manager waits for a beat; `None` when it does not.
     pub patience: Option<Duration>,
     /// How it is told.
-    pub tell: Box<dyn Fn(&[Notice]) + Send>,
+    pub tell: Tell,
 }
 
 /// The running thread.
