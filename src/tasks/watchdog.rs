@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 /// The patience that is assumed when nobody watches: silence is told in the log and in the status.
 const UNWATCHED: Duration = Duration::from_secs(30);
-/// The first and the longest pause between two looks at probes that have not answered.
-const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
+/// The first pause between two looks at probes that have not answered; they get longer.
+const LOOK: Duration = Duration::from_millis(5);
 /// The pause after a probe's answer was that something is wrong.
 const AGAIN: Duration = Duration::from_millis(500);
 /// Its thread formats short texts only.
@@ -215,7 +215,7 @@ impl Beats {
     /// Waits until every probe has answered. Whether one was silent for so long that it was told.
     fn answers(&mut self, began: Instant) -> Result<bool, Ended> {
         let mut silent: Vec<usize> = (0..self.plan.probes.len()).collect();
-        let (mut look, longest) = LOOK;
+        let (mut look, longest) = (LOOK, self.patience / 30);
         let mut told = false;
         loop {
             silent.retain(|at| !self.plan.probes[*at].has_answered());
