@@ -122,13 +122,15 @@ fn it_says_when_it_is_ready_how_it_is_and_when_it_stops() {
 #[test]
 fn a_reload_is_announced_and_wrong_settings_are_told_and_change_nothing() {
     let manager = Manager::new();
-    let launch = Launch::with_settings("[log]\nlevel = \"warn\"\n");
+    let launch = Launch::with_settings("[log]\nlevel = \"warn\"\n[pages]\nname = \"Cuckoo\"\n");
     let mut server = Server::launched(manager.launch(launch));
     manager.until("READY=1\n");
     let path = server.settings_path();
     let before = std::fs::read_to_string(&path).unwrap();
 
+    assert!(server.get("/").text().contains("Cuckoo"));
     let after = before.replace("\"warn\"", "\"info\"");
+    let after = after.replace("Cuckoo", "Magpie");
     std::fs::write(&path, format!("default_days = 3\n{after}")).unwrap();
     signal(&server, rustix::process::Signal::HUP);
     let heard = manager.until("RELOADING=1\n");
@@ -138,12 +140,14 @@ fn a_reload_is_announced_and_wrong_settings_are_told_and_change_nothing() {
     );
     manager.until("READY=1\n");
     for said in [
-        "read again: log.level changed",
+        "read again: log.level, pages.name changed",
         "default_days will count after a restart",
     ] {
         let is_told = within(LONG, || server.log().contains(said));
         assert!(is_told, "{}", server.log());
     }
+
+    assert!(server.get("/").text().contains("Magpie"));
 
     std::fs::write(&path, "listen = 7\nanswer = 42\n").unwrap();
     signal(&server, rustix::process::Signal::HUP);
