@@ -9,13 +9,18 @@ mod data_dir;
 mod error;
 mod first_account;
 mod first_admin;
+mod listening;
 mod pages;
+mod reload;
 mod stopped;
+mod supervision;
 
 pub use error::StartError;
 pub use first_admin::{FirstAdmin, Openers, first_admin};
 pub use pages::check_pages;
+pub use reload::source as settings_source;
 pub use stopped::Stopped;
+pub use supervision::database_probe;
 
 use crate::admin::{self, AdminSocket};
 use crate::api::{Api, ApiSettings, Readiness};
@@ -25,9 +30,11 @@ use crate::model::Clock;
 use crate::server::Server;
 use crate::service::{Parts, Policy, Service};
 use crate::store::{DiskStore, Store};
-use crate::tasks::{Background, Ending, Endings};
+use crate::tasks::notify::{self, Notice};
+use crate::tasks::watchdog::Watchdog;
+use crate::tasks::{Background, Ending, Endings, Wish};
 use data_dir::DataDir;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +52,9 @@ pub struct App {
     admin: Option<AdminSocket>,
     background: Option<Background>,
     api: Arc<Api>,
+    /// With a service manager only.
+    watchdog: Option<Watchdog>,
+    settings: Settings,
     service: Arc<Service>,
     endings: Endings,
     address: SocketAddr,
@@ -83,8 +93,8 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     let ready = readiness(&metadata, &store, &endings);
     let service = Arc::new(Service::new(
         Parts {
-            metadata,
-            store,
+            metadata: Arc::clone(&metadata),
+            store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             server_key,
             master_key,
@@ -96,12 +106,10 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     let credentials =
         first_account::ensure(&service, &settings.credentials_file, &settings.account.name)?;
 
-    let listening = |source| StartError::Listen {
-        listen: settings.listen,
-        source,
-    };
-    let listener = TcpListener::bind(settings.listen).map_err(listening)?;
-    let address = listener.local_addr().map_err(listening)?;
+    let listener = listening::listener(settings.listen)?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| StartError::Serve { source })?;
     let url = settings
         .public_url
         .clone()
@@ -123,10 +131,19 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     let admin = admin_socket(&service, &settings);
     let background = Background::start(Arc::clone(&service), clock)
         .map_err(|source| StartError::Serve { source })?;
+    let watchdog = supervision::start(
+        &server,
+        &metadata,
+        readiness(&metadata, &store, &endings),
+        &url,
+    )
+    .map_err(|source| StartError::Serve { source })?;
     Ok(App {
         server: Some(server),
         admin,
         background: Some(background),
+        watchdog,
+        settings,
         api,
         service,
         endings,
@@ -164,9 +181,33 @@ impl App {
         &self.endings
     }
 
-    /// Waits until somebody or something wants it to end.
-    pub fn wait(&self) -> Ending {
-        self.endings.wait()
+    /// Says that it is ready, and waits until somebody or something wants it to end. Whenever somebody
+    /// wants the settings to be read again, `load` reads them: those that are wrong change nothing.
+    pub fn wait(&mut self, load: impl Fn() -> Result<Settings, String>) -> Ending {
+        let beginning = Notice::Status(supervision::beginning(&self.url));
+        notify::tell(&[Notice::Ready, beginning]);
+        loop {
+            match self.endings.next() {
+                Wish::End(ending) => return ending,
+                Wish::Reload => self.reload(&load),
+            }
+        }
+    }
+
+    fn reload(&mut self, load: impl Fn() -> Result<Settings, String>) {
+        notify::tell(&[Notice::Reloading]);
+        let remark = match load() {
+            Ok(new) => self.apply(new),
+            Err(why) => {
+                let why = why.lines().collect::<Vec<_>>().join("; ");
+                log::error!("the settings could not be read again, and stay as they were: {why}");
+                format!("The settings stay as they were: {why}")
+            }
+        };
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.remark(remark);
+        }
+        notify::tell(&[Notice::Ready]);
     }
 
     /// Stops accepting, lets running requests end for up to `patience`, and puts everything away.
@@ -176,6 +217,11 @@ impl App {
     }
 
     fn end(&mut self, patience: Duration) -> usize {
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.stopping();
+            let status = "Stopping: running requests may end".to_owned();
+            notify::tell(&[Notice::Stopping, Notice::Status(status)]);
+        }
         drop(self.admin.take());
         let cut = self
             .server
@@ -186,6 +232,9 @@ impl App {
             if let Err(e) = self.service.flush_counts() {
                 log::error!("the last download counts are lost: {e}");
             }
+        }
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.stop();
         }
         cut
     }

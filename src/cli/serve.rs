@@ -6,7 +6,7 @@ use crate::config::{self, Environment, LogTarget, Settings};
 use crate::demo;
 use crate::logging::{self, Options, Target, event};
 use crate::model::SystemClock;
-use crate::tasks::{self, Ending};
+use crate::tasks::{self, Ending, HangUp};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,31 +17,36 @@ use std::time::Duration;
 pub(super) fn demo(dir: PathBuf, listen: SocketAddr) -> Result<(), Failure> {
     let settings = demo::settings(dir, listen);
     let _log = start_log(&settings.log)?;
-    let mut app = start(settings.clone())?;
+    let mut app = start(settings.clone(), HangUp::End)?;
     let credentials = demo::credentials(&mut app, &settings).map_err(configuration)?;
     if let Err(e) = demo::greet(&mut io::stdout().lock(), app.url(), &credentials) {
         log::warn!("the greeting could not be printed: {e}");
     }
     drop(credentials);
-    until_the_end(app, settings.drain)
+    until_the_end(app, settings.drain, || {
+        Err("a demo has no settings file".to_owned())
+    })
 }
 
 /// Runs the server of a settings file until it ends.
 pub(super) fn serve(config: &Path) -> Result<(), Failure> {
-    let settings = config::load(config, &Environment::of_process()).map_err(configuration)?;
+    let environment = Environment::of_process();
+    let settings = config::load(config, &environment).map_err(configuration)?;
     let _log = start_log(&settings.log)?;
     let drain = settings.drain;
-    let mut app = start(settings)?;
+    let mut app = start(settings, HangUp::Reload)?;
     drop(app.take_credentials());
     if let Err(e) = demo::announce(&mut io::stdout().lock(), app.url()) {
         log::warn!("the address could not be printed: {e}");
     }
-    until_the_end(app, drain)
+    until_the_end(app, drain, || {
+        config::load(&app::settings_source(config), &environment).map_err(|e| e.to_string())
+    })
 }
 
-fn start(settings: Settings) -> Result<App, Failure> {
+fn start(settings: Settings, hang_up: HangUp) -> Result<App, Failure> {
     let app = app::start(settings, Arc::new(SystemClock::new()))?;
-    tasks::watch_signals(app.endings(), |signal| {
+    tasks::watch_signals(app.endings(), hang_up, |signal| {
         log::warn!(target: event::STOP, "asked again, ending at once");
         logging::flush();
         std::process::exit(128 + signal);
@@ -61,8 +66,12 @@ fn start(settings: Settings) -> Result<App, Failure> {
     Ok(app)
 }
 
-fn until_the_end(app: App, drain: Duration) -> Result<(), Failure> {
-    let ending = app.wait();
+fn until_the_end(
+    mut app: App,
+    drain: Duration,
+    load: impl Fn() -> Result<Settings, String>,
+) -> Result<(), Failure> {
+    let ending = app.wait(load);
     let why = match &ending {
         Ending::Asked => "asked",
         Ending::InDoubt(_) => "in-doubt",

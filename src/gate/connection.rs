@@ -4,6 +4,7 @@ use super::answer;
 use super::exchange::{End, Exchange, Outcome, Table};
 use super::head::{self, Refusal, Scan};
 use super::limits::Limits;
+use super::own::OwnConnection;
 use super::peer::Trusted;
 use super::registry::{Entry, Listed, Phase};
 use super::relay::Relay;
@@ -37,6 +38,7 @@ pub(super) struct Service {
     pub(super) limits: Arc<Limits>,
     pub(super) trusted: Trusted,
     pub(super) table: Arc<Table>,
+    pub(super) own: Arc<OwnConnection>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) relay: Relay,
     pub(super) pending: Cell<usize>,

@@ -6,6 +6,7 @@ use super::descriptors::within_descriptors;
 use super::exchange::Table;
 use super::head::Refusal;
 use super::limits::{Census, Limits, Place};
+use super::own::OwnConnection;
 use super::peer::Trusted;
 use super::registry::Registry;
 use super::relay::Relay;
@@ -51,6 +52,7 @@ pub(crate) struct Setup {
     /// How many connections to it.
     pub(crate) backends: usize,
     pub(crate) table: Arc<Table>,
+    pub(crate) own: Arc<OwnConnection>,
     /// Called at most once, with the cause, when connections are no longer accepted although
     /// nobody asked for that.
     pub(crate) on_loss: Arc<dyn Fn(&str) + Send + Sync>,
@@ -171,6 +173,7 @@ async fn run(
         limits: setup.limits,
         trusted: Trusted::new(setup.trusted),
         table: setup.table,
+        own: setup.own,
         draining: Arc::clone(&draining),
         relay,
         pending: Cell::new(0),
@@ -303,7 +306,9 @@ fn admit(
     let peer = address.ip().to_canonical();
     let exempt = peer.is_loopback() || service.trusted.contains(peer);
     let listed = registry.list(Arc::clone(&client));
-    let Some(place) = census.admit(peer, exempt) else {
+    let own = service.own.is(address);
+    let place = (!own).then(|| census.admit(peer, exempt)).flatten();
+    if place.is_none() && !own {
         log::warn!(target: event::LIMIT, "kind=connections from={peer}");
         if turned_away.get() < TURNED_AWAY {
             turned_away.set(turned_away.get() + 1);
@@ -321,7 +326,7 @@ fn admit(
     let serving = Box::pin(connection::serve(Rc::clone(service), listed, peer));
     executor
         .spawn(async move {
-            let _place: Place = place;
+            let _place: Option<Place> = place;
             if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
                 log::error!("serving a connection panicked; it was closed");
             }

@@ -3,6 +3,7 @@
 //! The socket is non-blocking and belongs to the gate's event loop between requests; while a
 //! worker holds the exchange, the loop leaves it alone, and the worker waits with `poll(2)`.
 
+use super::progress;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use smol::Async;
 use std::io::{self, ErrorKind, Read};
@@ -23,7 +24,7 @@ pub(super) fn wait(client: &Client, flags: PollFlags, limit: Duration) -> io::Re
             .map(|deadline| deadline.saturating_duration_since(Instant::now()))
             .and_then(|left| Timespec::try_from(left).ok());
         let mut sockets = [PollFd::new(client.get_ref(), flags)];
-        match poll(&mut sockets, timeout.as_ref()) {
+        match progress::waiting(|| poll(&mut sockets, timeout.as_ref())) {
             Ok(_) => return Ok(sockets[0].revents()),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -69,7 +70,10 @@ pub(super) fn ready<T>(
                 wait_for_client(client, flags, stall)?;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
+            result => {
+                progress::step();
+                return result;
+            }
         }
     }
 }

@@ -6,11 +6,12 @@
 
 mod adapter;
 mod directory;
+mod probe;
 mod workers;
 
 pub use crate::gate::Limits;
 
-use crate::gate::{Gate, Setup, Table};
+use crate::gate::{Gate, OwnConnection, Setup, Table};
 use crate::http::Handler;
 use adapter::{Adapter, Sets};
 use directory::Directory;
@@ -21,7 +22,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use workers::{Passwords, Threads};
+use workers::{Control, Passwords, Threads};
+
+pub use probe::SelfProbe;
 
 /// Threads for small requests. As many as connections between gate and backend, so that no request
 /// waits inside tiny_http, whose queue has no limit.
@@ -44,12 +47,19 @@ pub struct Server {
     _backend: Backend,
     threads: Arc<Sets>,
     passwords: Arc<Passwords>,
+    control: Arc<Control>,
+    own: Arc<OwnConnection>,
 }
+
+/// Tells whether a set of workers has given a sign of life since this last told so, and its name.
+/// Never blocks.
+pub type WorkerSign = (&'static str, Box<dyn FnMut() -> bool + Send>);
 
 /// tiny_http, its socket, and the threads that take its requests.
 struct Backend {
     http: Arc<tiny_http::Server>,
     stopping: Arc<AtomicBool>,
+    control: Arc<Control>,
     threads: Vec<JoinHandle<()>>,
     /// Removed last: tiny_http connects to its own socket to stop.
     _directory: Directory,
@@ -86,6 +96,7 @@ impl Server {
         let mut backend = Backend {
             http: Arc::new(http),
             stopping: Arc::new(AtomicBool::new(false)),
+            control: Arc::default(),
             threads: Vec::with_capacity(CONTROL),
             _directory: directory,
         };
@@ -99,6 +110,7 @@ impl Server {
             let thread = backend.worker(Arc::clone(&adapter))?;
             backend.threads.push(thread);
         }
+        let own = Arc::new(OwnConnection::default());
         let gate = Gate::start(Setup {
             listener,
             limits: Arc::new(limits),
@@ -106,14 +118,17 @@ impl Server {
             backend: path,
             backends: CONTROL,
             table,
+            own: Arc::clone(&own),
             on_loss,
         })?;
         Ok(Self {
             address,
             gate: Some(gate),
+            control: Arc::clone(&backend.control),
             _backend: backend,
             threads,
             passwords,
+            own,
         })
     }
 
@@ -121,6 +136,34 @@ impl Server {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.gate.as_ref().is_some_and(Gate::is_alive)
+    }
+
+    /// A question to itself: asks for `path` as a client does, through the listener.
+    #[must_use]
+    pub fn self_probe(&self, path: &'static str) -> SelfProbe {
+        SelfProbe::new(self.address, path, Arc::clone(&self.own))
+    }
+
+    /// Signs of life, one for each set of workers. A set lives when it has a worker to spare, or when
+    /// one has moved bytes, ended a job, or waits for a client, which never lasts: clients that are
+    /// slow together are no reason to take the whole for dead.
+    #[must_use]
+    pub fn worker_signs(&self) -> Vec<WorkerSign> {
+        let sets = &self.threads;
+        vec![
+            ("the workers for pages", self.control.sign(CONTROL)),
+            ("the workers for changes", sets.changes.sign()),
+            ("the workers for uploads", sets.uploads.sign()),
+            ("the workers for downloads", sets.downloads.sign()),
+            ("the workers for forms", sets.forms.sign()),
+            ("the worker for passwords", self.passwords.sign()),
+        ]
+    }
+
+    /// Tells how many uploads and how many downloads run.
+    pub fn transfers(&self) -> impl Fn() -> (usize, usize) + Send + 'static {
+        let sets = Arc::clone(&self.threads);
+        move || (sets.uploads.count(), sets.downloads.count())
     }
 
     /// Stops accepting at once, lets running requests end for up to `patience`, then cuts the rest.
@@ -161,13 +204,14 @@ impl Backend {
     fn worker(&self, adapter: Arc<Adapter>) -> io::Result<JoinHandle<()>> {
         let http = Arc::clone(&self.http);
         let stopping = Arc::clone(&self.stopping);
+        let control = Arc::clone(&self.control);
         std::thread::Builder::new()
             .name("control".to_owned())
             .stack_size(CONTROL_STACK)
             .spawn(move || {
                 while !stopping.load(Ordering::Relaxed) {
                     match http.recv() {
-                        Ok(request) => workers::barrier(|| adapter.serve(request)),
+                        Ok(request) => control.run(|| adapter.serve(request)),
                         // Its listener is gone; the connections that it has go on.
                         Err(error) if !stopping.load(Ordering::Relaxed) => {
                             log::error!("the backend accepts no more connections: {error}");

@@ -2,8 +2,10 @@
 //!
 //! All are bounded, and a full set refuses at once instead of letting requests wait.
 
+use crate::gate::Progress;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -34,11 +36,16 @@ impl<T> Handed<T> {
     }
 }
 
+/// Tells whether a set of workers has given a sign of life since this last told so. Never blocks.
+pub(super) type Sign = Box<dyn FnMut() -> bool + Send>;
+
 /// One set of threads, each started for one piece of work.
+#[derive(Clone)]
 pub(super) struct Threads {
     name: &'static str,
     most: usize,
     running: Arc<Running>,
+    progress: Arc<Progress>,
 }
 
 #[derive(Default)]
@@ -84,6 +91,7 @@ impl Threads {
             name,
             most,
             running: Arc::default(),
+            progress: Arc::default(),
         }
     }
 
@@ -106,23 +114,67 @@ impl Threads {
         // The subject must come back when the thread cannot start, so it is handed over apart.
         let hand = Handed::new(subject);
         let take = Arc::clone(&hand);
-        let spawned = std::thread::Builder::new()
-            .name(self.name.to_owned())
-            .stack_size(STACK)
-            .spawn(move || {
-                let _run = run;
-                if let Some(subject) = take.take() {
-                    drop(take);
-                    barrier(|| job(subject));
-                }
-            });
+        let spawned = self.spawn(move || {
+            let _run = run;
+            if let Some(subject) = take.take() {
+                drop(take);
+                barrier(|| job(subject));
+            }
+        });
         match spawned {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(error) => {
                 log::error!("cannot start a thread ({}): {error}", self.name);
                 hand.take().map_or(Ok(()), Err)
             }
         }
+    }
+
+    fn spawn(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let progress = Arc::clone(&self.progress);
+        std::thread::Builder::new()
+            .name(self.name.to_owned())
+            .stack_size(STACK)
+            .spawn(move || {
+                progress.lend();
+                work();
+                progress.step();
+            })
+            .map(drop)
+    }
+
+    /// How many run.
+    pub(super) fn count(&self) -> usize {
+        self.running.lock().count
+    }
+
+    /// Signs of life: a thread of the set that was started for nothing else has run. Where none can
+    /// be started, because there are as many as may be or the system has no more: a job has ended,
+    /// has moved bytes, or waits for its client, which has a deadline.
+    pub(super) fn sign(&self) -> Sign {
+        let threads = self.clone();
+        let mut question: Option<(Arc<AtomicBool>, bool, usize)> = None;
+        Box::new(move || {
+            let (answered, asked, before) = question.get_or_insert_with(|| {
+                let answered = Arc::new(AtomicBool::new(false));
+                (answered, false, threads.progress.steps())
+            });
+            if !*asked && threads.count() < threads.most {
+                let answer = Arc::clone(answered);
+                // It has no place in the set, so that no request is refused for its sake.
+                *asked = threads
+                    .spawn(move || answer.store(true, Ordering::Relaxed))
+                    .is_ok();
+            }
+            let alive = match asked {
+                true => answered.load(Ordering::Relaxed),
+                false => threads.progress.waits() || threads.progress.steps() != *before,
+            };
+            if alive {
+                question = None;
+            }
+            alive
+        })
     }
 
     /// Waits until none runs, for at most `patience`. Whether that came true.
@@ -139,6 +191,7 @@ impl Threads {
 /// The thread that checks passwords, and its queue.
 pub(super) struct Passwords {
     queue: Mutex<Option<SyncSender<Job>>>,
+    progress: Arc<Progress>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -149,16 +202,21 @@ impl Passwords {
     /// What the operating system reports.
     pub(super) fn start() -> io::Result<Self> {
         let (queue, jobs): (_, Receiver<Job>) = sync_channel(QUEUE);
+        let progress = Arc::new(Progress::default());
+        let own = Arc::clone(&progress);
         let thread = std::thread::Builder::new()
             .name("password".to_owned())
             .stack_size(STACK)
             .spawn(move || {
+                own.lend();
                 for job in jobs {
                     barrier(job);
+                    own.step();
                 }
             })?;
         Ok(Self {
             queue: Mutex::new(Some(queue)),
+            progress,
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -188,6 +246,24 @@ impl Passwords {
         }
     }
 
+    /// Signs of life: a check has ended, or the thread waits for the client of one, which has a
+    /// deadline. When there is nothing to check, an empty job takes its turn.
+    pub(super) fn sign(self: &Arc<Self>) -> Sign {
+        let passwords = Arc::clone(self);
+        let mut question: Option<(bool, usize)> = None;
+        Box::new(move || {
+            let (asked, before) =
+                question.get_or_insert_with(|| (false, passwords.progress.steps()));
+            // A queue that is full needs no job more: each of those in it answers as well.
+            *asked = *asked || passwords.queue((), |()| ()).is_ok();
+            let alive = passwords.progress.waits() || passwords.progress.steps() != *before;
+            if alive {
+                question = None;
+            }
+            alive
+        })
+    }
+
     /// Ends the thread after the checks that wait.
     pub(super) fn stop(&self) {
         drop(
@@ -204,6 +280,38 @@ impl Passwords {
         if thread.is_some_and(|thread| thread.join().is_err()) {
             log::error!("the password worker had panicked");
         }
+    }
+}
+
+/// What the control workers are doing.
+#[derive(Default)]
+pub(super) struct Control {
+    busy: AtomicUsize,
+    progress: Progress,
+}
+
+impl Control {
+    /// Runs `job` in one of them.
+    pub(super) fn run(&self, job: impl FnOnce()) {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        barrier(job);
+        self.busy.fetch_sub(1, Ordering::Relaxed);
+        self.progress.step();
+    }
+
+    /// Signs of life of `count` workers: one has nothing to do, or has done something.
+    pub(super) fn sign(self: &Arc<Self>, count: usize) -> Sign {
+        let control = Arc::clone(self);
+        let mut before = None;
+        Box::new(move || {
+            let steps = control.progress.steps();
+            let alive = control.busy.load(Ordering::Relaxed) < count
+                || *before.get_or_insert(steps) != steps;
+            if alive {
+                before = None;
+            }
+            alive
+        })
     }
 }
 

@@ -6,7 +6,7 @@
 #![deny(missing_docs)]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Bounds what the allocator keeps for itself, in bytes and arenas, for the whole process.
 ///
@@ -56,6 +56,23 @@ pub fn unacknowledged(socket: &impl AsFd) -> io::Result<u64> {
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
+/// Another descriptor for what the descriptor of this number stands for, which stays as it is: for
+/// descriptors that another program has left open (sd_listen_fds(3)). Closed on `exec`.
+///
+/// # Errors
+/// What `fcntl` reports: `EBADF` when there is no such descriptor, `EMFILE`.
+pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl takes three integers here and touches no memory of ours. A number that stands for
+    // nothing is an error, and one that stands for something is neither closed nor changed.
+    let new = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3 as libc::c_int) };
+    if new < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for this call, so it is open, and nobody else
+    // knows it or will close it.
+    Ok(unsafe { OwnedFd::from_raw_fd(new) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,5 +111,22 @@ mod tests {
     fn a_file_has_no_send_queue() {
         let file = std::fs::File::open("/dev/null").unwrap();
         assert!(unacknowledged(&file).is_err());
+    }
+
+    #[test]
+    fn a_duplicate_stands_for_the_same_and_is_closed_alone() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let other = TcpListener::from(duplicate(listener.as_raw_fd()).unwrap());
+        assert_ne!(other.as_raw_fd(), listener.as_raw_fd());
+        assert_eq!(other.local_addr().unwrap(), address);
+        drop(other);
+        assert_eq!(listener.local_addr().unwrap(), address);
+    }
+
+    #[test]
+    fn a_number_without_a_descriptor_has_no_duplicate() {
+        assert!(duplicate(-1).is_err());
+        assert!(duplicate(RawFd::MAX).is_err());
     }
 }

@@ -1,5 +1,5 @@
 //! How a process learns that it is to end: a signal, a write whose outcome is unknown, or the loss
-//! of its listener.
+//! of its listener. And how it learns that its settings are to be read again.
 
 use async_signal::{Signal, Signals};
 use smol::channel::{Receiver, Sender};
@@ -19,10 +19,30 @@ pub enum Ending {
     Deaf(String),
 }
 
-/// Where wishes to end arrive. The first one counts.
+/// What is wished.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Wish {
+    /// To read the settings again.
+    Reload,
+    /// To end.
+    End(Ending),
+}
+
+/// What a SIGHUP means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HangUp {
+    /// [`Wish::Reload`], as daemons have it.
+    Reload,
+    /// [`Ending::Asked`]: the terminal that it was started in is gone.
+    End,
+}
+
+/// Where wishes arrive. Of those to end the first one counts.
 pub struct Endings {
     sender: Sender<Ending>,
     receiver: Receiver<Ending>,
+    reload: Sender<()>,
+    reloads: Receiver<()>,
     wished: Arc<AtomicBool>,
 }
 
@@ -30,9 +50,12 @@ impl Endings {
     /// Nobody wishes anything yet.
     pub fn new() -> Self {
         let (sender, receiver) = smol::channel::bounded(1);
+        let (reload, reloads) = smol::channel::bounded(1);
         Self {
             sender,
             receiver,
+            reload,
+            reloads,
             wished: Arc::default(),
         }
     }
@@ -67,10 +90,16 @@ impl Endings {
         }
     }
 
-    /// Waits for the first wish.
-    pub fn wait(&self) -> Ending {
-        // The channel cannot be closed: one of its senders is beside it.
-        self.receiver.recv_blocking().unwrap_or(Ending::Asked)
+    /// Waits for the next wish. After one to end there is no other.
+    pub fn next(&self) -> Wish {
+        // The channels cannot be closed: of each, one sender is beside it.
+        smol::block_on(smol::future::or(
+            async { Wish::End(self.receiver.recv().await.unwrap_or(Ending::Asked)) },
+            async {
+                let _open = self.reloads.recv().await;
+                Wish::Reload
+            },
+        ))
     }
 }
 
@@ -81,13 +110,14 @@ impl Default for Endings {
 }
 
 /// Turns the first SIGTERM or SIGINT into [`Ending::Asked`], and calls `again` with the number of
-/// each one that follows: whoever asks twice does not want to wait.
+/// each one that follows: whoever asks twice does not want to wait. SIGHUP is what `hang_up` says.
 ///
 /// # Errors
 /// When the signals cannot be taken over.
-pub fn watch_signals(endings: &Endings, again: fn(i32)) -> io::Result<()> {
-    let mut signals = Signals::new([Signal::Term, Signal::Int])?;
+pub fn watch_signals(endings: &Endings, hang_up: HangUp, again: fn(i32)) -> io::Result<()> {
+    let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
     let tell = endings.teller();
+    let reload = endings.reload.clone();
     std::thread::Builder::new()
         .name("signals".to_owned())
         .stack_size(64 * 1024)
@@ -95,6 +125,11 @@ pub fn watch_signals(endings: &Endings, again: fn(i32)) -> io::Result<()> {
             smol::block_on(async {
                 let mut first = true;
                 while let Some(Ok(signal)) = signals.next().await {
+                    if signal == Signal::Hup && hang_up == HangUp::Reload {
+                        // A full channel holds an earlier wish, which is not begun yet.
+                        let _earlier_wish = reload.try_send(());
+                        continue;
+                    }
                     if first {
                         tell(Ending::Asked);
                     } else {
@@ -115,7 +150,8 @@ mod tests {
     fn a_server_that_nobody_can_reach_is_a_wish_to_end() {
         let endings = Endings::new();
         endings.on_loss()("no listener");
-        assert_eq!(endings.wait(), Ending::Deaf("no listener".to_owned()));
+        let deaf = Ending::Deaf("no listener".to_owned());
+        assert_eq!(endings.next(), Wish::End(deaf));
     }
 
     #[test]
@@ -126,7 +162,20 @@ mod tests {
         let fatal = endings.on_fatal();
         fatal("disk gone");
         fatal("disk gone again");
-        assert_eq!(endings.wait(), Ending::InDoubt("disk gone".to_owned()));
+        let in_doubt = Ending::InDoubt("disk gone".to_owned());
+        assert_eq!(endings.next(), Wish::End(in_doubt));
         assert!(is_ending());
+    }
+
+    #[test]
+    fn wishes_to_reload_gather_until_one_is_taken_up_and_a_wish_to_end_goes_first() {
+        let endings = Endings::new();
+        for _ in 0..3 {
+            let _full = endings.reload.try_send(());
+        }
+        assert_eq!(endings.next(), Wish::Reload);
+        endings.reload.try_send(()).unwrap();
+        endings.on_loss()("gone");
+        assert!(matches!(endings.next(), Wish::End(_)));
     }
 }

@@ -1,13 +1,16 @@
-//! What happens without a request: sweeping, writing counts, and the wish to end.
+//! What happens without a request: sweeping, writing counts, the wish to end, and what the service
+//! manager is told.
 //!
 //! One small thread sleeps on a timer and calls the service. It never holds anything that a request
 //! waits for; a failure is logged and tried again later, and never ends the process.
 
 mod ending;
 mod interrupts;
+pub mod notify;
 mod schedule;
+pub mod watchdog;
 
-pub use ending::{Ending, Endings, watch_signals};
+pub use ending::{Ending, Endings, HangUp, Wish, watch_signals};
 pub use interrupts::{Interrupts, watch_interrupts};
 
 use crate::model::Clock;

@@ -113,7 +113,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
             "admin", "app", "config", "gate", "logging", "server", "setup", "store", "main.rs",
         ],
     ),
-    ("mayfly_sys", &["gate", "server", "main.rs"]),
+    ("mayfly_sys", &["app", "gate", "server", "main.rs"]),
     ("serde", &["api", "config", "admin"]),
     ("serde_json", &["api", "admin", "cli"]),
     ("toml", &["config", "setup"]),
@@ -136,6 +136,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("async_signal", &["tasks"]),
     ("log", &[""]),
     ("simplelog", &["logging"]),
+    ("sd_notify", &["tasks/notify.rs", "app/listening.rs"]),
 ];
 
 /// Longest source file, in lines: what can be read in one sitting.

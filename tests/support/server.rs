@@ -278,6 +278,11 @@ impl Server {
         log_of(&self.home)
     }
 
+    /// The settings of a server with any.
+    pub fn settings_path(&self) -> PathBuf {
+        self.home.path().join("mayfly.toml")
+    }
+
     pub fn log_path(&self) -> PathBuf {
         self.home.path().join("stderr.log")
     }

@@ -181,7 +181,7 @@ fn errors_have_their_status_and_tell_no_secret() {
         (Error::Full { available: 1 }, 507),
         (Error::Invalid("too long".into()), 400),
         (Error::Input(std::io::ErrorKind::UnexpectedEof.into()), 400),
-        (Error::Damaged, 500),
+        (Error::Damaged, 410),
         (Error::Internal("/secret/path".into()), 500),
     ] {
         let response = pages().error(&error);

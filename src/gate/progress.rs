@@ -1,0 +1,85 @@
+//! Signs of life of a set of workers: what tells one that is busy from one that is stuck.
+//!
+//! Whoever runs a job lends a [`Progress`] to its thread. The code that talks to clients counts
+//! there: a step whenever bytes moved, and who waits for a client. Such a wait is never counted as
+//! being stuck, because a deadline ends it: otherwise clients that stand still together could make
+//! a whole set look dead.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What the jobs of one set have done.
+#[derive(Default)]
+pub(crate) struct Progress {
+    steps: AtomicUsize,
+    waiting: AtomicUsize,
+}
+
+thread_local! {
+    static LENT: RefCell<Option<Arc<Progress>>> = const { RefCell::new(None) };
+}
+
+impl Progress {
+    /// From now on the jobs of this thread count here.
+    pub(crate) fn lend(self: &Arc<Self>) {
+        LENT.set(Some(Arc::clone(self)));
+    }
+
+    /// Counts a step.
+    pub(crate) fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many steps there were. Only a difference means something: the number may wrap.
+    pub(crate) fn steps(&self) -> usize {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    /// Whether a job waits for its client.
+    pub(crate) fn waits(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Counts a step of the job that this thread is at.
+pub(super) fn step() {
+    LENT.with_borrow(|lent| {
+        if let Some(progress) = lent {
+            progress.step();
+        }
+    });
+}
+
+/// Runs a wait for the client of the job that this thread is at.
+pub(super) fn waiting<T>(wait: impl FnOnce() -> T) -> T {
+    let Some(progress) = LENT.with_borrow(Clone::clone) else {
+        return wait();
+    };
+    progress.waiting.fetch_add(1, Ordering::Relaxed);
+    let result = wait();
+    progress.waiting.fetch_sub(1, Ordering::Relaxed);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_counts_where_it_was_told_to_and_nowhere_else() {
+        let progress = Arc::new(Progress::default());
+        step();
+        waiting(|| assert!(!progress.waits()));
+        let own = Arc::clone(&progress);
+        std::thread::spawn(move || {
+            own.lend();
+            step();
+            waiting(|| assert!(own.waits()));
+            assert!(!own.waits());
+        })
+        .join()
+        .unwrap();
+        assert_eq!(progress.steps(), 1);
+    }
+}
