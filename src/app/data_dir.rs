@@ -3,6 +3,7 @@
 //! ```text
 //! lock          held while a process runs
 //! mayfly.redb   the database
+//! ballast       4 MiB of nothing, given up when others have filled the disk
 //! blobs/        the stored files
 //! incoming/     uploads that are not complete yet
 //! server.key    32 random bytes; keys fingerprints, opens nothing

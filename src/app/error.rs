@@ -136,6 +136,7 @@ impl fmt::Display for StartError {
                     ),
                     MetadataError::TooNew { .. }
                     | MetadataError::InUse
+                    | MetadataError::Full
                     | MetadataError::ReadOnly => Ok(()),
                 }
             }

@@ -86,7 +86,14 @@ pub const HOMES: &[(&str, &[&str])] = &[
     (
         "rustix",
         &[
-            "app", "config", "gate", "logging", "server", "store", "main.rs",
+            "app",
+            "config",
+            "gate",
+            "logging",
+            "metadata/room.rs",
+            "server",
+            "store",
+            "main.rs",
         ],
     ),
     ("mayfly_sys", &["gate", "server", "main.rs"]),
