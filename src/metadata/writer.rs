@@ -5,10 +5,12 @@
 //! disk: every member of the batch gets [`MetadataError::OutcomeUnknown`], `on_fatal` is called
 //! once, and nothing is written from then on.
 
+use super::room::Room;
 use super::schema::Change;
 use super::{MetadataError, OnFatal};
 use redb::Database;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{Builder, JoinHandle};
@@ -35,13 +37,19 @@ pub(super) type Job = Box<dyn FnOnce(&Change<'_>) -> Ran + Send>;
 
 /// The sending end. Dropping it ends the thread.
 pub(super) struct Writer {
+    /// Looks before each change; `None` for a database that is no file.
+    room: Option<Room>,
     queue: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(database: Arc<Database>, on_fatal: OnFatal) -> Result<Self, MetadataError> {
+    pub(super) fn start(
+        database: Arc<Database>,
+        path: Option<&Path>,
+        on_fatal: OnFatal,
+    ) -> Result<Self, MetadataError> {
         let (queue, jobs) = channel();
         let thread = Builder::new()
             .name("metadata".to_owned())
@@ -53,6 +61,7 @@ impl Writer {
             })
             .map_err(|e| MetadataError::Unavailable(format!("no thread to write with: {e}")))?;
         Ok(Self {
+            room: path.map(Room::beside),
             queue: Some(queue),
             thread: Some(thread),
         })
@@ -65,6 +74,7 @@ impl Writer {
         &self,
         change: impl FnOnce(&Change<'_>) -> Result<T, MetadataError> + Send + 'static,
     ) -> Result<T, MetadataError> {
+        self.room.as_ref().map_or(Ok(()), Room::check)?;
         let (job, answer) = job(change);
         let stopped = || {
             MetadataError::Unavailable(

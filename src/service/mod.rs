@@ -143,6 +143,11 @@ impl Service {
             return self.fatal(&error.to_string());
         }
         log::error!("{error}");
+        match error {
+            MetadataError::ReadOnly => return Error::ReadOnly,
+            MetadataError::Full => return Error::Full { available: 0 },
+            _ => {}
+        }
         Error::Internal(error.to_string())
     }
 
