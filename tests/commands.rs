@@ -321,6 +321,7 @@ fn where_there_is_no_server_and_no_data_it_is_said_what_to_do() {
     let missing = Console::with_settings(&home.path().join("none.toml"));
     let (code, said) = missing.refused(&["key", "list"], "");
     assert!(code == 78 && said.contains("none.toml"), "{said}");
+    assert!(said.contains("--data-dir"), "{said}");
 }
 
 #[test]
