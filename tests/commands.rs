@@ -141,6 +141,62 @@ fn a_changed_password_a_disabled_and_a_removed_account_act_at_once() {
 }
 
 #[test]
+fn nothing_that_opens_an_account_is_kept() {
+    let (_home, dir) = directory();
+    let mut demo = Running::demo(&dir);
+    let greeting = demo.greeting();
+    let console = Console::on_data(&dir);
+    let added = console.ok(&["user", "add", "ann"], "a secret password\n");
+    let made = console.ok(&["key", "create", "--user", "ann"], "a secret password\n");
+    let phrase = value(&added, "RECOVERY_PHRASE");
+    let secrets = [
+        "a secret password".to_owned(),
+        value(&added, "API_KEY"),
+        made.trim().to_owned(),
+        phrase.replace('-', ""),
+        phrase,
+        greeting.password,
+    ];
+    demo.signal("TERM");
+    demo.wait();
+    fs::remove_file(dir.join("demo-credentials.toml")).unwrap();
+    let mut files = Vec::new();
+    modes(&dir, &mut files);
+    for (path, _) in files.iter().filter(|(path, _)| path.is_file()) {
+        let bytes = fs::read(path).unwrap();
+        for secret in &secrets {
+            let found = memchr::memmem::find(&bytes, secret.as_bytes());
+            assert_eq!(found, None, "{} in {}", secret, path.display());
+        }
+    }
+    assert!(files.iter().any(|(path, _)| path.ends_with("mayfly.redb")));
+}
+
+#[test]
+fn commands_that_come_together_take_turns() {
+    let (_home, dir) = directory();
+    let mut demo = Running::demo(&dir);
+    demo.greeting();
+    let add = |name: String| {
+        let console = Console::on_data(&dir);
+        console.ok(&["user", "add", &name], "correct horse\n")
+    };
+    let all_at_once = |prefix: &str| {
+        std::thread::scope(|scope| {
+            let names = (0..4).map(|n| format!("{prefix} {n}"));
+            let added: Vec<_> = names.map(|name| scope.spawn(|| add(name))).collect();
+            added.into_iter().for_each(|a| drop(a.join().unwrap()));
+        });
+    };
+    all_at_once("running");
+    demo.signal("TERM");
+    demo.wait();
+    all_at_once("stopped");
+    let users = Console::on_data(&dir).json(&["user", "list"], "");
+    assert_eq!(users.as_array().unwrap().len(), 9);
+}
+
+#[test]
 fn with_the_master_key_no_password_is_asked_for() {
     let (home, _) = directory();
     let key = home.path().join("master.key");
@@ -265,6 +321,7 @@ fn where_there_is_no_server_and_no_data_it_is_said_what_to_do() {
     let missing = Console::with_settings(&home.path().join("none.toml"));
     let (code, said) = missing.refused(&["key", "list"], "");
     assert!(code == 78 && said.contains("none.toml"), "{said}");
+    assert!(said.contains("--data-dir"), "{said}");
 }
 
 #[test]
@@ -349,6 +406,9 @@ fn the_socket_is_for_its_owner_and_a_stale_one_is_replaced() {
     console.ok(&["user", "list"], "");
     let mut demo = Running::demo(&dir);
     demo.greeting();
+    console.ok(&["user", "list"], "");
+    let (code, log) = Running::demo(&dir).end();
+    assert_eq!(code, Some(75), "{log}");
     console.ok(&["user", "list"], "");
     demo.signal("TERM");
     demo.wait();

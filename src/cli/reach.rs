@@ -29,8 +29,13 @@ impl Reach {
     pub(super) fn find(which: &Which) -> Result<Self, Failure> {
         let settings = match &which.data_dir {
             Some(dir) => Settings::in_directory(dir.clone()),
+            // Settings may name what only the service is given, such as a credential.
             None => {
-                config::load(&which.config, &Environment::of_process()).map_err(configuration)?
+                config::load(&which.config, &Environment::of_process()).map_err(|problems| {
+                    configuration(format!(
+                        "{problems}\nOr name the data directory: --data-dir DIR"
+                    ))
+                })?
             }
         };
         let socket = settings.data_dir.join(SOCKET);
