@@ -16,7 +16,7 @@
 //!
 //! Beside that path: [`cli`] is the program, [`admin`] its way into a running server, [`config`]
 //! reads settings, [`logging`] writes down what happened, [`app`] puts the parts together, [`tasks`]
-//! does what no request asks for, [`demo`] greets a newcomer.
+//! does what no request asks for, [`setup`] asks a newcomer for settings, [`demo`] needs none.
 //!
 //! # What always holds
 //!

@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 use terminal::{Terminal, mayfly};
 
@@ -367,4 +368,49 @@ fn answers_from_a_file_need_no_terminal() {
     assert_eq!(value(&told, "API_KEY").len(), 30);
     assert!(place.config.exists());
     assert_eq!(run(&answers).status.code(), Some(78));
+}
+
+#[test]
+fn killed_at_any_instant_it_leaves_no_half_settings_and_can_be_run_again() {
+    let slow = std::env::var_os("MAYFLY_SLOW").is_some_and(|v| v != "0");
+    let (steps, apart) = if slow { (80, 2) } else { (12, 10) };
+    let mut finished = 0;
+    for step in 0..steps {
+        let place = Place::new();
+        let answers = place.home.path().join("answers.toml");
+        let text = format!(
+            "admin_password = \"{PASSWORD}\"\ndata_dir = \"{}\"\nencryption = \"server\"\n",
+            place.data.display()
+        );
+        fs::write(&answers, text).unwrap();
+        fs::set_permissions(&answers, PermissionsExt::from_mode(0o600)).unwrap();
+        let mut setup = mayfly();
+        setup.args(["setup", "--config", place.config(), "--answers"]);
+        setup
+            .arg(&answers)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        let mut first = setup.stdout(Stdio::null()).spawn().unwrap();
+        // Not a wait for anything: the instants are spread over the whole run.
+        std::thread::sleep(Duration::from_millis(step * apart));
+        first.kill().unwrap();
+        first.wait().unwrap();
+        if place.config.exists() {
+            finished += 1;
+        } else {
+            let second = setup.stdout(Stdio::piped()).stderr(Stdio::piped());
+            let second = second.output().unwrap();
+            assert!(second.status.success(), "step {step}: {second:?}");
+        }
+        let checked = mayfly()
+            .args(["check-config", "--config", place.config()])
+            .output();
+        assert!(checked.unwrap().status.success(), "step {step}");
+        let users = mayfly()
+            .args(["user", "list", "--config", place.config()])
+            .output();
+        let users = String::from_utf8(users.unwrap().stdout).unwrap();
+        assert!(users.contains("admin"), "step {step}: {users}");
+    }
+    eprintln!("{finished} of {steps} had finished before they were killed");
 }

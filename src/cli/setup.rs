@@ -20,8 +20,10 @@ pub(super) fn setup(config: &Path, answers: Option<&Path>) -> Result<(), Failure
 
 /// Asks for settings if there are none and there is somebody to ask.
 pub(super) fn before_serve(config: &Path) -> Result<(), Failure> {
-    if config.symlink_metadata().is_ok() {
-        return Ok(());
+    match config.symlink_metadata() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        // Whatever else is the matter is told by whoever reads it.
+        _ => return Ok(()),
     }
     if !setup::is_interactive() {
         return Err(Failure {
