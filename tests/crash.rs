@@ -9,10 +9,11 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
-use support::{Blobs, Launch, Server, Upload, Uploaded, have, opener, slow, within};
+use support::{
+    Blobs, Injector, Launch, Server, SmallDisk, Upload, Uploaded, have, opener, slow, within,
+};
 
 /// Calls that change the disk, and those that answer the client.
 const STEPS: [&str; 12] = [
@@ -36,79 +37,9 @@ const DATABASE_STEPS: [&str; 4] = ["pwrite64", "fdatasync", "fsync", "ftruncate"
 /// Most calls of one kind that are gone through.
 const MOST: u32 = 40;
 
-/// strace on a running server.
-struct Injector {
-    strace: Child,
-}
-
-impl Injector {
-    /// Attaches; from now on the `n`-th call of `calls` by any thread meets `fault`.
-    fn attach(
-        server: &Server,
-        calls: &str,
-        fault: &str,
-        n: u32,
-        only_database: bool,
-    ) -> Option<Self> {
-        let mut strace = Command::new("strace");
-        strace.args([
-            "-f",
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-p",
-            &server.pid().to_string(),
-        ]);
-        if only_database {
-            strace.arg("-P").arg(opener::database(&server.dir));
-        }
-        // A call that this architecture does not have is passed over ("?").
-        let calls: Vec<String> = calls.split(',').map(|c| format!("?{c}")).collect();
-        let calls = calls.join(",");
-        strace.args(["-e", &format!("trace={calls}")]);
-        strace.args(["-e", &format!("inject={calls}:{fault}:when={n}")]);
-        strace.args(["-e", "signal=none"]);
-        let child = strace.stderr(Stdio::piped()).stdout(Stdio::null()).spawn();
-        let mut strace = child.unwrap();
-        let traced = || {
-            let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid()));
-            status.is_ok_and(|s| s.contains(&format!("TracerPid:\t{}", strace_pid(&strace))))
-        };
-        let attached = within(Duration::from_secs(10), traced)
-            && within(Duration::from_secs(10), || all_threads_traced(server.pid()));
-        if attached {
-            return Some(Self { strace });
-        }
-        let _ = strace.kill();
-        let _ = strace.wait();
-        let errors = BufReader::new(strace.stderr.take().unwrap());
-        let said: Vec<String> = errors.lines().map_while(Result::ok).collect();
-        eprintln!("LEFT OUT: strace could not attach: {said:?}");
-        None
-    }
-}
-
-fn strace_pid(child: &Child) -> u32 {
-    child.id()
-}
-
-fn all_threads_traced(pid: u32) -> bool {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
-        return true;
-    };
-    threads.flatten().all(|thread| {
-        let status = std::fs::read_to_string(thread.path().join("status"));
-        status.map_or(true, |s| !s.contains("TracerPid:\t0"))
-    })
-}
-
-impl Drop for Injector {
-    fn drop(&mut self) {
-        // SIGTERM lets strace detach, so that the server goes on untouched.
-        let pid = rustix::process::Pid::from_child(&self.strace);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let _ = self.strace.wait();
-    }
+/// The database of a server, when only calls on its file are meant.
+fn only(server: &Server, database: bool) -> Option<PathBuf> {
+    database.then(|| opener::database(&server.dir))
 }
 
 /// Every file that the server lists downloads whole; returns how many there are.
@@ -157,8 +88,10 @@ fn at_every_step<P, A>(
         let most = if slow() { MOST } else { 8 };
         for n in 1..=most {
             let prepared = prepare(server);
-            let kill = "signal=SIGKILL";
-            let Some(injector) = Injector::attach(server, calls, kill, n, only_database) else {
+            let kill = format!("signal=SIGKILL:when={n}");
+            let only = only(server, only_database);
+            let Some(injector) = Injector::attach(server.pid(), only.as_deref(), calls, &kill)
+            else {
                 return kills;
             };
             let acted = act(server, &prepared);
@@ -267,8 +200,10 @@ fn when_the_disk_fails_to_sync_the_client_hears_it_and_the_restart_is_consistent
         for n in 1..=4 {
             let mut server = Server::demo();
             let bystander = Upload::fresh(50_000).downloads(0).to(&server);
-            let Some(injector) =
-                Injector::attach(&server, "fdatasync,fsync", "error=EIO", n, only_database)
+            let only = only(&server, only_database);
+            let fault = format!("error=EIO:when={n}");
+            let calls = "fdatasync,fsync";
+            let Some(injector) = Injector::attach(server.pid(), only.as_deref(), calls, &fault)
             else {
                 return;
             };
@@ -302,7 +237,7 @@ fn when_the_disk_fails_to_sync_the_client_hears_it_and_the_restart_is_consistent
 
 #[test]
 fn a_full_disk_refuses_uploads_and_nothing_else() {
-    let Some(disk) = SmallDisk::mount(24) else {
+    let Some(disk) = SmallDisk::mount("size=24m") else {
         eprintln!("LEFT OUT: a full disk: a small tmpfs cannot be mounted here");
         return;
     };
@@ -334,34 +269,4 @@ fn a_full_disk_refuses_uploads_and_nothing_else() {
         server.delivers(&again),
         "space that was freed is used again"
     );
-}
-
-/// A file system in memory that is full soon.
-struct SmallDisk {
-    dir: tempfile::TempDir,
-}
-
-impl SmallDisk {
-    fn mount(mebibytes: u32) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"])
-            .arg(dir.path())
-            .stderr(Stdio::null())
-            .status();
-        mounted.is_ok_and(|s| s.success()).then_some(Self { dir })
-    }
-
-    fn path(&self) -> &std::path::Path {
-        self.dir.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount")
-            .arg("-l")
-            .arg(self.dir.path())
-            .status();
-    }
 }

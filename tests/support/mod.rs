@@ -11,6 +11,8 @@
 mod disk;
 mod http;
 pub mod media;
+mod injector;
+mod mounts;
 pub mod opener;
 mod payload;
 mod process;
@@ -20,9 +22,11 @@ mod upload;
 
 pub use disk::{Blobs, copy_tree, files_below};
 pub use http::{Conn, Head, Reply, fetch, get, reset, stranger};
+pub use injector::{Injector, under};
+pub use mounts::{LoopDisk, SmallDisk};
 pub use payload::{Payload, hex};
 pub use process::Figures;
-pub use server::{Launch, Server, command, program};
+pub use server::{Launch, Refused, Server, command, program};
 pub use shell::{Shell, have};
 pub use upload::{Upload, Uploaded};
 

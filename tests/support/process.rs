@@ -39,6 +39,11 @@ impl Figures {
         self.field("status", "VmRSS:") * 1024
     }
 
+    /// Address space, used or not, in bytes.
+    pub fn address_space(self) -> u64 {
+        self.field("status", "VmSize:") * 1024
+    }
+
     /// Most resident memory since the start or [`Figures::forget_peak`], in bytes.
     pub fn peak(self) -> u64 {
         self.field("status", "VmHWM:") * 1024

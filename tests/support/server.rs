@@ -71,6 +71,29 @@ pub struct Server {
     pub started_in: Duration,
 }
 
+/// A start that came to nothing.
+#[derive(Debug)]
+pub struct Refused {
+    /// The exit code; `None` when it had to be killed.
+    pub code: Option<i32>,
+    pub why: String,
+    /// The end of what it logged.
+    pub log: String,
+    /// How long that took.
+    pub took: Duration,
+}
+
+impl Refused {
+    fn because(why: String) -> Self {
+        Self {
+            code: None,
+            why,
+            log: String::new(),
+            took: Duration::ZERO,
+        }
+    }
+}
+
 /// The program under test: `MAYFLY_BIN`, run by `MAYFLY_RUNNER`, when those are set.
 pub fn program() -> Vec<String> {
     let runner = std::env::var("MAYFLY_RUNNER").unwrap_or_default();
@@ -107,10 +130,15 @@ impl Server {
 
     /// A fresh server, started in a certain way.
     pub fn launched(launch: Launch) -> Self {
+        Self::attempt(launch).unwrap_or_else(|e| panic!("{}\n{}", e.why, e.log))
+    }
+
+    /// A fresh server whose start may fail.
+    pub fn attempt(launch: Launch) -> Result<Self, Refused> {
         let home = Arc::new(tempfile::tempdir().unwrap());
         let dir = launch.data.clone();
         let dir = dir.unwrap_or_else(|| home.path().join("data"));
-        Self::start(home, dir, "127.0.0.1:0", launch)
+        Self::try_start(&home, &dir, "127.0.0.1:0", &launch)
     }
 
     /// A demo on a data directory that exists already (it is copied first).
@@ -124,7 +152,7 @@ impl Server {
     fn start(home: Arc<TempDir>, dir: PathBuf, listen: &str, launch: Launch) -> Self {
         match Self::try_start(&home, &dir, listen, &launch) {
             Ok(server) => server,
-            Err(e) => panic!("{e}\n{}", log_of(&home)),
+            Err(e) => panic!("{}\n{}", e.why, log_of(&home)),
         }
     }
 
@@ -133,7 +161,7 @@ impl Server {
         dir: &Path,
         listen: &str,
         launch: &Launch,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Refused> {
         let mut words = launch.prefix.clone();
         words.extend(program());
         let credentials = home.path().join("credentials.toml");
@@ -168,7 +196,7 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
-            .map_err(|e| format!("{words:?}: {e}"))?;
+            .map_err(|e| Refused::because(format!("{words:?}: {e}")))?;
         let stdout = child.stdout.take().unwrap();
         let (send, lines) = mpsc::channel();
         // Reads to the end, so that the server never blocks on its stdout.
@@ -195,9 +223,14 @@ impl Server {
                 Err(_) => {
                     let _ = child.kill();
                     let status = child.wait();
-                    return Err(format!(
-                        "the server did not say where it is ({status:?}); it said {found:?}"
-                    ));
+                    return Err(Refused {
+                        code: status.as_ref().ok().and_then(ExitStatus::code),
+                        why: format!(
+                            "the server did not say where it is ({status:?}); it said {found:?}"
+                        ),
+                        log: log_of(home),
+                        took: began.elapsed(),
+                    });
                 }
             }
         }
@@ -215,7 +248,7 @@ impl Server {
             launch: launch.clone(),
             home: home.clone(),
             dir: dir.to_owned(),
-            address: address.map_err(|e| format!("URL={url}: {e}"))?,
+            address: address.map_err(|e| Refused::because(format!("URL={url}: {e}")))?,
             url,
             key: value("API_KEY"),
             admin: (value("ADMIN_USER"), value("ADMIN_PASSWORD")),
@@ -262,15 +295,24 @@ impl Server {
 
     /// As [`Server::restart`], in another way.
     pub fn restart_as(&mut self, launch: Launch) {
+        if let Err(e) = self.try_restart_as(launch) {
+            panic!("{}\n{}", e.why, e.log);
+        }
+    }
+
+    /// As [`Server::restart_as`], when the start may fail. The old process is gone in any case.
+    pub fn try_restart_as(&mut self, launch: Launch) -> Result<(), Refused> {
         self.kill();
         let listen = self.address.to_string();
         let home = self.home.clone();
-        match Self::try_start(&home, &self.dir.clone(), &listen, &launch) {
-            Ok(mut server) => {
-                std::mem::swap(self, &mut server);
-            }
-            Err(e) => panic!("{e}\n{}", log_of(&home)),
-        }
+        let mut server = Self::try_start(&home, &self.dir.clone(), &listen, &launch)?;
+        std::mem::swap(self, &mut server);
+        Ok(())
+    }
+
+    /// How it was started.
+    pub fn launch(&self) -> &Launch {
+        &self.launch
     }
 
     /// The end of what the server logged.

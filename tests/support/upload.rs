@@ -125,8 +125,22 @@ impl Upload {
         )?;
         self.piece(conn, before.as_bytes())?;
         let end = cut.unwrap_or(u64::MAX).min(self.payload.size());
+        self.send_part(conn, 0, end)?;
+        if cut.is_some() {
+            return Ok(());
+        }
+        self.send_end(conn, &after)
+    }
+
+    /// Sends what is missing after [`Upload::send_on`] with a cut at `sent`.
+    pub fn send_rest_on(&self, conn: &mut Conn, sent: u64) -> io::Result<()> {
+        self.send_part(conn, sent, self.payload.size())?;
+        self.send_end(conn, &self.framing().1)
+    }
+
+    fn send_part(&self, conn: &mut Conn, from: u64, end: u64) -> io::Result<()> {
         let mut buffer = vec![0; 256 * 1024];
-        let mut offset = 0;
+        let mut offset = from;
         while offset < end {
             let most = usize::try_from(end - offset)
                 .unwrap_or(usize::MAX)
@@ -135,9 +149,10 @@ impl Upload {
             self.piece(conn, &buffer[..n])?;
             offset += n as u64;
         }
-        if cut.is_some() {
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    fn send_end(&self, conn: &mut Conn, after: &str) -> io::Result<()> {
         self.piece(conn, after.as_bytes())?;
         if self.chunked {
             conn.send("0\r\n\r\n")?;

@@ -1,0 +1,87 @@
+//! What a test saw, in the words of the table.
+
+use crate::support::{Blobs, Server, Upload, Uploaded, within};
+use std::time::Duration;
+
+/// Sights in the order they came.
+#[derive(Default)]
+pub struct Seen(Vec<String>);
+
+impl Seen {
+    /// A sight as it is.
+    pub fn note(&mut self, what: impl Into<String>) {
+        self.0.push(what.into());
+    }
+
+    /// `what` when it holds, otherwise the opposite, with the details.
+    pub fn holds(&mut self, what: &str, holds: bool, details: impl std::fmt::Display) {
+        self.note(match holds {
+            true => what.to_owned(),
+            false => format!("NOT {what} ({details})"),
+        });
+    }
+
+    /// The status of an answer, under a name.
+    pub fn status(&mut self, name: &str, status: u16) {
+        self.note(format!("{name} {status}"));
+    }
+
+    /// Uploads, and notes the status; 0 is no answer.
+    pub fn upload(&mut self, name: &str, server: &Server, upload: &Upload) -> Option<Uploaded> {
+        let reply = upload.attempt(server);
+        if let Err(e) = &reply {
+            eprintln!("{name}: no answer: {e}");
+        }
+        let reply = reply.ok().filter(|r| r.whole);
+        self.status(name, reply.as_ref().map_or(0, |r| r.status()));
+        let reply = reply.filter(|r| r.status() == 200)?;
+        Some(upload.acknowledged(&reply))
+    }
+
+    /// Whether the file downloads whole.
+    pub fn whole(&mut self, name: &str, server: &Server, file: &Uploaded) {
+        let got = server.download(&file.target(), &[]);
+        let whole = got == (200, Some(file.sha256.clone()));
+        self.holds(&format!("{name} whole"), whole, format!("{got:?}"));
+    }
+
+    /// Deletes, and notes the status.
+    pub fn delete(&mut self, server: &Server, file: &Uploaded) {
+        let key = format!("apikey: {}", server.key);
+        let id = format!("id: {}", file.id);
+        let reply = crate::support::fetch(
+            server.address,
+            "DELETE",
+            "/api/files/delete",
+            &[&key, &id, "Content-Length: 0"],
+        );
+        self.status("delete", reply.map_or(0, |r| r.status()));
+    }
+
+    /// Whether nothing stays among the incoming files.
+    pub fn nothing_staged(&mut self, name: &str, server: &Server) {
+        let staged = || Blobs::in_dir(&server.dir).incoming;
+        let none = within(Duration::from_secs(5), || staged().is_empty());
+        self.holds(name, none, format!("{:?}", staged()));
+    }
+
+    /// Whether the server is still the process that it was.
+    pub fn same_process(&mut self, server: &Server) {
+        self.holds("same process", server.figures().runs(), server.log());
+    }
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+/// Ids of all files that the owner has.
+pub fn listed(server: &Server) -> Vec<String> {
+    let list = server.api("GET", "/api/files/list", &[]).json();
+    let files = list.as_array().unwrap().iter();
+    files
+        .map(|f| f["Id"].as_str().unwrap().to_owned())
+        .collect()
+}
