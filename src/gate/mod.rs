@@ -15,6 +15,8 @@ mod connection;
 mod descriptors;
 mod exchange;
 mod framing;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod head;
 mod limits;
 mod listener;

@@ -6,6 +6,8 @@
 
 pub(super) mod error;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod keys;
 mod params;
 mod upload;
