@@ -27,7 +27,9 @@ use crate::service::{Parts, Policy, Service};
 use crate::store::{DiskStore, Store};
 use crate::tasks::{Background, Ending, Endings};
 use data_dir::DataDir;
+use std::fs::OpenOptions;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,7 +82,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
             data_dir: settings.data_dir,
         });
     });
-    let ready = readiness(&metadata, &store, &endings);
+    let ready = readiness(&metadata, &store, data_dir.database(), &endings);
     let service = Arc::new(Service::new(
         Parts {
             metadata,
@@ -92,6 +94,15 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         },
         policy(&settings),
     ));
+    if let (false, Some(file)) = (
+        service.master_key_fits().map_err(StartError::Service)?,
+        &settings.master_key_file,
+    ) {
+        return Err(StartError::Key {
+            path: file.path().to_owned(),
+            problem: "this is not the master key that the accounts were made with: restore the file from its copy",
+        });
+    }
     service.recover().map_err(StartError::Service)?;
     let credentials =
         first_account::ensure(&service, &settings.credentials_file, &settings.account.name)?;
@@ -242,7 +253,12 @@ fn api_settings(settings: &Settings, url: &str) -> ApiSettings {
 }
 
 /// Whether it can do its work: both media answer, there is space, and nothing wants it to end.
-fn readiness(metadata: &Arc<dyn Metadata>, store: &Arc<dyn Store>, endings: &Endings) -> Readiness {
+fn readiness(
+    metadata: &Arc<dyn Metadata>,
+    store: &Arc<dyn Store>,
+    database: PathBuf,
+    endings: &Endings,
+) -> Readiness {
     let (metadata, store) = (Arc::clone(metadata), Arc::clone(store));
     let is_ending = endings.watch();
     Box::new(move || {
@@ -250,6 +266,9 @@ fn readiness(metadata: &Arc<dyn Metadata>, store: &Arc<dyn Store>, endings: &End
             return Err("stopping".to_owned());
         }
         metadata.link_count().map_err(|e| e.to_string())?;
+        // A file system that has turned read-only refuses this, and nothing else changes it.
+        let writable = OpenOptions::new().write(true).open(&database);
+        writable.map_err(|e| format!("{}: {e}", database.display()))?;
         match store.available() {
             Ok(0) => Err("the disk is full: delete files, or lower min_free_space".to_owned()),
             Ok(_) => Ok(()),

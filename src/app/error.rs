@@ -134,7 +134,22 @@ impl fmt::Display for StartError {
             }
             Self::Secret { path, source } => write!(f, "{}: {source}", path.display()),
             Self::Store(e) => write!(f, "{}", chain(e)),
-            Self::Metadata(e) => write!(f, "{}", chain(e)),
+            Self::Metadata(e) => {
+                write!(f, "{}", chain(e))?;
+                match e {
+                    MetadataError::Corrupt(_) => write!(
+                        f,
+                        ". Restore mayfly.redb from a backup that was made while Mayfly did not run, together with the folder blobs of the same time"
+                    ),
+                    MetadataError::Unavailable(_) | MetadataError::OutcomeUnknown(_) => write!(
+                        f,
+                        ". Threads, open files or memory may have run out, or the disk may be failing: check the limits and the log of the system, then start again"
+                    ),
+                    MetadataError::TooNew { .. }
+                    | MetadataError::InUse
+                    | MetadataError::ReadOnly => Ok(()),
+                }
+            }
             Self::Service(service::Error::Internal(what)) => write!(f, "{what}"),
             Self::Service(e) => write!(f, "{}", chain(e)),
             Self::Listen { listen, source } => {

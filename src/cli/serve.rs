@@ -108,6 +108,6 @@ fn start_log(log: &config::Log) -> Result<logging::Log, Failure> {
     let level = log.level;
     logging::start(&Options { level, target }).map_err(|e| Failure {
         code: IO,
-        message: format!("the log cannot be started: {e}"),
+        message: format!("the log cannot be started: {e}. Threads or open files may have run out: check the limits of the system, then start again"),
     })
 }

@@ -53,7 +53,7 @@ impl RedbMetadata {
     /// [`MetadataError::InUse`] when another process makes the same file,
     /// [`MetadataError::Unavailable`] when `path` exists or cannot be written.
     pub fn create(path: &Path, on_fatal: OnFatal) -> Result<Self, MetadataError> {
-        Self::with_database(file::create(path)?, on_fatal)
+        Self::with_database(file::create(path)?, Some(path), on_fatal)
     }
 
     /// Opens the database at `path`, which must exist, and brings it to the newest schema.
@@ -63,7 +63,7 @@ impl RedbMetadata {
     /// [`MetadataError::InUse`], [`MetadataError::TooNew`], [`MetadataError::Corrupt`] when the
     /// file is empty, cut or is no database, [`MetadataError::Unavailable`] when it is not there.
     pub fn open(path: &Path, on_fatal: OnFatal) -> Result<Self, MetadataError> {
-        Self::with_database(file::open(path)?, on_fatal)
+        Self::with_database(file::open(path)?, Some(path), on_fatal)
     }
 
     /// A database on a storage backend of redb: an empty one is initialised, another is opened.
@@ -74,7 +74,7 @@ impl RedbMetadata {
         backend: impl StorageBackend,
         on_fatal: OnFatal,
     ) -> Result<Self, MetadataError> {
-        Self::with_database(file::on_backend(backend)?, on_fatal)
+        Self::with_database(file::on_backend(backend)?, None, on_fatal)
     }
 
     /// An empty database in memory, gone when it is dropped: for tests.
@@ -102,7 +102,11 @@ impl RedbMetadata {
         self.read(|view| BLOBS.get(view, &id.0))
     }
 
-    fn with_database(database: Database, on_fatal: OnFatal) -> Result<Self, MetadataError> {
+    fn with_database(
+        database: Database,
+        path: Option<&Path>,
+        on_fatal: OnFatal,
+    ) -> Result<Self, MetadataError> {
         let called = AtomicBool::new(false);
         let once: OnFatal = Arc::new(move |reason| {
             if !called.swap(true, Ordering::SeqCst) {
@@ -111,7 +115,7 @@ impl RedbMetadata {
             }
         });
         let database = Arc::new(database);
-        let writer = Writer::start(Arc::clone(&database), Arc::clone(&once))?;
+        let writer = Writer::start(Arc::clone(&database), path, Arc::clone(&once))?;
         Ok(Self {
             database,
             on_fatal: once,

@@ -316,6 +316,8 @@ pub enum MetadataError {
     },
     /// Another process has the file.
     InUse,
+    /// The file system takes no writes any more. Nothing was changed, and reading goes on.
+    ReadOnly,
     /// Opening or reading failed.
     Unavailable(String),
 }
@@ -334,6 +336,11 @@ impl fmt::Display for MetadataError {
             Self::InUse => write!(
                 f,
                 "the database is in use: another Mayfly runs on this data directory"
+            ),
+            Self::ReadOnly => write!(
+                f,
+                "the file system of the database is read-only: its disk may be failing. Read what the kernel says of it (dmesg), \
+                 save the data, and mount it again before the next start"
             ),
             Self::Unavailable(what) => write!(f, "the database does not answer: {what}"),
         }

@@ -215,6 +215,21 @@ impl Service {
         Ok(self.by_master(&account).is_some())
     }
 
+    /// Whether the master key, if there is one, is the one that the first account was made with.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub fn master_key_fits(&self) -> Result<bool, Error> {
+        if self.parts.master_key.is_none() {
+            return Ok(true);
+        }
+        let first = self.parts.metadata.accounts(None, 1);
+        let first = first.map_err(|error| self.failed(error))?;
+        // An account from before there was a master key says nothing.
+        let wrapped = first.first().filter(|a| a.wraps.by_master.is_some());
+        Ok(wrapped.is_none_or(|account| self.by_master(account).is_some()))
+    }
+
     fn by_master(&self, account: &Account) -> Option<Secret> {
         let master = self.parts.master_key.as_ref()?;
         let wrap = account.wraps.by_master.as_ref()?;

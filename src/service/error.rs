@@ -30,6 +30,8 @@ pub enum Error {
         /// Bytes that uploads may still take.
         available: u64,
     },
+    /// The file system has turned read-only: what is there can be read, nothing can be changed.
+    ReadOnly,
     /// A value makes no sense; carries what and the remedy.
     Invalid(String),
     /// The client's body failed: cut short, too slow, or malformed.
@@ -67,6 +69,7 @@ impl fmt::Display for Error {
                     "not enough space on the server: {available} bytes are left for uploads"
                 )
             }
+            Self::ReadOnly => write!(f, "the disk of the server takes no changes at the moment"),
             Self::Invalid(what) => write!(f, "{what}"),
             Self::Input(e) => write!(f, "the upload broke off: {e}"),
             Self::Damaged => write!(f, "the stored file is damaged"),

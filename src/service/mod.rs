@@ -143,6 +143,9 @@ impl Service {
             return self.fatal(&error.to_string());
         }
         log::error!("{error}");
+        if matches!(error, MetadataError::ReadOnly) {
+            return Error::ReadOnly;
+        }
         Error::Internal(error.to_string())
     }
 

@@ -276,6 +276,11 @@ impl Service {
         }
         let what = describe(error);
         log::error!("an upload failed: {what}");
+        if let StoreError::Unavailable(cause) = error
+            && cause.kind() == std::io::ErrorKind::ReadOnlyFilesystem
+        {
+            return Error::ReadOnly;
+        }
         Error::Internal(what)
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::seen::Seen;
 use crate::support::{Launch, Server, Upload};
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
 pub fn broken(seen: &mut Seen) {
     let home = tempfile::tempdir().unwrap();
@@ -52,6 +53,7 @@ pub fn broken(seen: &mut Seen) {
             written.push(name);
         }
         fs::write(path, sound).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
     }
     let list = accepted.join(", ");
     seen.holds("always refused with 78", accepted.is_empty(), list);

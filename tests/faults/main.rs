@@ -75,7 +75,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "eio_sync_blob",
         fault: "EIO when the bytes of a file are synced",
-        expected: "upload 500; nothing listed; download whole; upload after it 200; same process; nothing staged after a restart",
+        expected: "upload 500; after it: ends with 74, or nothing is listed; download whole; upload 200; nothing staged",
         needs: &[Needs::Strace],
         quick: false,
         run: writes::eio_in_sync_of_blob,
@@ -107,7 +107,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "lying_writes",
         fault: "a write reports one byte and writes none (retval=1)",
-        expected: "never wrong bytes; download of others whole; upload after it 200",
+        expected: "never wrong bytes; starts, or says what is damaged",
         needs: &[Needs::Strace],
         quick: false,
         run: writes::lying,

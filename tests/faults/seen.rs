@@ -3,6 +3,9 @@
 use crate::support::{Blobs, Server, Upload, Uploaded, within};
 use std::time::Duration;
 
+/// The most of a log that is shown, in bytes.
+const DETAILS: usize = 1500;
+
 /// Sights in the order they came.
 #[derive(Default)]
 pub struct Seen(Vec<String>);
@@ -17,7 +20,12 @@ impl Seen {
     pub fn holds(&mut self, what: &str, holds: bool, details: impl std::fmt::Display) {
         self.note(match holds {
             true => what.to_owned(),
-            false => format!("NOT {what} ({details})"),
+            false => {
+                let details = details.to_string();
+                let start = details.len().saturating_sub(DETAILS);
+                let end = String::from_utf8_lossy(&details.as_bytes()[start..]);
+                format!("NOT {what} ({end})")
+            }
         });
     }
 

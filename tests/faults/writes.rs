@@ -60,18 +60,20 @@ pub fn eio_in_sync_of_blob(seen: &mut Seen) {
     let injector = attach(&server, None, "fdatasync", "error=EIO:when=1");
     let upload = Upload::fresh(100_000).downloads(0);
     seen.upload("upload", &server, &upload);
+    // The count is for each thread: the database may meet the fault as well.
+    let ended = server.ends_within(Duration::from_secs(4));
     drop(injector);
-    let list = listed(&server);
+    let gone = ended.is_some_and(|status| status.code() == Some(74));
+    server.restart();
+    let nothing = listed(&server) == [bystander.id.clone()];
     seen.holds(
-        "nothing listed",
-        list == [bystander.id.clone()],
-        list.len() - 1,
+        "after it: ends with 74, or nothing is listed",
+        nothing && (gone || ended.is_none()),
+        format!("{ended:?}"),
     );
     seen.whole("download", &server, &bystander);
-    seen.upload("upload after it", &server, &Upload::fresh(100_000));
-    seen.same_process(&server);
-    server.restart();
-    seen.nothing_staged("nothing staged after a restart", &server);
+    seen.upload("upload", &server, &Upload::fresh(100_000));
+    seen.nothing_staged("nothing staged", &server);
 }
 
 /// A commit that fails: its outcome is unknown, so the process ends, and the next one finds out.
@@ -88,7 +90,13 @@ fn database_fails(seen: &mut Seen, calls: &str) {
             &format!("error=EIO:when={n}"),
         );
         let upload = Upload::fresh(100_000).downloads(0);
-        seen.upload("upload", &server, &upload);
+        let acknowledged = seen.upload("upload", &server, &upload);
+        if n > 1 && acknowledged.is_some() {
+            // The upload takes fewer calls than that.
+            drop(injector);
+            assert!(server.delivers(&acknowledged.unwrap()));
+            break;
+        }
         let ended = server.ends_within(Duration::from_secs(10));
         drop(injector);
         seen.note(match ended.and_then(|s| s.code()) {
@@ -169,10 +177,10 @@ pub fn short(seen: &mut Seen) {
 pub fn lying(seen: &mut Seen) {
     // Nothing of what is written is there, and the program is told that one byte is. Nobody can
     // notice that at once; what counts is that no wrong byte ever goes out.
-    let mut wrong = Vec::new();
-    let (mut server, bystander) = with_bystander();
+    let (mut wrong, mut silent) = (Vec::new(), Vec::new());
     for (only_database, calls) in [(false, "write"), (true, "pwrite64")] {
         for n in 1..=5 {
+            let (mut server, bystander) = with_bystander();
             let database = only_database.then(|| opener::database(&server.dir));
             let fault = format!("retval=1:when={n}");
             let injector = attach(&server, database.as_deref(), calls, &fault);
@@ -183,13 +191,19 @@ pub fn lying(seen: &mut Seen) {
                 .filter(|r| r.whole && r.status() == 200)
                 .map(|r| upload.acknowledged(&r));
             drop(injector);
+            let files: Vec<&Uploaded> = acknowledged.iter().chain([&bystander]).collect();
             for restarted in [false, true] {
-                if restarted || !server.figures().runs() {
-                    server.restart();
+                if restarted && let Err(e) = server.try_restart_as(Launch::default()) {
+                    // A page that nobody wrote may make the database unreadable.
+                    let told = e.log.contains("mayfly: ") && e.log.contains("backup");
+                    if !only_database || !told || e.code != Some(74) {
+                        silent.push(format!("{calls} {n}: {} {}", e.why, e.log));
+                    }
+                    break;
                 }
-                if let Some(file) = &acknowledged {
+                for file in &files {
                     let (status, got) = server.download(&file.target(), &[]);
-                    if got.as_ref().is_some_and(|got| *got != file.sha256) && status == 200 {
+                    if status == 200 && got.is_some_and(|got| got != file.sha256) {
                         wrong.push(format!("{calls} {n}"));
                     }
                 }
@@ -197,8 +211,8 @@ pub fn lying(seen: &mut Seen) {
         }
     }
     seen.holds("never wrong bytes", wrong.is_empty(), wrong.join(", "));
-    seen.whole("download of others", &server, &bystander);
-    seen.upload("upload after it", &server, &Upload::fresh(100_000));
+    let told = "starts, or says what is damaged";
+    seen.holds(told, silent.is_empty(), silent.join(", "));
 }
 
 pub fn read_only(seen: &mut Seen) {

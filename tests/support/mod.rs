@@ -10,8 +10,8 @@
 
 mod disk;
 mod http;
-pub mod media;
 mod injector;
+pub mod media;
 mod mounts;
 pub mod opener;
 mod payload;

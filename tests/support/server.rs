@@ -220,7 +220,13 @@ impl Server {
                         found.push((key.to_owned(), value.to_owned()));
                     }
                 }
-                Err(_) => {
+                Err(e) => {
+                    // Its output ends before the process does, or before what it runs under.
+                    if e == mpsc::RecvTimeoutError::Disconnected {
+                        within(Duration::from_secs(5), || {
+                            child.try_wait().is_ok_and(|status| status.is_some())
+                        });
+                    }
                     let _ = child.kill();
                     let status = child.wait();
                     return Err(Refused {

@@ -230,6 +230,7 @@ impl Pages {
             ),
             Error::TooLarge { .. } => self.message(413, "Too large", &error.to_string()),
             Error::Full { .. } => self.message(507, "No space left", &error.to_string()),
+            Error::ReadOnly => self.message(503, "Not possible now", &error.to_string()),
             Error::Invalid(what) => self.message(400, "Not possible", what),
             Error::Input(_) => self.message(400, "Broken off", "The request broke off."),
             // For good, as far as anybody can tell: trying again helps nobody.
