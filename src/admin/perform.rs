@@ -144,6 +144,7 @@ fn refusal(service: &Service, error: &Error) -> Answer {
         | Error::Forbidden
         | Error::TooLarge { .. }
         | Error::Full { .. }
+        | Error::ReadOnly
         | Error::Input(_)
         | Error::Damaged => (Reason::Failed, error.to_string()),
     };

@@ -147,6 +147,7 @@ impl fmt::Display for StartError {
                     ),
                     MetadataError::TooNew { .. }
                     | MetadataError::InUse
+                    | MetadataError::Full
                     | MetadataError::ReadOnly => Ok(()),
                 }
             }

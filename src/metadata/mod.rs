@@ -12,6 +12,7 @@ mod keys;
 mod leases;
 mod migrate;
 mod records;
+mod room;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -316,6 +317,8 @@ pub enum MetadataError {
     },
     /// Another process has the file.
     InUse,
+    /// The disk is full, and so is what was kept aside. Nothing was changed, and reading goes on.
+    Full,
     /// The file system takes no writes any more. Nothing was changed, and reading goes on.
     ReadOnly,
     /// Opening or reading failed.
@@ -337,6 +340,7 @@ impl fmt::Display for MetadataError {
                 f,
                 "the database is in use: another Mayfly runs on this data directory"
             ),
+            Self::Full => write!(f, "the disk of the database is full: make space"),
             Self::ReadOnly => write!(
                 f,
                 "the file system of the database is read-only: its disk may be failing. Read what the kernel says of it (dmesg), \

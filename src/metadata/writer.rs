@@ -5,13 +5,12 @@
 //! disk: every member of the batch gets [`MetadataError::OutcomeUnknown`], `on_fatal` is called
 //! once, and nothing is written from then on.
 
+use super::room::Room;
 use super::schema::Change;
 use super::{MetadataError, OnFatal};
 use redb::Database;
-use std::fs::OpenOptions;
-use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{Builder, JoinHandle};
@@ -38,8 +37,8 @@ pub(super) type Job = Box<dyn FnOnce(&Change<'_>) -> Ran + Send>;
 
 /// The sending end. Dropping it ends the thread.
 pub(super) struct Writer {
-    /// The file of the database, if it is one.
-    path: Option<PathBuf>,
+    /// Looks before each change; `None` for a database that is no file.
+    room: Option<Room>,
     queue: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -62,24 +61,10 @@ impl Writer {
             })
             .map_err(|e| MetadataError::Unavailable(format!("no thread to write with: {e}")))?;
         Ok(Self {
-            path: path.map(Path::to_owned),
+            room: path.map(Room::beside),
             queue: Some(queue),
             thread: Some(thread),
         })
-    }
-
-    /// Whether the file can be written. On a file system that has turned read-only, as it does when
-    /// its disk fails, a commit would fail half way, and after that the engine refuses reads, too.
-    /// Asked before, the changes are refused and what is there stays readable.
-    fn check_writable(&self) -> Result<(), MetadataError> {
-        let Some(path) = &self.path else {
-            return Ok(());
-        };
-        match OpenOptions::new().write(true).open(path) {
-            Err(e) if e.kind() == ErrorKind::ReadOnlyFilesystem => Err(MetadataError::ReadOnly),
-            // Whatever else is wrong shows when it is written.
-            _ => Ok(()),
-        }
     }
 
     /// Makes a change, and waits until it is durable.
@@ -89,7 +74,7 @@ impl Writer {
         &self,
         change: impl FnOnce(&Change<'_>) -> Result<T, MetadataError> + Send + 'static,
     ) -> Result<T, MetadataError> {
-        self.check_writable()?;
+        self.room.as_ref().map_or(Ok(()), Room::check)?;
         let (job, answer) = job(change);
         let stopped = || {
             MetadataError::Unavailable(

@@ -143,8 +143,10 @@ impl Service {
             return self.fatal(&error.to_string());
         }
         log::error!("{error}");
-        if matches!(error, MetadataError::ReadOnly) {
-            return Error::ReadOnly;
+        match error {
+            MetadataError::ReadOnly => return Error::ReadOnly,
+            MetadataError::Full => return Error::Full { available: 0 },
+            _ => {}
         }
         Error::Internal(error.to_string())
     }

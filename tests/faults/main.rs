@@ -50,8 +50,8 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "space_taken_by_others",
-        fault: "others fill the disk to the last byte, and free it again",
-        expected: "upload 507; nothing staged; download whole; not ready; delete 200; ready again; upload 200; same process",
+        fault: "others fill the disk to the last byte, then what was kept aside, and free it again",
+        expected: "upload 507; nothing staged; download whole; not ready; delete 200; filled again; delete 507; download whole; ready again; delete 200; upload 200; same process",
         needs: &[Needs::Mounts],
         quick: true,
         run: space::taken_by_others,

@@ -49,12 +49,13 @@ fn fill(path: &Path) {
 }
 
 pub fn taken_by_others(seen: &mut Seen) {
-    let disk = SmallDisk::mount("size=24m").unwrap();
+    // Large enough for the server to keep something aside.
+    let disk = SmallDisk::mount("size=100m").unwrap();
     let server = serve_on(&disk, "1 MiB");
     let kept = Upload::fresh(1 << 20).downloads(0).to(&server);
-    let other = Upload::fresh(1 << 16).downloads(0).to(&server);
-    let filler = disk.path().join("others");
-    fill(&filler);
+    let [first, second] = [1, 2].map(|_| Upload::fresh(1 << 16).downloads(0).to(&server));
+    let fillers = [disk.path().join("others"), disk.path().join("more")];
+    fill(&fillers[0]);
     seen.upload("upload", &server, &Upload::fresh(50_000));
     seen.nothing_staged("nothing staged", &server);
     seen.whole("download", &server, &kept);
@@ -62,12 +63,19 @@ pub fn taken_by_others(seen: &mut Seen) {
         503 => "not ready".to_owned(),
         other => format!("/ready {other}"),
     });
-    seen.delete(&server, &other);
-    fs::remove_file(&filler).unwrap();
+    seen.delete(&server, &first);
+    fill(&fillers[1]);
+    seen.note("filled again");
+    seen.delete(&server, &second);
+    seen.whole("download", &server, &kept);
+    for filler in &fillers {
+        fs::remove_file(filler).unwrap();
+    }
     let ready = within(Duration::from_secs(5), || {
         server.get("/ready").status() == 200
     });
     seen.holds("ready again", ready, "after 5 s");
+    seen.delete(&server, &second);
     seen.upload("upload", &server, &Upload::fresh(1 << 20));
     seen.same_process(&server);
 }

@@ -91,10 +91,12 @@ fn database_fails(seen: &mut Seen, calls: &str) {
         );
         let upload = Upload::fresh(100_000).downloads(0);
         let acknowledged = seen.upload("upload", &server, &upload);
-        if n > 1 && acknowledged.is_some() {
+        if n > 1
+            && let Some(file) = acknowledged
+        {
             // The upload takes fewer calls than that.
             drop(injector);
-            assert!(server.delivers(&acknowledged.unwrap()));
+            assert!(server.delivers(&file));
             break;
         }
         let ended = server.ends_within(Duration::from_secs(10));

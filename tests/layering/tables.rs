@@ -110,7 +110,16 @@ pub const HOMES: &[(&str, &[&str])] = &[
     (
         "rustix",
         &[
-            "admin", "app", "config", "gate", "logging", "server", "setup", "store", "main.rs",
+            "admin",
+            "app",
+            "config",
+            "gate",
+            "logging",
+            "metadata/room.rs",
+            "server",
+            "setup",
+            "store",
+            "main.rs",
         ],
     ),
     ("mayfly_sys", &["gate", "server", "main.rs"]),
