@@ -51,7 +51,7 @@ pub fn first_admin(
     if !locked_before {
         traces.files.push(lock);
     }
-    for name in ["mayfly.redb", "server.key", "blobs", "incoming"] {
+    for name in ["mayfly.redb", "ballast", "server.key", "blobs", "incoming"] {
         traces.note_file(settings.data_dir.join(name));
     }
     if let Some(key) = settings.master_key_file.as_ref().map(SecretFile::path) {
