@@ -21,7 +21,15 @@ pub fn mayfly() -> Command {
     let mut words = words();
     let mut command = Command::new(words.remove(0));
     command.args(words);
+    without_ours(&mut command);
     command
+}
+
+/// What directs the tests is no setting of the program, which would refuse it.
+fn without_ours(command: &mut Command) {
+    for name in ["MAYFLY_BIN", "MAYFLY_RUNNER", "MAYFLY_SLOW"] {
+        command.env_remove(name);
+    }
 }
 
 fn words() -> Vec<String> {
@@ -81,7 +89,9 @@ impl Terminal {
         let code = tempfile::tempdir().unwrap();
         // A shell in a session whose terminal this is, as after a login. It stays: when the leader of a
         // session ends, the kernel itself resets the terminal.
-        let child = Command::new("setsid")
+        let mut command = Command::new("setsid");
+        without_ours(&mut command);
+        let child = command
             .args(["--ctty", "sh", "-c", SHELL, "sh"])
             .args(words())
             .args(arguments)
