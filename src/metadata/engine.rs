@@ -45,9 +45,8 @@ impl RedbMetadata {
 
     /// Makes an empty database at `path`, where nothing may be, readable by this user only.
     ///
-    /// It is made under another name, synced and then renamed: a crash leaves no database, or a
-    /// whole one. Whether an empty database is right here is for the caller to know.
-    /// `on_fatal` is called at most once, from whichever thread finds out.
+    /// It is made under another name, synced and then renamed: a crash leaves none, or a whole one.
+    /// Whether an empty one is right here is for the caller to know. `on_fatal` as for [`Self::open`].
     ///
     /// # Errors
     /// [`MetadataError::InUse`] when another process makes the same file,

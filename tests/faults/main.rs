@@ -203,7 +203,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "blob_missing",
         fault: "a stored file is deleted behind the server's back",
-        expected: "download 500; still listed; delete 200; download of others whole; same process; starts again",
+        expected: "download 410; still listed; delete 200; download of others whole; same process; starts again",
         needs: &[],
         quick: true,
         run: damage::missing_blob,
