@@ -89,6 +89,7 @@ fn with_blob(link: Link) -> NewLink {
             by_plaintext: None,
         },
         by_hotlink: None,
+        birth: None,
     }
 }
 
@@ -99,6 +100,7 @@ fn sharing(mut link: Link, blob: BlobId) -> NewLink {
         link,
         source: BlobSource::Shared(blob),
         by_hotlink: None,
+        birth: None,
     }
 }
 
