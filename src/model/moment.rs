@@ -39,15 +39,17 @@ pub struct ClockRow {
 /// How to put a time right that was given by a clock in doubt.
 #[derive(Clone, Copy, Debug)]
 pub struct Rebase {
-    /// What time it is,
-    pub(super) now: Timestamp,
-    /// at which moment.
-    pub(super) at: Moment,
-    /// Seconds since the boot when this process began.
-    pub(super) began: u64,
+    now: Timestamp,
+    at: Moment,
+    began: u64,
 }
 
 impl Rebase {
+    /// It is `now` at the moment `at`, in a process that began so many seconds after the boot.
+    pub fn new(now: Timestamp, at: Moment, began: u64) -> Self {
+        Self { now, at, began }
+    }
+
     /// What time it was at `moment`. Of an earlier boot nothing is known but that it was before this
     /// one (or, where boots cannot be told apart, before this process): the latest time that it can
     /// have been, so that nothing ends before its time.

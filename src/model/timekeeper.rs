@@ -240,11 +240,7 @@ impl Timekeeper {
     }
 
     fn rebase_at(&self, now: Timestamp, boot: Duration) -> Rebase {
-        Rebase {
-            now,
-            at: self.moment(boot),
-            began: self.began.as_secs(),
-        }
+        Rebase::new(now, self.moment(boot), self.began.as_secs())
     }
 
     fn moment(&self, boot: Duration) -> Moment {

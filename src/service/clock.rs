@@ -75,11 +75,12 @@ impl Service {
                 self.save_clock()?;
             }
         }
-        if let Some(rebase) = keeper.rebase()
-            && std::mem::take(&mut self.care().births)
-        {
-            self.put_right(&rebase)
-                .inspect_err(|_| self.care().births = true)?;
+        if let Some(rebase) = keeper.rebase() {
+            let births = std::mem::take(&mut self.care().births);
+            if births && let Err(error) = self.put_right(&rebase) {
+                self.care().births = true;
+                return Err(error);
+            }
         }
         let trusted = keeper.doubt().is_none();
         self.care().gaps.pass_to(keeper.elapsed(), trusted);

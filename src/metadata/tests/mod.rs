@@ -1,11 +1,13 @@
 //! What the database promises, told on a database in memory and on files.
 
 mod accounts;
+
 mod damage;
 mod files;
 mod leases;
 mod links;
 mod migration;
+mod time;
 mod writing;
 
 use super::*;

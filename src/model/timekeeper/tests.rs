@@ -301,14 +301,11 @@ fn clocks_at_the_ends_of_the_world_do_no_harm() {
 fn a_moment_in_doubt_gets_its_time_as_late_as_it_can_have_been() {
     let boot = |n: u128| Some(BootId(n.to_be_bytes()));
     let time_of = |this, then, seconds| {
-        let rebase = Rebase {
-            now: Timestamp(NOW),
-            at: Moment {
-                boot: this,
-                seconds: 1000,
-            },
-            began: 900,
+        let at = Moment {
+            boot: this,
+            seconds: 1000,
         };
+        let rebase = Rebase::new(Timestamp(NOW), at, 900);
         rebase.time_of(&Moment {
             boot: then,
             seconds,
