@@ -4,6 +4,7 @@
 use super::gaps::{Gaps, Verdict};
 use super::new_link::Plan;
 use super::{Error, Service};
+use crate::logging::event;
 use crate::metadata::{Due, MARK_STEP};
 use crate::model::{ClockRow, Doubt, Lookup, Rebase, Timestamp, Turn, VOUCHER, Watched};
 use std::sync::{MutexGuard, PoisonError};
@@ -116,6 +117,7 @@ impl Service {
         let mut changed = false;
         if self.count_due(covered, horizon, 1)? > 0 {
             log::info!(
+                target: event::CLOCK,
                 "links have ended while the clock was not watched: their files stay for another 24 hours"
             );
             self.care().gaps.open(horizon);
@@ -153,6 +155,7 @@ impl Service {
         let verdict = self.care().gaps.judge(due, room, until, elapsed);
         if verdict == Verdict::Tell {
             log::warn!(
+                target: event::CLOCK,
                 "more than a fifth of the {files} files ended while the clock was not watched, and go in an hour: if they should not, set the clock right before"
             );
         }
@@ -217,6 +220,7 @@ impl Service {
         }
         if links > 0 {
             log::info!(
+                target: event::CLOCK,
                 "{links} links were made while the clock was in doubt: their ends are right now"
             );
         }
@@ -255,7 +259,8 @@ fn words(doubt: Doubt) -> &'static str {
 
 fn warn(doubt: Doubt) {
     log::warn!(
-        "{}. Links go on, what has ended is refused, nothing is removed by time until the clock is \
+        target: event::CLOCK,
+        "trusted=no {}. Links go on, what has ended is refused, nothing is removed by time until the clock is \
          synchronised or set right. If it is right as it is: create the file {VOUCHER} in the \
          data directory",
         words(doubt)
@@ -264,7 +269,8 @@ fn warn(doubt: Doubt) {
 
 fn warn_of_lead(lead: i64) {
     log::warn!(
-        "the clock was ahead by {} hours earlier, and time does not go back: links end by the \
+        target: event::CLOCK,
+        "trusted=yes the clock was ahead by {} hours earlier, and time does not go back: links end by the \
          later time. If the present time is right: create the file {VOUCHER} in the data directory",
         lead / 3600
     );
@@ -274,12 +280,16 @@ fn tell(turn: &Turn, lead: Option<i64>) {
     let (hours, minutes) = (turn.ahead.abs() / 3600, turn.ahead.abs() / 60 % 60);
     let way = if turn.ahead < 0 { "back" } else { "forward" };
     if turn.ahead != 0 {
-        log::info!("the clock was set {way} by {hours} h {minutes} min");
+        log::info!(target: event::CLOCK, "the clock was set {way} by {hours} h {minutes} min");
     }
     match (turn.was, turn.is) {
         (_, Some(doubt)) => warn(doubt),
-        (_, None) if turn.vouched => log::info!("the operator says that the clock is right"),
-        (Some(_), None) => log::info!("the clock is trusted again"),
+        (_, None) if turn.vouched => {
+            log::info!(target: event::CLOCK, "trusted=yes the operator says that the clock is right")
+        }
+        (Some(_), None) => {
+            log::info!(target: event::CLOCK, "trusted=yes the clock is trusted again")
+        }
         (None, None) => {}
     }
     if let Some(lead) = lead {
