@@ -10,6 +10,7 @@ mod error;
 mod first_account;
 mod first_admin;
 mod listening;
+mod machine;
 mod pages;
 mod reload;
 mod stopped;
@@ -25,8 +26,8 @@ pub use supervision::database_probe;
 use crate::admin::{self, AdminSocket};
 use crate::api::{Api, ApiSettings, Readiness};
 use crate::config::{Credentials, Settings};
-use crate::metadata::{Metadata, RedbMetadata};
-use crate::model::Clock;
+use crate::metadata::{Metadata, MetadataError, RedbMetadata};
+use crate::model::{Clock, MADE, Timekeeper};
 use crate::server::Server;
 use crate::service::{Parts, Policy, Service};
 use crate::store::{DiskStore, Store};
@@ -34,9 +35,10 @@ use crate::tasks::notify::{self, Notice};
 use crate::tasks::watchdog::Watchdog;
 use crate::tasks::{Background, Ending, Endings, Wish};
 use data_dir::DataDir;
+use machine::Machine;
 use std::fs::OpenOptions;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,12 +94,12 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
             data_dir: settings.data_dir,
         });
     });
-    let ready = readiness(&metadata, &store, data_dir.database(), &endings);
+    let clock = timekeeper(clock, &settings.data_dir, &*metadata)?;
     let service = Arc::new(Service::new(
         Parts {
             metadata: Arc::clone(&metadata),
             store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
+            clock,
             server_key,
             master_key,
             on_fatal: endings.on_fatal(),
@@ -113,6 +115,8 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
             problem: "this is not the master key that the accounts were made with: restore the file from its copy",
         });
     }
+    let database = data_dir.database();
+    let ready = readiness(&metadata, &store, database.clone(), &endings, &service);
     service.recover().map_err(StartError::Service)?;
     let credentials =
         first_account::ensure(&service, &settings.credentials_file, &settings.account.name)?;
@@ -128,7 +132,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     let api = Arc::new(Api::new(
         Arc::clone(&service),
         api_settings(&settings, &url),
-        Arc::clone(&clock),
+        service.clock(),
         ready,
     ));
     let server = Server::start(
@@ -140,12 +144,12 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     )
     .map_err(|source| StartError::Serve { source })?;
     let admin = admin_socket(&service, &settings);
-    let background = Background::start(Arc::clone(&service), clock)
+    let background = Background::start(Arc::clone(&service), service.clock())
         .map_err(|source| StartError::Serve { source })?;
     let watchdog = supervision::start(
         &server,
         &metadata,
-        readiness(&metadata, &store, data_dir.database(), &endings),
+        readiness(&metadata, &store, database, &endings, &service),
         &url,
     )
     .map_err(|source| StartError::Serve { source })?;
@@ -243,6 +247,9 @@ impl App {
             if let Err(e) = self.service.flush_counts() {
                 log::error!("the last download counts are lost: {e}");
             }
+            if let Err(e) = self.service.put_clock_away() {
+                log::error!("the time is not kept for the next start: {e}");
+            }
         }
         if let Some(watchdog) = self.watchdog.take() {
             watchdog.stop();
@@ -301,14 +308,35 @@ fn api_settings(settings: &Settings, url: &str) -> ApiSettings {
     }
 }
 
+/// The clock, with all that is known about it.
+fn timekeeper(
+    clock: Arc<dyn Clock>,
+    data_dir: &Path,
+    metadata: &dyn Metadata,
+) -> Result<Arc<Timekeeper>, StartError> {
+    let row = match metadata.clock() {
+        // As with damage elsewhere: what can be done without it is done.
+        Err(MetadataError::Corrupt(what)) => {
+            log::error!("{what}: what was known about the clock is lost");
+            None
+        }
+        row => row?,
+    };
+    let machine = Box::new(Machine::new(data_dir));
+    let keeper = Timekeeper::new(clock, machine, MADE, row);
+    Ok(Arc::new(keeper))
+}
+
 /// Whether it can do its work: both media answer, there is space, and nothing wants it to end.
 fn readiness(
     metadata: &Arc<dyn Metadata>,
     store: &Arc<dyn Store>,
     database: PathBuf,
     endings: &Endings,
+    service: &Arc<Service>,
 ) -> Readiness {
     let (metadata, store) = (Arc::clone(metadata), Arc::clone(store));
+    let service = Arc::downgrade(service);
     let is_ending = endings.watch();
     Box::new(move || {
         if is_ending() {
@@ -320,7 +348,7 @@ fn readiness(
         writable.map_err(|e| format!("{}: {e}", database.display()))?;
         match store.available() {
             Ok(0) => Err("the disk is full: delete files, or lower min_free_space".to_owned()),
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(service.upgrade().and_then(|service| service.clock_remark())),
             Err(e) => Err(e.to_string()),
         }
     })

@@ -449,6 +449,7 @@ fn link(n: u64) -> NewLink {
             by_plaintext: None,
         },
         by_hotlink: None,
+        birth: None,
     }
 }
 

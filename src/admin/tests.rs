@@ -3,7 +3,7 @@
 use super::wire::LINE_MAX;
 use super::*;
 use crate::metadata::RedbMetadata;
-use crate::model::{Secret, SystemClock};
+use crate::model::{Secret, SystemClock, Timekeeper};
 use crate::service::{Encryption, Parts, Policy, Service};
 use crate::store::MemoryStore;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -27,7 +27,7 @@ impl Server {
         let parts = Parts {
             metadata: Arc::new(RedbMetadata::in_memory().unwrap()),
             store: Arc::new(MemoryStore::new(None)),
-            clock: Arc::new(SystemClock::new()),
+            clock: Arc::new(Timekeeper::unquestioned(Arc::new(SystemClock::new()))),
             server_key: Secret::new([1; 32]),
             master_key: None,
             on_fatal: Arc::new(|_| {}),

@@ -38,8 +38,9 @@ pub struct ApiSettings {
     pub secure_cookies: bool,
 }
 
-/// Tells whether the server can do its work, or what is in the way, in words for its owner.
-pub type Readiness = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// Tells whether the server can do its work, perhaps with a remark for everybody, or what is in the
+/// way, in words for its owner.
+pub type Readiness = Box<dyn Fn() -> Result<Option<&'static str>, String> + Send + Sync>;
 
 /// Answers every request.
 pub struct Api {

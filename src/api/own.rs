@@ -27,15 +27,22 @@ fn health(_: &Api, _: Call<'_>) -> Response {
     plain(200, "ok\n")
 }
 
-/// The process can do its work. What is in the way goes to the log, not to whoever asks, and once
+fn ready_words(remark: Option<&str>) -> String {
+    match remark {
+        None => "ready\n".to_owned(),
+        Some(remark) => format!("ready; {remark}\n"),
+    }
+}
+
+/// The process can do its work, perhaps with a remark. What is in the way goes to the log, not to whoever asks, and once
 /// only: everybody may ask, as often as he likes.
 fn ready(api: &Api, _: Call<'_>) -> Response {
     match (api.ready)() {
-        Ok(()) => {
+        Ok(remark) => {
             if api.told.swap(false, Ordering::Relaxed) {
                 log::info!("ready again");
             }
-            plain(200, "ready\n")
+            plain(200, &ready_words(remark))
         }
         Err(why) => {
             if !api.told.swap(true, Ordering::Relaxed) {

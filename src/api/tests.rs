@@ -11,7 +11,7 @@ mod uploads;
 use super::*;
 use crate::http::{Body, BodyLength, Headers, Method, Payload, Sink};
 use crate::metadata::RedbMetadata;
-use crate::model::{Secret, Timestamp};
+use crate::model::{Secret, Timekeeper, Timestamp};
 use crate::service::{Encryption, Parts, Policy};
 use crate::store::MemoryStore;
 use std::fs::File;
@@ -95,7 +95,9 @@ impl World {
                 RedbMetadata::create(&dir.path().join("db"), Arc::clone(&on_fatal)).unwrap(),
             ),
             store: Arc::new(store),
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            clock: Arc::new(Timekeeper::unquestioned(
+                Arc::clone(&clock) as Arc<dyn Clock>
+            )),
             server_key: Secret::new([7; 32]),
             master_key: None,
             on_fatal,
@@ -115,10 +117,10 @@ impl World {
         service.recover().unwrap();
         let account = service.add_account("admin", "correct horse").unwrap();
         let api = Api::new(
-            service,
+            Arc::clone(&service),
             settings,
-            Arc::clone(&clock) as Arc<dyn Clock>,
-            Box::new(|| Ok(())),
+            service.clock(),
+            Box::new(|| Ok(None)),
         );
         Self {
             api,

@@ -89,15 +89,18 @@ fn status(
     let found = Arc::clone(&obstacle);
     // It looks at the disk, which may hang.
     let mut readiness = Probe::on_thread("the disk", move || {
-        *found.lock().unwrap_or_else(PoisonError::into_inner) = ready().err();
+        *found.lock().unwrap_or_else(PoisonError::into_inner) = match ready() {
+            Ok(remark) => remark.map(|remark| format!("Ready; {remark}. ")),
+            Err(why) => Some(format!("Not ready: {why}. ")),
+        };
         Ok(())
     })?;
     Ok(Box::new(move || {
         // What it answers is in the next status.
         let _may_take_its_time = readiness.has_answered();
         let mut text = String::new();
-        if let Some(why) = &*obstacle.lock().unwrap_or_else(PoisonError::into_inner) {
-            text = format!("Not ready: {why}. ");
+        if let Some(words) = &*obstacle.lock().unwrap_or_else(PoisonError::into_inner) {
+            text.clone_from(words);
         }
         text.push_str(&beginning);
         match links.load(Ordering::Relaxed) {

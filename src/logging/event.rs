@@ -29,11 +29,13 @@ pub const PASSWORD_WRONG: &str = "password-wrong";
 pub const LIMIT: &str = "limit";
 /// Something of ours failed.
 pub const FAULT: &str = "fault";
+/// The clock was set, is in doubt or trusted again, or has left something to do.
+pub const CLOCK: &str = "clock";
 /// About the log itself: lines that are missing.
 pub const LOG: &str = "log";
 
 /// All of them.
-pub(super) const ALL: [&str; 15] = [
+pub(super) const ALL: [&str; 16] = [
     START,
     STOP,
     UPLOAD,
@@ -48,10 +50,11 @@ pub(super) const ALL: [&str; 15] = [
     PASSWORD_WRONG,
     LIMIT,
     FAULT,
+    CLOCK,
     LOG,
 ];
 
 /// What only owners cause, or happens once for each upload at most: never suppressed.
-pub(super) const UNLIMITED: [&str; 9] = [
-    START, STOP, UPLOAD, EXPIRED, DELETED, RESTORED, CHANGED, ACCOUNT, API_KEY,
+pub(super) const UNLIMITED: [&str; 10] = [
+    CLOCK, START, STOP, UPLOAD, EXPIRED, DELETED, RESTORED, CHANGED, ACCOUNT, API_KEY,
 ];

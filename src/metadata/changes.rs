@@ -8,7 +8,7 @@ use super::keys::{due_key, key_of};
 use super::leases::{drop_lease, leases_of, set_allowance};
 use super::records::{Mark, Place, Tagged};
 use super::schema::{
-    BLOBS, Change, DUE, GARBAGE, HOTLINKS, LINKS, PLACES, Snapshot, TAGS, find_link,
+    BIRTHS, BLOBS, Change, DUE, GARBAGE, HOTLINKS, LINKS, PLACES, Snapshot, TAGS, find_link,
 };
 use super::{BlobSource, Freed, Hotlink, LinkEdit, MetadataError, NewLink, Published};
 use crate::model::{Allowance, Blob, BlobId, Lease, Link, Lookup, Timestamp};
@@ -58,6 +58,7 @@ pub(super) fn publish(to: &Change<'_>, new: NewLink) -> Result<Published> {
         mut link,
         source,
         by_hotlink,
+        birth,
     } = new;
     if PLACES.has(to, &link.lookup.0)? {
         return Err(refused("a link of that hash is there"));
@@ -137,6 +138,9 @@ pub(super) fn publish(to: &Change<'_>, new: NewLink) -> Result<Published> {
         owner: link.owner,
         created: link.created,
     };
+    if let Some(birth) = birth {
+        BIRTHS.put(to, &link.lookup.0, &birth)?;
+    }
     PLACES.put(to, &link.lookup.0, &place)?;
     LINKS.put(to, &key_of(&link), &link)?;
     Ok(Published::Done)
@@ -148,6 +152,8 @@ pub(super) fn edit(to: &Change<'_>, lookup: &Lookup, edit: LinkEdit) -> Result<O
     };
     let mut new = old.clone();
     let mut revoked = Vec::new();
+    // An end that somebody named is right as it is.
+    let named = edit.expiry.is_some() && BIRTHS.has(to, &lookup.0)?;
     if let Some(expiry) = edit.expiry {
         new.expiry = expiry;
     }
@@ -161,6 +167,9 @@ pub(super) fn edit(to: &Change<'_>, lookup: &Lookup, edit: LinkEdit) -> Result<O
     if let Some((password, by_link)) = edit.password {
         new.password = password;
         new.by_link = by_link;
+    }
+    if named {
+        BIRTHS.delete(to, &lookup.0)?;
     }
     if new != old {
         for lease in &revoked {

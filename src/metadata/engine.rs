@@ -1,12 +1,13 @@
 //! [`Metadata`] in one redb file: reads see the last commit and wait for nobody, changes go through
 //! the writer.
 
+use super::clock::{self, Ride};
 use super::codec;
 use super::keys::{account_key, after_prefix, due_key, link_key, parse_due_key, tail};
 use super::records::{Mark, Number};
 use super::schema::{
-    ACCOUNTS, BLOBS, DUE, GARBAGE, HOTLINKS, KEYS, LINKS, NAMES, SCHEMA, STATE, TAGS, View,
-    find_link, storage_error,
+    ACCOUNTS, BIRTHS, BLOBS, CLOCK, DUE, GARBAGE, HOTLINKS, KEYS, LINKS, MARK, NAMES, SCHEMA,
+    STATE, TAGS, View, find_link, storage_error,
 };
 use super::writer::Writer;
 use super::{
@@ -15,10 +16,10 @@ use super::{
     leases, verify,
 };
 use crate::model::{
-    Account, AccountId, ApiKey, Blob, BlobId, Lease, LeaseId, Link, Lookup, Timestamp, folded_name,
+    Account, AccountId, ApiKey, Blob, BlobId, ClockRow, Lease, LeaseId, Link, Lookup, Rebase,
+    Timestamp, folded_name,
 };
-use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase, StorageBackend};
+use redb::{Database, ReadableDatabase};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,60 +31,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct RedbMetadata {
     database: Arc<Database>,
     on_fatal: OnFatal,
+    ride: Ride,
     // Dropped last: its thread closes the database, where a panic of the engine does no harm.
     writer: Writer,
 }
 
 impl RedbMetadata {
-    /// Whether there is a file at `path`, of whatever kind.
-    ///
-    /// # Errors
-    /// [`MetadataError::Unavailable`] when that cannot be told.
-    pub fn exists(path: &Path) -> Result<bool, MetadataError> {
-        file::exists(path)
-    }
-
-    /// Makes an empty database at `path`, where nothing may be, readable by this user only.
-    ///
-    /// It is made under another name, synced and then renamed: a crash leaves none, or a whole one.
-    /// Whether an empty one is right here is for the caller to know. `on_fatal` as for [`Self::open`].
-    ///
-    /// # Errors
-    /// [`MetadataError::InUse`] when another process makes the same file,
-    /// [`MetadataError::Unavailable`] when `path` exists or cannot be written.
-    pub fn create(path: &Path, on_fatal: OnFatal) -> Result<Self, MetadataError> {
-        Self::with_database(file::create(path)?, Some(path), on_fatal)
-    }
-
-    /// Opens the database at `path`, which must exist, and brings it to the newest schema.
-    /// `on_fatal` is called at most once, from whichever thread finds out.
-    ///
-    /// # Errors
-    /// [`MetadataError::InUse`], [`MetadataError::TooNew`], [`MetadataError::Corrupt`] when the
-    /// file is empty, cut or is no database, [`MetadataError::Unavailable`] when it is not there.
-    pub fn open(path: &Path, on_fatal: OnFatal) -> Result<Self, MetadataError> {
-        Self::with_database(file::open(path)?, Some(path), on_fatal)
-    }
-
-    /// A database on a storage backend of redb: an empty one is initialised, another is opened.
-    ///
-    /// # Errors
-    /// As [`RedbMetadata::open`].
-    pub fn with_backend(
-        backend: impl StorageBackend,
-        on_fatal: OnFatal,
-    ) -> Result<Self, MetadataError> {
-        Self::with_database(file::on_backend(backend)?, None, on_fatal)
-    }
-
-    /// An empty database in memory, gone when it is dropped: for tests.
-    ///
-    /// # Errors
-    /// [`MetadataError::Unavailable`] when there is no thread for it.
-    pub fn in_memory() -> Result<Self, MetadataError> {
-        Self::with_backend(InMemoryBackend::new(), Arc::new(|_| {}))
-    }
-
     /// Checks every record, and that links, indexes, blobs, leases and accounts agree. Takes time
     /// with the number of links; changes go on meanwhile.
     ///
@@ -101,7 +54,7 @@ impl RedbMetadata {
         self.read(|view| BLOBS.get(view, &id.0))
     }
 
-    fn with_database(
+    pub(super) fn with_database(
         database: Database,
         path: Option<&Path>,
         on_fatal: OnFatal,
@@ -114,10 +67,13 @@ impl RedbMetadata {
             }
         });
         let database = Arc::new(database);
-        let writer = Writer::start(Arc::clone(&database), path, Arc::clone(&once))?;
+        let ride = Ride::default();
+        let shared = Arc::clone(&database);
+        let writer = Writer::start(shared, path, ride.clone(), Arc::clone(&once))?;
         Ok(Self {
             database,
             on_fatal: once,
+            ride,
             writer,
         })
     }
@@ -224,6 +180,21 @@ impl Metadata for RedbMetadata {
                 .map(|(key, Mark)| parse_due_key(key).ok_or_else(|| codec::damaged(DUE.name, key)))
                 .collect()
         })
+    }
+
+    fn count_due(
+        &self,
+        after: Timestamp,
+        until: Timestamp,
+        limit: u64,
+    ) -> Result<u64, MetadataError> {
+        if until <= after {
+            return Ok(0);
+        }
+        let last = Lookup([u8::MAX; 32]);
+        let (after, until) = (due_key(after, &last), due_key(until, &last));
+        let range = (Bound::Excluded(&after[..]), Bound::Included(&until[..]));
+        self.read(|view| DUE.count_range(view, range, limit))
     }
 
     fn remove_over(&self, links: &[Lookup], now: Timestamp) -> Result<Vec<Freed>, MetadataError> {
@@ -389,6 +360,29 @@ impl Metadata for RedbMetadata {
         let lookup = *lookup;
         self.writer
             .run(move |to| accounts::remove_api_key(to, &lookup))
+    }
+
+    fn clock(&self) -> Result<Option<ClockRow>, MetadataError> {
+        self.read(|view| CLOCK.get(view, MARK))
+    }
+
+    fn save_clock(&self, row: &ClockRow) -> Result<(), MetadataError> {
+        let (ride, row) = (self.ride.clone(), row.clone());
+        self.writer.run(move |to| ride.save(to, &row))
+    }
+
+    fn offer_clock(&self, row: &ClockRow) -> Result<(), MetadataError> {
+        self.ride.offer(row);
+        Ok(())
+    }
+
+    fn rebase(&self, by: &Rebase, limit: usize) -> Result<usize, MetadataError> {
+        // As always but in doubt: nothing to write, so nothing is in the way of it.
+        if self.read(|view| BIRTHS.count(view))? == 0 {
+            return Ok(0);
+        }
+        let by = *by;
+        self.writer.run(move |to| clock::rebase(to, &by, limit))
     }
 
     fn link_count(&self) -> Result<u64, MetadataError> {

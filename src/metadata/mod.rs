@@ -5,12 +5,14 @@
 
 mod accounts;
 mod changes;
+mod clock;
 mod codec;
 mod engine;
 mod file;
 mod keys;
 mod leases;
 mod migrate;
+mod opening;
 mod records;
 mod room;
 mod schema;
@@ -23,8 +25,8 @@ pub use engine::RedbMetadata;
 pub use records::decode_any;
 
 use crate::model::{
-    Account, AccountId, Allowance, ApiKey, Blob, BlobId, Expiry, Lease, LeaseId, Link, Lookup,
-    PasswordParams, Role, Timestamp,
+    Account, AccountId, Allowance, ApiKey, Blob, BlobId, ClockRow, Expiry, Lease, LeaseId, Link,
+    Lookup, Moment, PasswordParams, Rebase, Role, Timestamp,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -70,6 +72,13 @@ pub trait Metadata: Send + Sync {
         after: Option<&Due>,
         limit: usize,
     ) -> Result<Vec<Due>, MetadataError>;
+    /// How many links are due after `after` and at or before `until`, counted up to `limit`.
+    fn count_due(
+        &self,
+        after: Timestamp,
+        until: Timestamp,
+        limit: u64,
+    ) -> Result<u64, MetadataError>;
     /// Removes those of `links` that are still over at `now` ([`Link::is_over`]). One transaction.
     /// One with a damaged record is logged and passed over.
     fn remove_over(&self, links: &[Lookup], now: Timestamp) -> Result<Vec<Freed>, MetadataError>;
@@ -147,9 +156,24 @@ pub trait Metadata: Send + Sync {
     /// Removes an API key. False when there was none.
     fn remove_api_key(&self, lookup: &Lookup) -> Result<bool, MetadataError>;
 
+    /// What was kept of the clock last.
+    fn clock(&self) -> Result<Option<ClockRow>, MetadataError>;
+    /// Keeps this of the clock, durably.
+    fn save_clock(&self, row: &ClockRow) -> Result<(), MetadataError>;
+    /// Keeps this of the clock together with the next change that is made anyway, if it is newer
+    /// than what is kept by more than [`MARK_STEP`]. Writes nothing by itself.
+    fn offer_clock(&self, row: &ClockRow) -> Result<(), MetadataError>;
+    /// Puts the ends of up to `limit` links right that were published with a moment of birth.
+    /// Returns how many were looked at; those are not looked at again.
+    fn rebase(&self, by: &Rebase, limit: usize) -> Result<usize, MetadataError>;
+
     /// How many links there are. Constant time.
     fn link_count(&self) -> Result<u64, MetadataError>;
 }
+
+/// A mark of the clock that is newer by fewer seconds is not worth a page in a change that is made
+/// anyway.
+pub const MARK_STEP: i64 = 60;
 
 /// What a hotlink opens.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -187,6 +211,8 @@ pub struct NewLink {
     pub source: BlobSource,
     /// The content key under the hotlink's key; present exactly when `link.hotlink` is.
     pub by_hotlink: Option<Vec<u8>>,
+    /// When it was made, if the clock was in doubt: its end is put right by [`Metadata::rebase`].
+    pub birth: Option<Moment>,
 }
 
 /// Where the bytes of a new link are.

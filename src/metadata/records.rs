@@ -6,8 +6,8 @@ use super::Hotlink;
 use super::codec::{self, Decoder, Encoder, Record};
 use super::keys::parse_link_key;
 use crate::model::{
-    Account, AccountId, AccountKeyWraps, Allowance, ApiKey, Blob, BlobId, Expiry, Lease, LeaseId,
-    Link, Lookup, Permissions, Role, Timestamp,
+    Account, AccountId, AccountKeyWraps, Allowance, ApiKey, Blob, BlobId, BootId, ClockRow, Expiry,
+    Gap, Lease, LeaseId, Link, Lookup, Moment, Permissions, Role, Timestamp,
 };
 
 impl Record for Link {
@@ -285,6 +285,46 @@ impl Record for Number {
     }
 }
 
+impl Record for Moment {
+    fn put(&self, to: &mut Encoder) {
+        to.option(self.boot.as_ref(), |to, boot| to.array(&boot.0));
+        to.u64(self.seconds);
+    }
+
+    fn take(_: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        Some(Self {
+            boot: from.option(Decoder::array)?.map(BootId),
+            seconds: from.u64()?,
+        })
+    }
+}
+
+impl Record for ClockRow {
+    fn put(&self, to: &mut Encoder) {
+        to.time(self.mark);
+        self.at.put(to);
+        // A few: see `service::gaps`.
+        to.u32(u32::try_from(self.gaps.len()).unwrap_or(u32::MAX));
+        for gap in &self.gaps {
+            to.time(gap.until);
+            to.u64(gap.waited);
+        }
+    }
+
+    fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        let mark = from.time()?;
+        let at = Moment::take(key, from)?;
+        let mut gaps = Vec::new();
+        for _ in 0..from.u32()? {
+            gaps.push(Gap {
+                until: from.time()?,
+                waited: from.u64()?,
+            });
+        }
+        Some(Self { mark, at, gaps })
+    }
+}
+
 /// Decodes `body` as each record kind, under `key` and without a check: for fuzzing. Whatever is
 /// taken must be written the same again; says whether that holds.
 pub fn decode_any(key: &[u8], body: &[u8]) -> bool {
@@ -303,4 +343,6 @@ pub fn decode_any(key: &[u8], body: &[u8]) -> bool {
         && same::<ApiKey>(key, body)
         && same::<Mark>(key, body)
         && same::<Number>(key, body)
+        && same::<Moment>(key, body)
+        && same::<ClockRow>(key, body)
 }

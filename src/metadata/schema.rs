@@ -18,6 +18,8 @@
 //!  └ keys       hash of the API key              ApiKey       add_account, add_api_key
 //!     ├ owned   number · hash                    mark         the key
 //!     └ publics public id                        KeyPlace     the key
+//! clock         "mark"                           ClockRow     save_clock, or any change
+//! births        lookup                           Moment       a link made by a clock in doubt
 //! ```
 //!
 //! The links of one owner lie together and in the order of their listing: a page of it is read from a
@@ -28,7 +30,7 @@ use super::codec::{self, Record};
 use super::keys::{after_prefix, link_key};
 use super::records::{AccountOfSchema1, KeyPlace, Mark, Number, Place, Tagged};
 use super::{Hotlink, MetadataError};
-use crate::model::{Account, ApiKey, Blob, Lease, Link, Lookup};
+use crate::model::{Account, ApiKey, Blob, ClockRow, Lease, Link, Lookup, Moment};
 use redb::{
     ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError, TableDefinition,
     TableError, WriteTransaction,
@@ -54,11 +56,15 @@ pub(super) const NAMES: Rows<Number> = Rows::new("names");
 pub(super) const KEYS: Rows<ApiKey> = Rows::new("keys");
 pub(super) const OWNED: Rows<Mark> = Rows::new("owned");
 pub(super) const PUBLICS: Rows<KeyPlace> = Rows::new("publics");
+pub(super) const CLOCK: Rows<ClockRow> = Rows::new("clock");
+pub(super) const BIRTHS: Rows<Moment> = Rows::new("births");
 
 /// In [`STATE`]: the schema of the file. This row keeps its place and form in every schema.
 pub(super) const SCHEMA: &[u8] = b"schema";
 /// In [`STATE`]: the highest account number given out.
 pub(super) const LAST_ACCOUNT: &[u8] = b"last account";
+/// In [`CLOCK`]: the one row.
+pub(super) const MARK: &[u8] = b"mark";
 
 /// Makes every table, so that readers need not care which were written yet.
 pub(super) fn create_tables(to: &Change<'_>) -> Result<(), MetadataError> {
@@ -81,6 +87,13 @@ pub(super) fn create_tables(to: &Change<'_>) -> Result<(), MetadataError> {
     ] {
         to.table(name)?;
     }
+    create_clock_tables(to)
+}
+
+/// The tables of the clock: a file that was made without them gets them by a migration.
+pub(super) fn create_clock_tables(to: &Change<'_>) -> Result<(), MetadataError> {
+    to.table(CLOCK.name)?;
+    to.table(BIRTHS.name)?;
     Ok(())
 }
 
@@ -274,6 +287,26 @@ impl<R: Record> Rows<R> {
     /// How many rows there are. Constant time: the engine counts along.
     pub(super) fn count(&self, from: &impl Snapshot) -> Result<u64, MetadataError> {
         from.table(self.name)?.len().map_err(|e| from.failed(&e))
+    }
+
+    /// How many rows a range has, counted up to `limit`. Their contents are not looked at.
+    pub(super) fn count_range(
+        &self,
+        from: &impl Snapshot,
+        range: (Bound<&[u8]>, Bound<&[u8]>),
+        limit: u64,
+    ) -> Result<u64, MetadataError> {
+        let table = from.table(self.name)?;
+        let rows = table.range::<&[u8]>(range).map_err(|e| from.failed(&e))?;
+        let mut count = 0;
+        for row in rows {
+            if count >= limit {
+                break;
+            }
+            row.map_err(|e| from.failed(&e))?;
+            count += 1;
+        }
+        Ok(count)
     }
 
     /// Writes the record under `key`, over what is there.

@@ -5,6 +5,7 @@
 //! disk: every member of the batch gets [`MetadataError::OutcomeUnknown`], `on_fatal` is called
 //! once, and nothing is written from then on.
 
+use super::clock::Ride;
 use super::room::Room;
 use super::schema::Change;
 use super::{MetadataError, OnFatal};
@@ -48,6 +49,7 @@ impl Writer {
     pub(super) fn start(
         database: Arc<Database>,
         path: Option<&Path>,
+        ride: Ride,
         on_fatal: OnFatal,
     ) -> Result<Self, MetadataError> {
         let (queue, jobs) = channel();
@@ -55,7 +57,7 @@ impl Writer {
             .name("metadata".to_owned())
             .stack_size(STACK)
             .spawn(move || {
-                serve(&database, &jobs, &on_fatal);
+                serve(&database, &jobs, &ride, &on_fatal);
                 // The last one that has it: closing commits, and may fail like a commit.
                 drop(database);
             })
@@ -130,13 +132,15 @@ impl Drop for Writer {
 }
 
 /// Commits batches until every sender is gone; after a commit that failed, refuses them.
-pub(super) fn serve(database: &Database, jobs: &Receiver<Job>, on_fatal: &OnFatal) {
+pub(super) fn serve(database: &Database, jobs: &Receiver<Job>, ride: &Ride, on_fatal: &OnFatal) {
     while let Ok(first) = jobs.recv() {
         let mut answers = Vec::new();
         let batch = std::iter::once(first).chain(jobs.try_iter()).take(BATCH);
         // The engine panics rather than answer wrongly; that is a failed commit as well.
-        let outcome = catch_unwind(AssertUnwindSafe(|| commit(database, batch, &mut answers)))
-            .unwrap_or_else(|_| Err("the database engine panicked".to_owned()));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            commit(database, batch, ride, &mut answers)
+        }))
+        .unwrap_or_else(|_| Err("the database engine panicked".to_owned()));
         let failure = outcome.err();
         if let Some(what) = &failure {
             on_fatal(what);
@@ -156,6 +160,7 @@ pub(super) fn serve(database: &Database, jobs: &Receiver<Job>, on_fatal: &OnFata
 fn commit(
     database: &Database,
     batch: impl Iterator<Item = Job>,
+    ride: &Ride,
     answers: &mut Vec<Answer>,
 ) -> Result<(), String> {
     let transaction = begin(database)?;
@@ -178,6 +183,10 @@ fn commit(
     }
     if change.writes() == 0 {
         return transaction.abort().map_err(|e| e.to_string());
+    }
+    if let Err(e) = ride.board(&change) {
+        let _ = transaction.abort();
+        return Err(e.to_string());
     }
     transaction.commit().map_err(|e| e.to_string())
 }

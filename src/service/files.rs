@@ -203,7 +203,8 @@ impl Service {
         }
         let changed = self.edit(&link.lookup, edit)?;
         events::changed(&link.lookup, session.account, &what);
-        if changed.is_over(now) {
+        // What the clock is not sure of is refused, and goes later.
+        if changed.is_over(now.min(self.removable())) {
             self.end_link(&changed.lookup)?;
             events::expired(&changed.lookup, "change");
         }

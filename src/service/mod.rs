@@ -4,6 +4,7 @@
 mod accounts;
 mod api_keys;
 mod beginning;
+mod clock;
 mod cookies;
 mod counts;
 mod credentials;
@@ -11,6 +12,7 @@ mod download;
 mod error;
 mod events;
 mod files;
+mod gaps;
 mod label;
 mod lease_book;
 mod limiter;
@@ -38,7 +40,7 @@ pub use recovery::RecoveryPhrase;
 pub use upload::{Count, Lifetime, LinkWish, Received};
 
 use crate::metadata::{Metadata, MetadataError};
-use crate::model::{BlobId, Clock, Lookup, Secret};
+use crate::model::{BlobId, Clock, Lookup, Secret, Timekeeper};
 use crate::pipeline::seal::keys;
 use crate::store::Store;
 use lease_book::LeaseBook;
@@ -86,8 +88,8 @@ pub struct Parts {
     pub metadata: Arc<dyn Metadata>,
     /// The bytes.
     pub store: Arc<dyn Store>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
+    /// Time, with its doubts.
+    pub clock: Arc<Timekeeper>,
     /// The server key: keeps dedup tags and address hashes from being guessed. Lives on disk.
     pub server_key: Secret,
     /// The master key, with [`Encryption::Server`].
@@ -113,6 +115,7 @@ pub struct Service {
     orphans_after: Mutex<Option<BlobId>>,
     /// How far the check of stored files has come.
     checked_after: Mutex<Option<BlobId>>,
+    care: Mutex<clock::Care>,
 }
 
 impl Service {
@@ -129,7 +132,13 @@ impl Service {
             counts: Mutex::default(),
             orphans_after: Mutex::default(),
             checked_after: Mutex::default(),
+            care: Mutex::new(clock::Care::new()),
         }
+    }
+
+    /// The time that it goes by.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::<Timekeeper>::clone(&self.parts.clock)
     }
 
     /// The policy it was made with.

@@ -5,8 +5,8 @@ use super::link_keys::{OwnerKeys, wrap_by_link};
 use super::{Count, Error, FileView, Lifetime, LinkWish, Received, Service, Session};
 use crate::metadata::{BlobSource, NewLink};
 use crate::model::{
-    AccountId, Allowance, BlobFormat, BlobId, Expiry, Link, PasswordParams, Secret, Timestamp,
-    Token,
+    AccountId, Allowance, BlobFormat, BlobId, Expiry, Link, Moment, PasswordParams, Secret,
+    Timestamp, Token,
 };
 use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
 
@@ -19,6 +19,7 @@ pub(super) struct Plan {
     expiry: Expiry,
     allowance: Allowance,
     created: Timestamp,
+    birth: Option<Moment>,
     owner: AccountId,
     size: u64,
     format: BlobFormat,
@@ -36,7 +37,7 @@ impl Service {
         wish: &LinkWish,
     ) -> Result<Plan, Error> {
         self.allows(Some(wish.count), Some(wish.lifetime))?;
-        let created = self.parts.clock.now();
+        let (created, birth) = self.parts.clock.stamp();
         let label = Label::clean(&wish.name, &wish.content_type);
         let password = self.new_password(wish.password.as_ref().map(|p| p.as_str()))?;
         let hotlink = (label.is_inline_image() && password.is_none())
@@ -57,6 +58,7 @@ impl Service {
                 count: 0,
             },
             created,
+            birth,
             owner: session.account,
             size: received.intake.size,
             format: received.format,
@@ -81,6 +83,11 @@ impl Lifetime {
 }
 
 impl Plan {
+    /// Whether its end has to be put right when the clock is.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.birth.is_some()
+    }
+
     /// Whether nobody could ever open the link.
     pub(super) fn is_over(&self) -> bool {
         let by_time = !self.expiry.unlimited && self.expiry.at <= self.created;
@@ -135,6 +142,7 @@ impl Plan {
             link,
             source,
             by_hotlink,
+            birth: self.birth,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What ends by itself: links, leases, leftovers.
 
+use super::clock::after;
 use super::lease_book::Claim;
 use super::upload::describe;
 use super::{Error, Service, events};
@@ -42,6 +43,7 @@ impl Service {
         for freed in settled.map_err(|error| self.failed(error))? {
             self.dispose(&freed);
         }
+        self.recover_clock()?;
         let now = self.parts.clock.elapsed();
         let leases = metadata.leases().map_err(|error| self.failed(error))?;
         // One that is closing is here only because of damage: nothing more is handed out on it.
@@ -63,21 +65,36 @@ impl Service {
     /// [`Error::Internal`].
     pub fn sweep(&self) -> Result<u64, Error> {
         // One that fails must not keep the others from being done.
+        let clock = self.tend_clock();
         let links = self.sweep_links();
         let leases = self.sweep_leases();
         self.sweep_garbage()?;
         leases?;
+        clock?;
         links
     }
 
+    /// Links without downloads go in any case; by time, only what the clock is sure of.
     fn sweep_links(&self) -> Result<u64, Error> {
-        let now = self.parts.clock.now();
-        let mut after = None;
+        let mut ended = self.sweep_span(None, Timestamp::MIN)?;
+        if let Some(watched) = self.parts.clock.watched() {
+            ended += self.sweep_span(Some(&after(watched.after)), watched.until)?;
+            ended += self.sweep_gaps(watched)?;
+        }
+        Ok(ended)
+    }
+
+    /// Ends the links that are due after `after`, up to `until`.
+    pub(super) fn sweep_span(&self, after: Option<&Due>, until: Timestamp) -> Result<u64, Error> {
+        if after.is_some_and(|after| after.at >= until) {
+            return Ok(0);
+        }
+        let mut after = after.copied();
         let mut ended = 0;
         for _ in 0..STEPS {
-            let due = self.parts.metadata.due(now, after.as_ref(), PAGE);
+            let due = self.parts.metadata.due(until, after.as_ref(), PAGE);
             let due = due.map_err(|error| self.failed(error))?;
-            ended += self.end_links(&due, now)?;
+            ended += self.end_links(&due, until)?;
             // Onward, not from the front again: what could not be removed must hold up nothing.
             after = due.last().copied();
             if due.len() < PAGE {

@@ -143,11 +143,13 @@ impl Service {
             let link = plan.new_link(session, &blob, &content, BlobSource::Shared(blob));
             let published = self.parts.metadata.publish(link);
             if published.map_err(|error| self.failed(error))? == Published::Done {
+                self.note_birth(&plan);
                 return Ok(told(plan.view(), "shared"));
             }
             // Its last link went meanwhile. The bytes just received are here.
         }
         self.publish_own(session, &plan, received, tag)?;
+        self.note_birth(&plan);
         Ok(told(plan.view(), "own"))
     }
 

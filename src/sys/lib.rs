@@ -73,6 +73,28 @@ pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(new) })
 }
 
+/// What the clock of the kernel shows, in seconds since 1970, if the kernel says that it is
+/// synchronised (adjtimex(2): neither `TIME_ERROR` nor `STA_UNSYNC`). Changes nothing.
+///
+/// # Errors
+/// What `adjtimex` reports: `EPERM` or `ENOSYS` where a sandbox forbids the call.
+pub fn synchronised_clock() -> io::Result<Option<i64>> {
+    // SAFETY: `timex` is made of integers and padding only, so all zero is a value of it; its
+    // `modes` is zero then, which makes adjtimex read and set nothing. It writes one `timex` to
+    // the pointer, which is valid and aligned, and keeps nothing.
+    let (state, timex) = unsafe {
+        let mut timex: libc::timex = std::mem::zeroed();
+        let state = libc::adjtimex(&raw mut timex);
+        (state, timex)
+    };
+    if state < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let unsynchronised = state == libc::TIME_ERROR || timex.status & libc::STA_UNSYNC != 0;
+    #[allow(clippy::useless_conversion, reason = "32 bits on some targets")]
+    Ok((!unsynchronised).then(|| timex.time.tv_sec.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +127,21 @@ mod tests {
             std::thread::yield_now();
         }
         panic!("the queue did not drain");
+    }
+
+    #[test]
+    fn the_kernel_says_whether_its_clock_is_synchronised() {
+        let now = std::time::UNIX_EPOCH
+            .elapsed()
+            .unwrap()
+            .as_secs()
+            .cast_signed();
+        match synchronised_clock() {
+            // A machine that is synchronised shows the time that we read.
+            Ok(Some(time)) => assert!((time - now).abs() <= 5, "{time} {now}"),
+            Ok(None) => {}
+            Err(e) => assert!(e.raw_os_error().is_some()),
+        }
     }
 
     #[test]

@@ -59,6 +59,7 @@ fn publish(db: &RedbMetadata, n: u8, source: BlobSource) -> Result<(), MetadataE
         link,
         source,
         by_hotlink,
+        birth: None,
     })
     .map(drop)
 }

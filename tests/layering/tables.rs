@@ -116,6 +116,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
             "gate",
             "logging",
             "metadata/room.rs",
+            "model/time.rs",
             "server",
             "setup",
             "store",

@@ -5,7 +5,7 @@
 
 use crate::support::{MIB, Server, copy_tree, files_below, opener};
 use mayfly::metadata::{Metadata, RedbMetadata};
-use mayfly::model::{BlobId, Permissions, Secret, SystemClock};
+use mayfly::model::{BlobId, Permissions, Secret, SystemClock, Timekeeper};
 use mayfly::service::{Count, Encryption, Lifetime, LinkWish, Parts, Policy, Service};
 use mayfly::store::{Stage, Store, StoreError, StoredBlob};
 use std::net::{IpAddr, Ipv4Addr};
@@ -55,7 +55,7 @@ fn fill(dir: &Path, key: &str, links: u64) {
         Parts {
             metadata: Arc::new(metadata) as Arc<dyn Metadata>,
             store: Arc::new(Nowhere),
-            clock: Arc::new(SystemClock::new()),
+            clock: Arc::new(Timekeeper::unquestioned(Arc::new(SystemClock::new()))),
             server_key: Secret::new([7; 32]),
             master_key: None,
             on_fatal: Arc::new(|why: &str| panic!("the service failed: {why}")),

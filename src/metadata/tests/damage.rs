@@ -164,7 +164,7 @@ fn spoiled(spoil: impl FnOnce(&Change<'_>, &redb::WriteTransaction)) -> RedbMeta
 }
 
 #[derive(Debug)]
-struct Shared(Arc<InMemoryBackend>);
+pub(super) struct Shared(pub(super) Arc<InMemoryBackend>);
 
 impl redb::StorageBackend for Shared {
     fn len(&self) -> std::io::Result<u64> {

@@ -133,11 +133,14 @@ fn database_with_schema(path: &Path, schema: u64) {
 #[test]
 fn a_file_of_a_newer_program_is_refused() {
     let (_dir, path) = place();
-    database_with_schema(&path, 3);
-    assert!(matches!(
-        RedbMetadata::open(&path, ignore()),
-        Err(MetadataError::TooNew { found: 3, known: 2 })
-    ));
+    let newest = 1 + migrate::STEPS.len();
+    database_with_schema(&path, newest as u64 + 1);
+    match RedbMetadata::open(&path, ignore()) {
+        Err(MetadataError::TooNew { found, known }) => {
+            assert_eq!((found as usize, known as usize), (newest + 1, newest));
+        }
+        other => panic!("{other:?}"),
+    }
     database_with_schema(&path.with_extension("zero"), 0);
     assert_corrupt(&path.with_extension("zero"), "schema 0");
 }
@@ -159,6 +162,23 @@ fn state(database: &Database) -> (Option<Number>, Option<Number>) {
     let view = View(database.begin_read().unwrap());
     let get = |key| STATE.get(&view, key).unwrap();
     (get(SCHEMA), get(b"nine"))
+}
+
+#[test]
+fn a_file_from_before_the_clock_was_kept_gets_its_tables() {
+    let (_dir, path) = place();
+    database_with_schema(&path, 2);
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    for table in [schema::CLOCK.name, schema::BIRTHS.name] {
+        assert!(transaction.delete_table(schema::Raw::new(table)).unwrap());
+    }
+    transaction.commit().unwrap();
+    drop(database);
+
+    let db = RedbMetadata::open(&path, ignore()).unwrap();
+    assert_eq!(db.clock().unwrap(), None);
+    db.verify().unwrap();
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! What the database promises, told on a database in memory and on files.
 
 mod accounts;
+
 mod damage;
 mod files;
 mod leases;
 mod links;
 mod migration;
+mod time;
 mod writing;
 
 use super::*;
@@ -89,6 +91,7 @@ fn with_blob(link: Link) -> NewLink {
             by_plaintext: None,
         },
         by_hotlink: None,
+        birth: None,
     }
 }
 
@@ -99,6 +102,7 @@ fn sharing(mut link: Link, blob: BlobId) -> NewLink {
         link,
         source: BlobSource::Shared(blob),
         by_hotlink: None,
+        birth: None,
     }
 }
 

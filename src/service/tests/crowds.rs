@@ -49,7 +49,7 @@ fn a_start_settles_any_number_of_small_downloads_in_one_change() {
     }
     world.restart();
     let calls = world.metadata_faults.calls();
-    assert_eq!(calls, 3, "is it new, settle, what is open");
+    assert_eq!(calls, 5, "the clock twice, is it new, settle, what is open");
     assert!(views.iter().all(|view| gone(&world.open(view))));
     assert!(world.blobs().is_empty());
 }

@@ -100,6 +100,7 @@ pass_on! {
     edit(lookup: &Lookup, edit: LinkEdit) -> Option<Link>;
     remove(lookup: &Lookup) -> Option<Freed>;
     due(now: Timestamp, after: Option<&Due>, limit: usize) -> Vec<Due>;
+    count_due(after: Timestamp, until: Timestamp, limit: u64) -> u64;
     remove_over(links: &[Lookup], now: Timestamp) -> Vec<Freed>;
     take_lease(lease: &Lease) -> Taken;
     close_lease(lease: &LeaseId) -> bool;
@@ -125,5 +126,9 @@ pass_on! {
     api_keys_of(owner: AccountId, after: Option<&Lookup>, limit: usize) -> Vec<ApiKey>;
     add_api_key(key: ApiKey) -> ();
     remove_api_key(lookup: &Lookup) -> bool;
+    clock() -> Option<ClockRow>;
+    save_clock(row: &ClockRow) -> ();
+    offer_clock(row: &ClockRow) -> ();
+    rebase(by: &Rebase, limit: usize) -> usize;
     link_count() -> u64;
 }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod administration;
+mod clock;
 mod crowds;
 mod dedup;
 mod downloads;

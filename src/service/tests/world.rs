@@ -3,7 +3,7 @@
 
 use super::fault_metadata::{FaultMetadata, MetadataFaults};
 use crate::metadata::{Metadata, RedbMetadata};
-pub(super) use crate::model::{Clock, Timestamp};
+pub(super) use crate::model::{BootId, Clock, Evidence, Timekeeper, Timestamp};
 pub(super) use crate::pipeline::Output;
 pub(super) use crate::service::*;
 use crate::store::{FaultStore, Faults, MemoryStore};
@@ -12,37 +12,81 @@ use std::io;
 pub(super) use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+pub(super) use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 pub(super) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 pub(super) const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
 pub(super) const PASSWORD: &str = "correct horse";
 /// The wall clock at the start of every test.
-pub(super) const START: i64 = 1_000_000;
+pub(super) const START: i64 = 1_800_000_000;
+pub(super) const YEAR: i64 = 365 * 24 * 3600;
 
-/// Seconds since the start, turned by hand.
+/// Seconds since the start, turned by hand; the wall clock can be set besides.
 #[derive(Default)]
-pub(super) struct ManualClock(AtomicU64);
+pub(super) struct ManualClock {
+    elapsed: AtomicU64,
+    set: AtomicI64,
+    booted: AtomicU64,
+}
 
 impl ManualClock {
     pub(super) fn advance(&self, seconds: u64) {
-        self.0.fetch_add(seconds, Ordering::SeqCst);
+        self.elapsed.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// Somebody sets the wall clock this much forward, or back.
+    pub(super) fn step(&self, seconds: i64) {
+        self.set.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// The machine was off for so long. What the wall clock shows then is a matter of steps.
+    pub(super) fn reboot(&self, off: u64) {
+        self.advance(off);
+        let now = self.elapsed.load(Ordering::SeqCst);
+        self.booted.store(now, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(START).plus(i64::try_from(self.0.load(Ordering::SeqCst)).unwrap())
+        let elapsed = i64::try_from(self.elapsed.load(Ordering::SeqCst)).unwrap();
+        Timestamp(START)
+            .plus(elapsed)
+            .plus(self.set.load(Ordering::SeqCst))
     }
 
     fn elapsed(&self) -> Duration {
-        Duration::from_secs(self.0.load(Ordering::SeqCst))
+        let booted = self.booted.load(Ordering::SeqCst);
+        Duration::from_secs(self.elapsed.load(Ordering::SeqCst) - booted)
+    }
+}
+
+/// What the machine says about its clock, told by hand.
+#[derive(Clone, Default)]
+pub(super) struct Said {
+    clock: Arc<ManualClock>,
+    pub(super) synchronised: Arc<AtomicBool>,
+    pub(super) vouched: Arc<AtomicBool>,
+}
+
+impl Evidence for Said {
+    fn boot(&self) -> Option<BootId> {
+        let booted = self.clock.booted.load(Ordering::SeqCst);
+        Some(BootId(u128::from(booted).to_be_bytes()))
+    }
+    fn is_synchronised(&self, _: Timestamp) -> bool {
+        self.synchronised.load(Ordering::SeqCst)
+    }
+    fn is_vouched(&self) -> bool {
+        self.vouched.swap(false, Ordering::SeqCst)
     }
 }
 
 /// Everything that outlives a process, and one process on it.
 pub(super) struct World {
     pub(super) clock: Arc<ManualClock>,
+    pub(super) said: Said,
     pub(super) metadata: Arc<dyn Metadata>,
     pub(super) store: MemoryStore,
     pub(super) faults: Faults,
@@ -76,13 +120,14 @@ impl World {
             unlock: Duration::from_secs(300),
             password_cost: (8, 1),
         };
-        let clock = Arc::new(ManualClock::default());
+        let said = Said::default();
+        let clock = Arc::clone(&said.clock);
         let store = MemoryStore::new(Some(1 << 30));
         let server_key = keys::random_secret();
         let master_key = keys::random_secret();
         let fatal = Arc::new(Mutex::new(Vec::new()));
         let (service, faults) = start(
-            &clock,
+            &said,
             &metadata,
             &store,
             &fatal,
@@ -96,6 +141,7 @@ impl World {
             .unwrap();
         Self {
             clock,
+            said,
             metadata,
             store,
             faults,
@@ -115,7 +161,7 @@ impl World {
         self.metadata_faults.heal();
         let keys = (&self.server_key, &self.master_key);
         let (service, faults) = start(
-            &self.clock,
+            &self.said,
             &self.metadata,
             &self.store,
             &self.fatal,
@@ -187,7 +233,7 @@ impl World {
 }
 
 fn start(
-    clock: &Arc<ManualClock>,
+    said: &Said,
     metadata: &Arc<dyn Metadata>,
     store: &MemoryStore,
     fatal: &Arc<Mutex<Vec<String>>>,
@@ -196,11 +242,14 @@ fn start(
 ) -> (Arc<Service>, Faults) {
     let (store, faults) = FaultStore::new(Box::new(store.clone()));
     let fatal = Arc::clone(fatal);
-    let clock: Arc<dyn Clock> = clock.clone();
+    let row = metadata.clock().unwrap();
+    let clock = Arc::clone(&said.clock) as Arc<dyn Clock>;
+    let said = Box::new(said.clone());
+    let clock = Timekeeper::new(clock, said, Timestamp(START - YEAR), row);
     let parts = Parts {
         metadata: Arc::clone(metadata),
         store: Arc::new(store),
-        clock,
+        clock: Arc::new(clock),
         server_key: server_key.clone(),
         master_key: Some(master_key.clone()),
         on_fatal: Arc::new(move |what| fatal.lock().unwrap().push(what.to_owned())),

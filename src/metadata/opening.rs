@@ -1,0 +1,59 @@
+//! Where a database comes from: a file, made or opened, or a backend of redb.
+
+use super::{MetadataError, OnFatal, RedbMetadata, file};
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
+use std::path::Path;
+use std::sync::Arc;
+
+impl RedbMetadata {
+    /// Whether there is a file at `path`, of whatever kind.
+    ///
+    /// # Errors
+    /// [`MetadataError::Unavailable`] when that cannot be told.
+    pub fn exists(path: &Path) -> Result<bool, MetadataError> {
+        file::exists(path)
+    }
+
+    /// Makes an empty database at `path`, where nothing may be, readable by this user only.
+    ///
+    /// It is made under another name, synced and then renamed: a crash leaves no database, or a
+    /// whole one. Whether an empty database is right here is for the caller to know.
+    /// `on_fatal` is called at most once, from whichever thread finds out.
+    ///
+    /// # Errors
+    /// [`MetadataError::InUse`] when another process makes the same file,
+    /// [`MetadataError::Unavailable`] when `path` exists or cannot be written.
+    pub fn create(path: &Path, on_fatal: OnFatal) -> Result<Self, MetadataError> {
+        Self::with_database(file::create(path)?, Some(path), on_fatal)
+    }
+
+    /// Opens the database at `path`, which must exist, and brings it to the newest schema.
+    /// `on_fatal` is called at most once, from whichever thread finds out.
+    ///
+    /// # Errors
+    /// [`MetadataError::InUse`], [`MetadataError::TooNew`], [`MetadataError::Corrupt`] when the
+    /// file is empty, cut or is no database, [`MetadataError::Unavailable`] when it is not there.
+    pub fn open(path: &Path, on_fatal: OnFatal) -> Result<Self, MetadataError> {
+        Self::with_database(file::open(path)?, Some(path), on_fatal)
+    }
+
+    /// A database on a storage backend of redb: an empty one is initialised, another is opened.
+    ///
+    /// # Errors
+    /// As [`RedbMetadata::open`].
+    pub fn with_backend(
+        backend: impl StorageBackend,
+        on_fatal: OnFatal,
+    ) -> Result<Self, MetadataError> {
+        Self::with_database(file::on_backend(backend)?, None, on_fatal)
+    }
+
+    /// An empty database in memory, gone when it is dropped: for tests.
+    ///
+    /// # Errors
+    /// [`MetadataError::Unavailable`] when there is no thread for it.
+    pub fn in_memory() -> Result<Self, MetadataError> {
+        Self::with_backend(InMemoryBackend::new(), Arc::new(|_| {}))
+    }
+}
