@@ -15,8 +15,9 @@ pub fn files_below(dir: &Path) -> Vec<PathBuf> {
             let path = entry.path();
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => open.push(path),
-                Ok(_) => files.push(path),
-                Err(_) => {}
+                Ok(kind) if kind.is_file() => files.push(path),
+                // Sockets and links hold no bytes of their own.
+                Ok(_) | Err(_) => {}
             }
         }
     }
