@@ -2,7 +2,7 @@
 //! that the server runs as, nobody else.
 //!
 //! One connection carries one request and one answer, each a line of JSON (`wire`). `socket` knows
-//! where the socket is, `server` answers on it while the server runs, [`ask`] asks. [`perform`] does
+//! where the socket is, `server` answers on it while the server runs, [`ask`] asks. [`perform()`] does
 //! what is asked; it works as well without a socket, on the service of a stopped server.
 
 mod client;
