@@ -16,11 +16,15 @@ use super::StartError;
 use crate::config::{SecretError, SecretFile};
 use crate::model::Secret;
 use crate::pipeline::seal::keys;
+use rustix::fs::OFlags;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
+
+/// Root may open files in the directory of another user: links are not followed, pipes not waited for.
+const OWN_FILE: i32 = (OFlags::NOFOLLOW.bits() | OFlags::NONBLOCK.bits()) as i32;
 
 /// Bytes of a key file.
 const KEY: usize = 32;
@@ -42,6 +46,7 @@ impl DataDir {
             .truncate(false)
             .write(true)
             .mode(0o600)
+            .custom_flags(OWN_FILE)
             .open(&name)
             .map_err(failed("opening", &name))?;
         Self::take(path, &name, lock)
@@ -51,7 +56,11 @@ impl DataDir {
     /// the one whose directory it is.
     pub fn lock_existing(path: &Path) -> Result<Self, StartError> {
         let name = path.join("lock");
-        let lock = match File::open(&name) {
+        let lock = match OpenOptions::new()
+            .read(true)
+            .custom_flags(OWN_FILE)
+            .open(&name)
+        {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return Err(StartError::NoData {
                     data_dir: path.to_owned(),
@@ -73,6 +82,24 @@ impl DataDir {
             }),
             Err(TryLockError::Error(e)) => Err(failed("locking", name)(e)),
         }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Refuses to serve as root what belongs to another user, who could not use what root makes in it.
+    pub fn refuse_foreign(&self) -> Result<(), StartError> {
+        let about = std::fs::metadata(&self.path);
+        let owner = about.map_err(failed("looking at", &self.path))?.uid();
+        if owner != 0 && rustix::process::geteuid().is_root() {
+            return Err(StartError::Foreign {
+                data_dir: self.path.clone(),
+                owner,
+            });
+        }
+        Ok(())
     }
 
     /// The database.
@@ -100,8 +127,8 @@ impl DataDir {
     }
 }
 
-/// The master key. Made only together with the database: another key would open nothing in it.
-pub(super) fn master_key(file: &SecretFile, fresh: bool) -> Result<Secret, StartError> {
+/// The master key. Made only where no account needs one yet: another key would open nothing.
+pub(super) fn master_key(file: &SecretFile, may_be_made: bool) -> Result<Secret, StartError> {
     let path = file.path();
     match file.open() {
         Ok(open) => return key_in(open, path),
@@ -113,7 +140,7 @@ pub(super) fn master_key(file: &SecretFile, fresh: bool) -> Result<Secret, Start
             });
         }
     }
-    if !fresh {
+    if !may_be_made {
         return Err(StartError::Key {
             path: path.to_owned(),
             problem: "the master key is missing, and a new one would open nothing: restore the file from its copy",
@@ -124,7 +151,11 @@ pub(super) fn master_key(file: &SecretFile, fresh: bool) -> Result<Secret, Start
 }
 
 fn read_key(path: &Path) -> Result<Option<Secret>, StartError> {
-    match File::open(path) {
+    match OpenOptions::new()
+        .read(true)
+        .custom_flags(OWN_FILE)
+        .open(path)
+    {
         Ok(file) => key_in(file, path).map(Some),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(failed("reading", path)(e)),

@@ -21,6 +21,13 @@ pub enum StartError {
         /// The directory.
         data_dir: PathBuf,
     },
+    /// Root was to serve the data of another user.
+    Foreign {
+        /// The directory.
+        data_dir: PathBuf,
+        /// The number of that user.
+        owner: u32,
+    },
     /// There are stored files and no database that knows them.
     BlobsWithoutDatabase {
         /// The directory.
@@ -90,6 +97,7 @@ impl StartError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::NoData { .. }
+            | Self::Foreign { .. }
             | Self::BlobsWithoutDatabase { .. }
             | Self::Key { .. }
             | Self::Secret { .. }
@@ -112,6 +120,11 @@ impl fmt::Display for StartError {
             Self::NoData { data_dir } => write!(
                 f,
                 "{} holds no data of Mayfly yet: start the server once, or say where its data is with --config or --data-dir",
+                data_dir.display()
+            ),
+            Self::Foreign { data_dir, owner } => write!(
+                f,
+                "{} belongs to user {owner}, who could not use what root makes in it: run this as that user, or as the service (systemctl start mayfly)",
                 data_dir.display()
             ),
             Self::BlobsWithoutDatabase { data_dir } => write!(

@@ -46,15 +46,18 @@ fn add_account(
             user: name.to_owned(),
             password: Zeroizing::new(keys::random_token(Token::PASSWORD).reveal().to_owned()),
             api_key: None,
+            recovery_phrase: None,
         },
     };
     // A key from before belongs to a database that is no more.
     credentials.api_key = None;
+    credentials.recovery_phrase = None;
     write(path, &credentials)?;
     let account = service
         .add_account(&credentials.user, &credentials.password)
         .map_err(StartError::Service)?;
     credentials.api_key = Some(account.key.key);
+    credentials.recovery_phrase = Some(account.recovery.reveal());
     write(path, &credentials)?;
     log::info!(
         "made the account {}; its password and API key are in {}, for your eyes only",

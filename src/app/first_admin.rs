@@ -5,13 +5,14 @@
 
 use super::StartError;
 use super::data_dir::{self, DataDir};
+use super::opened::{self, Missing};
 use crate::config::{SecretFile, Settings};
-use crate::metadata::{Metadata, RedbMetadata};
+use crate::metadata::OnFatal;
 use crate::model::{Clock, Timekeeper, Token};
-use crate::service::{NewAccount, Parts, RecoveryPhrase, Service, Session};
-use crate::store::{DiskStore, Store};
+use crate::service::{NewAccount, RecoveryPhrase, Service, Session};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub struct FirstAdmin {
     opened_by: Opener,
     // In this order: the traces go while the directory is still locked.
     traces: Traces,
-    _data_dir: DataDir,
+    data_dir: DataDir,
 }
 
 enum Opener {
@@ -65,7 +66,13 @@ pub fn first_admin(
             })?;
         }
     }
-    let service = open(settings, &data_dir, clock)?;
+    // The service reports every failure to its caller as well.
+    let on_fatal: OnFatal = Arc::new(|_| {});
+    let opened = opened::open(settings, &data_dir, Missing::IsMade, &on_fatal, |_| {
+        // Nothing here ends by time, and the word of the operator is for the server.
+        Ok(Timekeeper::unquestioned(clock))
+    })?;
+    let service = opened.service;
     let opened_by = if service.has_accounts().map_err(StartError::Service)? {
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let session = service.authenticate_password(&settings.account.name, password, here);
@@ -83,7 +90,7 @@ pub fn first_admin(
         service,
         opened_by,
         traces,
-        _data_dir: data_dir,
+        data_dir,
     })
 }
 
@@ -93,6 +100,12 @@ impl FirstAdmin {
     /// # Errors
     /// [`StartError::Service`] when there is no key to be made; the account stays.
     pub fn keep(mut self) -> Result<Openers, StartError> {
+        let data_dir = self.data_dir.path();
+        hand_over(data_dir, &self.traces.files).map_err(|source| StartError::File {
+            attempt: "giving what was made to the owner of",
+            path: data_dir.to_owned(),
+            source,
+        })?;
         self.traces.forget();
         match self.opened_by {
             Opener::New(account) => Ok(Openers {
@@ -120,42 +133,30 @@ pub struct Openers {
     pub recovery: Option<RecoveryPhrase>,
 }
 
-/// The service on a data directory, which is made complete if it is new.
-fn open(
-    settings: &Settings,
-    data_dir: &DataDir,
-    clock: Arc<dyn Clock>,
-) -> Result<Service, StartError> {
-    let fresh = !RedbMetadata::exists(&data_dir.database())?;
-    let server_key = data_dir.server_key(fresh)?;
-    let master_key = match &settings.master_key_file {
-        Some(file) => Some(data_dir::master_key(file, fresh)?),
-        None => None,
-    };
-    let store: Arc<dyn Store> = Arc::new(
-        DiskStore::open(&settings.data_dir, settings.min_free_space).map_err(StartError::Store)?,
-    );
-    // The service reports every failure to its caller as well.
-    let on_fatal: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(|_| {});
-    let metadata: Arc<dyn Metadata> = Arc::new(if !fresh {
-        RedbMetadata::open(&data_dir.database(), Arc::clone(&on_fatal))?
-    } else if store.is_empty().map_err(StartError::Store)? {
-        RedbMetadata::create(&data_dir.database(), Arc::clone(&on_fatal))?
-    } else {
-        return Err(StartError::BlobsWithoutDatabase {
-            data_dir: settings.data_dir.clone(),
-        });
-    });
-    let parts = Parts {
-        metadata,
-        store,
-        // Nothing here ends by time, and the word of the operator is for the server.
-        clock: Arc::new(Timekeeper::unquestioned(clock)),
-        server_key,
-        master_key,
-        on_fatal,
-    };
-    Ok(Service::new(parts, super::policy(settings)))
+/// Gives what root made in the directory of another user to that user: the service could not use it
+/// else.
+fn hand_over(data_dir: &Path, made: &[PathBuf]) -> io::Result<()> {
+    let of = data_dir.symlink_metadata()?;
+    let mut open: Vec<PathBuf> = made
+        .iter()
+        .filter(|path| path.starts_with(data_dir))
+        .cloned()
+        .collect();
+    while let Some(path) = open.pop() {
+        let about = match path.symlink_metadata() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            about => about?,
+        };
+        if about.is_dir() {
+            for entry in path.read_dir()? {
+                open.push(entry?.path());
+            }
+        }
+        if about.uid() != of.uid() {
+            std::os::unix::fs::lchown(&path, Some(of.uid()), Some(of.gid()))?;
+        }
+    }
+    Ok(())
 }
 
 /// What was not there before. Removes it when dropped.

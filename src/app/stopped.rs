@@ -4,13 +4,12 @@
 //! runs the command may be another user than the one whose files these are.
 
 use super::StartError;
-use super::data_dir::{self, DataDir};
+use super::data_dir::DataDir;
+use super::opened::{self, Missing};
 use crate::config::Settings;
-use crate::metadata::{Metadata, RedbMetadata};
+use crate::metadata::OnFatal;
 use crate::model::{Clock, Timekeeper};
-use crate::pipeline::seal::keys;
-use crate::service::{Parts, Service};
-use crate::store::{DiskStore, Store};
+use crate::service::Service;
 use std::sync::Arc;
 
 /// The data of a stopped server; nobody else has it until this is dropped.
@@ -28,40 +27,15 @@ impl Stopped {
     /// there has never been one, and what a start reports.
     pub fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let data_dir = DataDir::lock_existing(&settings.data_dir)?;
-        if !RedbMetadata::exists(&data_dir.database())? {
-            return Err(StartError::NoData {
-                data_dir: settings.data_dir.clone(),
-            });
-        }
-        // Nothing is stored or looked for by its contents here: another key does no harm.
-        let server_key = data_dir
-            .server_key_if_any()?
-            .unwrap_or_else(keys::random_secret);
-        let master_key = match &settings.master_key_file {
-            Some(file) => Some(data_dir::master_key(file, false)?),
-            None => None,
-        };
-        let store: Arc<dyn Store> = Arc::new(
-            DiskStore::open(&settings.data_dir, settings.min_free_space)
-                .map_err(StartError::Store)?,
-        );
         // The service reports every failure to its caller as well.
-        let on_fatal: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(|_| {});
-        let metadata: Arc<dyn Metadata> = Arc::new(RedbMetadata::open(
-            &data_dir.database(),
-            Arc::clone(&on_fatal),
-        )?);
-        let parts = Parts {
-            metadata,
-            store,
+        let on_fatal: OnFatal = Arc::new(|_| {});
+        let missing = Missing::StaysMissing;
+        let opened = opened::open(settings, &data_dir, missing, &on_fatal, |_| {
             // Nothing here ends by time, and the word of the operator is for the server.
-            clock: Arc::new(Timekeeper::unquestioned(clock)),
-            server_key,
-            master_key,
-            on_fatal,
-        };
+            Ok(Timekeeper::unquestioned(clock))
+        })?;
         Ok(Self {
-            service: Service::new(parts, super::policy(settings)),
+            service: opened.service,
             _data_dir: data_dir,
         })
     }

@@ -34,7 +34,7 @@ impl Room {
     pub(super) fn beside(path: &Path) -> Self {
         let ballast = path.with_file_name("ballast");
         Self {
-            kept: Mutex::new(ballast.exists()),
+            kept: Mutex::new(ballast.symlink_metadata().is_ok()),
             database: path.to_owned(),
             ballast,
         }
@@ -77,8 +77,8 @@ impl Room {
     fn keep(&self) -> std::io::Result<()> {
         let file: File = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(false)
+            // Never something else that bears its name.
+            .create_new(true)
             .mode(0o600)
             .open(&self.ballast)?;
         let kept = fallocate(&file, FallocateFlags::empty(), 0, KEPT);
