@@ -1,6 +1,7 @@
 //! What was answered. Every answer is judged by the code that reads settings files: what is accepted
 //! here is accepted by the server.
 
+use super::closing::expects_proxy;
 use crate::config::{self, CONFIG_FILE, DATA_DIR, Environment, LISTEN, Problem, Settings};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,6 +13,7 @@ use zeroize::Zeroizing;
 pub(super) const KEYS: &[&str] = &[
     "listen",
     "public_url",
+    "trusted_proxies",
     "data_dir",
     "encryption",
     "master_key_file",
@@ -32,6 +34,8 @@ pub struct Answers {
     master_key: PathBuf,
     /// The service finds its master key by itself.
     key_is_credential: bool,
+    /// Somebody said which proxies are believed.
+    proxies_are_given: bool,
 }
 
 impl Answers {
@@ -47,6 +51,7 @@ impl Answers {
                 config.with_file_name("mayfly.master-key")
             },
             key_is_credential,
+            proxies_are_given: false,
         }
     }
 
@@ -66,8 +71,26 @@ impl Answers {
 
     /// Takes an answer unjudged.
     pub(super) fn put(&mut self, key: &'static str, value: Value) {
+        self.proxies_are_given |= key == "trusted_proxies";
         self.values.insert(key, value);
         self.settle_master_key();
+        self.settle_proxies();
+    }
+
+    /// A reverse proxy on this machine is believed: without that, all visitors would be one.
+    fn settle_proxies(&mut self) {
+        if self.proxies_are_given {
+            return;
+        }
+        let listen = self.text("listen").and_then(|text| text.parse().ok());
+        let here = listen.unwrap_or(LISTEN).ip().is_loopback();
+        if here && expects_proxy(self) {
+            let addresses = ["127.0.0.1", "::1"].map(Value::from).to_vec();
+            self.values
+                .insert("trusted_proxies", Value::Array(addresses));
+        } else {
+            self.values.remove("trusted_proxies");
+        }
     }
 
     /// The mode `server` has a master key, the others have none.
@@ -111,7 +134,8 @@ impl Answers {
             let Some(value) = self.values.get(key) else {
                 continue;
             };
-            if *key == "master_key_file" && self.key_is_credential {
+            let is_credential = self.key_is_credential && value.as_str() == Some(CREDENTIAL);
+            if *key == "master_key_file" && is_credential {
                 text.push_str(&format!(
                     "\n# The master key is {CREDENTIAL}; systemd hands it over.\n"
                 ));

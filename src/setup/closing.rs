@@ -1,7 +1,7 @@
 //! The last words: what was made, the key, and what to type next.
 
 use super::{Answers, Written};
-use crate::config::CONFIG_FILE;
+use crate::config::{CONFIG_FILE, DATA_DIR};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -36,7 +36,7 @@ impl Written {
         if self.expects_proxy {
             writeln!(
                 out,
-                "The address belongs to your reverse proxy: let it pass requests to\n{}, and name it in trusted_proxies when it is on another machine.",
+                "The address belongs to your reverse proxy: let it pass requests to\n{}. When it is on another machine, let Mayfly listen there, and name it in\ntrusted_proxies.",
                 self.listen
             )?;
         }
@@ -53,6 +53,20 @@ impl Written {
 
     fn tell_start(&self, out: &mut impl Write) -> io::Result<()> {
         if self.config == Path::new(CONFIG_FILE) {
+            if !self.data_dir.starts_with(DATA_DIR) {
+                let place = quoted(&self.data_dir);
+                writeln!(
+                    out,
+                    "\nThe service keeps its data below {DATA_DIR}. For {place},\ngive it a user who has that directory:\n\n  useradd --system mayfly; chown -R mayfly: {place}\n  systemctl edit mayfly\n    [Service]\n    DynamicUser=no\n    User=mayfly\n    ReadWritePaths={place}"
+                )?;
+            }
+            if (1..1024).contains(&self.listen.port()) {
+                writeln!(
+                    out,
+                    "\nThe service may not open port {port}; systemd opens it for the service:\n\n  systemctl edit mayfly.socket\n    [Socket]\n    ListenStream=\n    ListenStream={port}\n  systemctl enable --now mayfly.socket",
+                    port = self.listen.port()
+                )?;
+            }
             writeln!(
                 out,
                 "\nStart it, now and after every boot:\n\n  systemctl enable --now mayfly\n\nor without systemd: mayfly serve"

@@ -277,6 +277,47 @@ fn it_listens_where_the_address_leads() {
     }
 }
 
+#[test]
+fn a_proxy_on_this_machine_is_believed_and_one_that_is_not_there_is_not() {
+    let mut answers = Answers::new(Path::new("/tmp/mayfly.toml"));
+    let mut proxies = |key, value: &str| {
+        let value = toml::Value::String(value.to_owned());
+        answers.set(key, value).unwrap();
+        answers.settings().unwrap().trusted_proxies
+    };
+    let local: Vec<_> = [("127.0.0.1", 32), ("::1", 128)]
+        .map(|(ip, bits)| (ip.parse().unwrap(), bits))
+        .to_vec();
+    assert_eq!(proxies("public_url", "https://files.example.org"), local);
+    assert_eq!(proxies("public_url", "http://pi.local:8080"), []);
+    assert_eq!(proxies("public_url", "https://files.example.org"), local);
+    assert_eq!(proxies("listen", "0.0.0.0:53842"), []);
+}
+
+#[test]
+fn what_root_makes_in_the_directory_of_another_user_belongs_to_that_user() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("LEFT OUT: giving files away needs root");
+        return;
+    }
+    let (home, config, answers) = place(&[]);
+    let data = home.path().join("var/lib/mayfly");
+    std::fs::create_dir_all(&data).unwrap();
+    chown(&data, Some(65_534), Some(65_534)).unwrap();
+    written(&answers, &config).unwrap();
+    for path in left(&home) {
+        let is_data = path.starts_with(&data);
+        let owner = path.symlink_metadata().unwrap().uid();
+        assert_eq!(owner == 65_534, is_data, "{}", path.display());
+    }
+    let settings = load(&config, &Environment::default()).unwrap();
+    let error = app::start(settings, Arc::new(SystemClock::new()));
+    let error = error.err().unwrap();
+    assert!(error.is_configuration(), "{error}");
+    assert!(error.to_string().contains("belongs to user 65534"));
+}
+
 /// A place for settings and data, and answers that use it.
 fn place(extra: &[(&'static str, &str)]) -> (TempDir, PathBuf, Answers) {
     let home = tempfile::tempdir().unwrap();
@@ -554,6 +595,32 @@ fn the_service_gets_its_master_key_from_systemd() {
     let environment: Environment = [("CREDENTIALS_DIRECTORY", directory)].into_iter().collect();
     let settings = crate::config::parse(text.as_bytes(), &environment).unwrap();
     assert!(settings.master_key_file.unwrap().is_credential());
+    // Somewhere else, because somebody said so.
+    let elsewhere = toml::Value::String("/root/mayfly.key".to_owned());
+    answers.set("master_key_file", elsewhere).unwrap();
+    let text = answers.to_toml();
+    assert!(text.contains("master_key_file = \"/root/mayfly.key\""));
+}
+
+#[test]
+fn what_the_service_cannot_do_by_itself_is_told() {
+    let (_home, config, answers) = place(&[("public_url", "http://pi.local:8080")]);
+    let mut written = written(&answers, &config).unwrap();
+    let mut told = |change: &dyn Fn(&mut Written)| {
+        change(&mut written);
+        let mut out = Vec::new();
+        written.tell(&mut out, false).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let usual = told(&|written| {
+        written.config = PathBuf::from(crate::config::CONFIG_FILE);
+        written.data_dir = PathBuf::from(crate::config::DATA_DIR);
+    });
+    assert!(usual.contains("systemctl enable --now mayfly\n") && !usual.contains("edit"));
+    let port = told(&|written| written.listen = "0.0.0.0:80".parse().unwrap());
+    assert!(port.contains("ListenStream=80"), "{port}");
+    let place = told(&|written| written.data_dir = PathBuf::from("/mnt/disk"));
+    assert!(place.contains("ReadWritePaths=/mnt/disk"), "{place}");
 }
 
 #[test]

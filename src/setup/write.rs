@@ -13,10 +13,10 @@ use crate::model::{Clock, Token};
 use crate::service::RecoveryPhrase;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,6 +35,7 @@ pub struct Written {
     pub(super) listen: SocketAddr,
     pub(super) master_key: Option<PathBuf>,
     pub(super) expects_proxy: bool,
+    pub(super) data_dir: PathBuf,
 }
 
 /// Writes the settings to `config` and makes the account. `interrupted` is asked for the exit code of
@@ -80,6 +81,7 @@ pub fn write(
         listen: settings.listen,
         master_key: answers.master_key(),
         expects_proxy: expects_proxy(answers),
+        data_dir: settings.data_dir.clone(),
     })
 }
 
@@ -117,6 +119,8 @@ impl<'a> Waiting<'a> {
         for path in missing.into_iter().rev() {
             DirBuilder::new().mode(0o700).create(path)?;
             self.directories.push(path.to_owned());
+            // Templates and logo beside the settings are read by the user of the service.
+            std::fs::set_permissions(path, Permissions::from_mode(0o755))?;
             sync(parent_of(path))?;
         }
         Ok(())
