@@ -11,6 +11,7 @@ mod first_account;
 mod first_admin;
 mod listening;
 mod machine;
+mod opened;
 mod pages;
 mod reload;
 mod stopped;
@@ -26,16 +27,17 @@ pub use supervision::database_probe;
 use crate::admin::{self, AdminSocket};
 use crate::api::{Api, ApiSettings, Readiness};
 use crate::config::{Credentials, Settings};
-use crate::metadata::{Metadata, MetadataError, RedbMetadata};
+use crate::metadata::{Metadata, MetadataError};
 use crate::model::{Clock, MADE, Timekeeper};
 use crate::server::Server;
-use crate::service::{Parts, Policy, Service};
-use crate::store::{DiskStore, Store};
+use crate::service::{Policy, Service};
+use crate::store::Store;
 use crate::tasks::notify::{self, Notice};
 use crate::tasks::watchdog::Watchdog;
 use crate::tasks::{Background, Ending, Endings, Wish};
 use data_dir::DataDir;
 use machine::Machine;
+use opened::Missing;
 use std::fs::OpenOptions;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -74,47 +76,17 @@ pub struct App {
 /// [`StartError`], which says what to do. Nothing is left running then.
 pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartError> {
     let data_dir = DataDir::lock(&settings.data_dir)?;
-    let fresh = !RedbMetadata::exists(&data_dir.database())?;
-    let server_key = data_dir.server_key(fresh)?;
-    let master_key = match &settings.master_key_file {
-        Some(file) => Some(data_dir::master_key(file, fresh)?),
-        None => None,
-    };
-
+    data_dir.refuse_foreign()?;
     let endings = Endings::new();
-    let store: Arc<dyn Store> = Arc::new(
-        DiskStore::open(&settings.data_dir, settings.min_free_space).map_err(StartError::Store)?,
-    );
-    let metadata: Arc<dyn Metadata> = Arc::new(if !fresh {
-        RedbMetadata::open(&data_dir.database(), endings.on_fatal())?
-    } else if store.is_empty().map_err(StartError::Store)? {
-        RedbMetadata::create(&data_dir.database(), endings.on_fatal())?
-    } else {
-        return Err(StartError::BlobsWithoutDatabase {
-            data_dir: settings.data_dir,
-        });
-    });
-    let clock = timekeeper(clock, &settings.data_dir, &*metadata)?;
-    let service = Arc::new(Service::new(
-        Parts {
-            metadata: Arc::clone(&metadata),
-            store: Arc::clone(&store),
-            clock,
-            server_key,
-            master_key,
-            on_fatal: endings.on_fatal(),
-        },
-        policy(&settings),
-    ));
-    if let (false, Some(file)) = (
-        service.master_key_fits().map_err(StartError::Service)?,
-        &settings.master_key_file,
-    ) {
-        return Err(StartError::Key {
-            path: file.path().to_owned(),
-            problem: "this is not the master key that the accounts were made with: restore the file from its copy",
-        });
-    }
+    let opened = opened::open(
+        &settings,
+        &data_dir,
+        Missing::IsMade,
+        &endings.on_fatal(),
+        |metadata| timekeeper(clock, &settings.data_dir, metadata),
+    )?;
+    let (metadata, store) = (opened.metadata, opened.store);
+    let service = Arc::new(opened.service);
     let database = data_dir.database();
     let ready = readiness(&metadata, &store, database.clone(), &endings, &service);
     service.recover().map_err(StartError::Service)?;
@@ -313,7 +285,7 @@ fn timekeeper(
     clock: Arc<dyn Clock>,
     data_dir: &Path,
     metadata: &dyn Metadata,
-) -> Result<Arc<Timekeeper>, StartError> {
+) -> Result<Timekeeper, StartError> {
     let row = match metadata.clock() {
         // As with damage elsewhere: what can be done without it is done.
         Err(MetadataError::Corrupt(what)) => {
@@ -323,8 +295,7 @@ fn timekeeper(
         row => row?,
     };
     let machine = Box::new(Machine::new(data_dir));
-    let keeper = Timekeeper::new(clock, machine, MADE, row);
-    Ok(Arc::new(keeper))
+    Ok(Timekeeper::new(clock, machine, MADE, row))
 }
 
 /// Whether it can do its work: both media answer, there is space, and nothing wants it to end.

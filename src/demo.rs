@@ -83,6 +83,7 @@ mod tests {
             user: "admin".to_owned(),
             password: zeroize::Zeroizing::new("pass".to_owned()),
             api_key: Token::parse("abcdefghij0123456789ABCDEFGHIJ"),
+            recovery_phrase: None,
         }
     }
 

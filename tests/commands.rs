@@ -217,6 +217,38 @@ fn with_the_master_key_no_password_is_asked_for() {
 }
 
 #[test]
+fn data_without_a_master_key_gets_one_and_another_one_is_refused_everywhere() {
+    let (home, _) = directory();
+    let config = settings(home.path(), "");
+    let (running, ..) = serve(&config);
+    running.signal("TERM");
+    assert_eq!(running.end().0, Some(0));
+    // The mode is changed: no account needs the key yet, so it is made.
+    let key = home.path().join("master.key");
+    let mode = format!("encryption = \"server\"\nmaster_key_file = {key:?}\n");
+    let config = settings(home.path(), &mode);
+    let (running, ..) = serve(&config);
+    assert!(key.exists());
+    let console = Console::with_settings(&config);
+    console.ok(&["user", "add", "ann"], "a forgotten one\n");
+    running.signal("TERM");
+    assert_eq!(running.end().0, Some(0));
+    // The first account is brought along by its next password.
+    let credentials = fs::read_to_string(home.path().join("data/first-credentials.toml")).unwrap();
+    let password = credentials
+        .lines()
+        .find_map(|line| line.strip_prefix("password = "));
+    let old = password.unwrap().trim_matches('"').to_owned();
+    console.ok(
+        &["user", "passwd", "admin"],
+        &format!("{old}\na new password\n"),
+    );
+    fs::write(&key, [7; 32]).unwrap();
+    let (code, said) = console.refused(&["user", "passwd", "ann"], "another password\n");
+    assert!(code == 78 && said.contains("not the master key"), "{said}");
+}
+
+#[test]
 fn secrets_come_from_files_that_nobody_else_reads_and_never_from_arguments() {
     let (home, dir) = directory();
     let mut demo = Running::demo(&dir);

@@ -38,8 +38,10 @@ fn run(service: &Service, request: &Request) -> Result<Answer, Error> {
             user,
             proof,
             password,
+            new_phrase,
         } => {
-            let phrase = service.change_password(user, proof.borrow(), &password.0)?;
+            let proof = proof.borrow();
+            let phrase = service.change_password(user, proof, &password.0, *new_phrase)?;
             Ok(Answer::NewPassword {
                 recovery_phrase: phrase.map(|phrase| Hidden(phrase.reveal())),
             })

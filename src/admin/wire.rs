@@ -65,6 +65,8 @@ pub enum Request {
         proof: Proof,
         /// The new password.
         password: Hidden,
+        /// Another recovery phrase, too.
+        new_phrase: bool,
     },
     /// A page of the accounts. [`Answer::Users`].
     ListUsers {

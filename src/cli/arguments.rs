@@ -182,6 +182,9 @@ pub(super) enum UserCommand {
         /// Read the present password (with --recover: phrase or key) from FILE
         #[arg(long, value_name = "FILE")]
         present_file: Option<PathBuf>,
+        /// Make another recovery phrase, too: the old one opens nothing then
+        #[arg(long)]
+        new_phrase: bool,
         #[command(flatten)]
         password: NewPassword,
         #[command(flatten)]

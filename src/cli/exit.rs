@@ -10,6 +10,14 @@ pub(super) struct Failure {
     pub message: String,
 }
 
+impl Failure {
+    /// The output failed after the change was made: says so, and what to do.
+    pub fn but_done(mut self, remedy: &str) -> Self {
+        self.message = format!("{}. {remedy}", self.message);
+        self
+    }
+}
+
 pub(super) const USAGE: u8 = 64;
 pub(super) const IO: u8 = 74;
 pub(super) const TEMPORARY: u8 = 75;

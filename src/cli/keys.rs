@@ -41,7 +41,11 @@ pub(super) fn run(command: KeyCommand) -> Result<(), Failure> {
                     "user": user, "id": id, "apiKey": api_key.0.as_str(), "permissions": permissions,
                 }));
             }
-            say(&format!("{}\n", api_key.0.as_str()))?;
+            say(&format!("{}\n", api_key.0.as_str())).map_err(|failure| {
+                failure.but_done(&format!(
+                    "The key is there and lost: mayfly key revoke {id}"
+                ))
+            })?;
             note(&format!(
                 "This key of {} may {}. Keep it: it is not shown again. Its id is {id}",
                 harmless(&user),

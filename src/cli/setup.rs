@@ -44,7 +44,7 @@ fn tell(written: &setup::Written, serving: bool) -> Result<(), Failure> {
         .map_err(|e| Failure {
             code: IO,
             message: format!(
-                "standard output: {e}. Everything is written, only the API key is lost: make another one"
+                "standard output: {e}. Everything is written, only API key and recovery phrase are lost: mayfly key create and mayfly user passwd --new-phrase make others"
             ),
         })
 }

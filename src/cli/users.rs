@@ -25,6 +25,7 @@ pub(super) fn run(command: UserCommand) -> Result<(), Failure> {
             name,
             recover,
             present_file,
+            new_phrase,
             password,
             which,
         } => {
@@ -35,6 +36,7 @@ pub(super) fn run(command: UserCommand) -> Result<(), Failure> {
                 user: name,
                 proof,
                 password: Hidden(new.clone()),
+                new_phrase,
             };
             let Answer::NewPassword { recovery_phrase } = reach.ask(&request)? else {
                 return Err(unexpected());
@@ -47,7 +49,10 @@ pub(super) fn run(command: UserCommand) -> Result<(), Failure> {
                     ("password", "PASSWORD", generated),
                     ("recoveryPhrase", "RECOVERY_PHRASE", phrase),
                 ],
-            )?;
+            )
+            .map_err(|failure| {
+                failure.but_done("The password is changed; what is lost here comes anew with mayfly user passwd --new-phrase")
+            })?;
             note("The new password counts from now on; files and API keys stay");
             Ok(())
         }
@@ -129,7 +134,10 @@ fn add(name: String, role: Role, password: &NewPassword, which: &Which) -> Resul
                 Some(&*recovery_phrase.0),
             ),
         ],
-    )?;
+    )
+    .map_err(|failure| {
+        failure.but_done("The account is there, and its key and phrase are lost: mayfly user remove, and add it again")
+    })?;
     note(
         "Keep them: they are not shown again. The recovery phrase opens the account when its password is forgotten (mayfly user passwd --recover)",
     );

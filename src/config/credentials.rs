@@ -13,6 +13,8 @@ pub struct Credentials {
     pub password: Zeroizing<String>,
     /// An API key; none before the account has been made.
     pub api_key: Option<Token>,
+    /// What opens it when the password is forgotten; none before the account has been made.
+    pub recovery_phrase: Option<Zeroizing<String>>,
 }
 
 #[derive(Deserialize)]
@@ -21,6 +23,7 @@ struct Mirror {
     user: String,
     password: String,
     api_key: Option<String>,
+    recovery_phrase: Option<String>,
 }
 
 impl Credentials {
@@ -34,6 +37,9 @@ impl Credentials {
         text.push_str(&format!("password = {}\n", quoted(&self.password)));
         if let Some(key) = &self.api_key {
             text.push_str(&format!("api_key = {}\n", quoted(key.reveal())));
+        }
+        if let Some(phrase) = &self.recovery_phrase {
+            text.push_str(&format!("recovery_phrase = {}\n", quoted(phrase)));
         }
         text
     }
@@ -50,6 +56,7 @@ impl Credentials {
             user: mirror.user,
             password: Zeroizing::new(mirror.password),
             api_key,
+            recovery_phrase: mirror.recovery_phrase.map(Zeroizing::new),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Files that hold a secret: opened only when nobody else can read them.
 
 use super::Environment;
+use super::source::CREDENTIAL_STORE;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -80,10 +81,12 @@ impl SecretFile {
     /// A credential of systemd, when there is one of this name. Who may read it is systemd's
     /// business, and cannot be told from its mode: an access list shows there as rights of the group.
     pub fn credential(environment: &Environment, name: &str) -> Option<Self> {
-        let path = environment.credentials_directory()?.join(name);
+        let directory = environment.credentials_directory()?;
+        let path = directory.join(name);
         path.is_file().then_some(Self {
             path,
-            credential: true,
+            // Where systemd would take them from, they are files like others.
+            credential: directory != Path::new(CREDENTIAL_STORE),
         })
     }
 

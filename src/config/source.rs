@@ -11,6 +11,9 @@ use toml::de::{DeTable, DeValue};
 /// What the variables of settings begin with: `MAYFLY_LISTEN`, `MAYFLY_LIMITS_UPLOADS`.
 const PREFIX: &str = "MAYFLY_";
 
+/// Where systemd takes credentials from that are named without a path.
+pub(super) const CREDENTIAL_STORE: &str = "/etc/credstore";
+
 /// The environment of a process, as data.
 #[derive(Clone, Default)]
 pub struct Environment(Vec<(OsString, OsString)>);
@@ -19,7 +22,7 @@ impl Environment {
     /// That of this process. Where systemd does not hand credentials over, they are looked for where
     /// it would take them from.
     pub fn of_process() -> Self {
-        let store = ("CREDENTIALS_DIRECTORY".into(), "/etc/credstore".into());
+        let store = ("CREDENTIALS_DIRECTORY".into(), CREDENTIAL_STORE.into());
         std::env::vars_os().chain([store]).collect()
     }
 

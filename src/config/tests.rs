@@ -333,12 +333,16 @@ fn credentials_survive_their_file() {
         let before = Credentials {
             user: "admin".to_owned(),
             password: zeroize::Zeroizing::new("quote \" and \\ and ü".to_owned()),
+            recovery_phrase: api_key
+                .as_ref()
+                .map(|_| zeroize::Zeroizing::new("AB-CD".to_owned())),
             api_key,
         };
         let after = Credentials::from_toml(&before.to_toml()).unwrap();
         assert_eq!(after.user, before.user);
         assert_eq!(*after.password, *before.password);
         assert!(after.api_key == before.api_key);
+        assert_eq!(after.recovery_phrase, before.recovery_phrase);
     }
     for bad in [
         "",

@@ -125,6 +125,9 @@ impl Service {
                 self.limiter.refund(&charged);
                 events::checks_full(peer);
             })?;
+        // As it is now: the password may have been changed while this one waited for its check.
+        let account = self.parts.metadata.account_named(name);
+        let account = account.map_err(|error| self.failed(error))?;
         let session = account.and_then(|account| {
             Some(Session {
                 account_key: by_password(&account, &password_key)?,
@@ -143,7 +146,7 @@ impl Service {
 
     /// Gives an account another password: from now on the old one opens nothing, and failures to
     /// guess it are forgotten. Files and API keys stay. Answers a recovery phrase for an account
-    /// that had none.
+    /// that had none, and with `new_phrase` for any: the old one opens nothing then.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Invalid`] when the new password is not 8 to 1,024 bytes, and
@@ -153,14 +156,13 @@ impl Service {
         name: &str,
         proof: Proof<'_>,
         password: &str,
+        new_phrase: bool,
     ) -> Result<Option<RecoveryPhrase>, Error> {
         check_password(password)?;
         let account = self.account_row(name)?;
         let account_key = self.open_account(&account, proof)?;
-        let phrase = match &account.wraps.by_recovery {
-            Some(_) => None,
-            None => Some(RecoveryPhrase::draw()),
-        };
+        let wanted = new_phrase || account.wraps.by_recovery.is_none();
+        let phrase = wanted.then(RecoveryPhrase::draw);
         let params = self.new_password_params();
         let password_key = self.stretch(password, &params, Wait::Unbounded)?;
         let wraps = Wraps::new(&account.name, &account_key);

@@ -96,7 +96,7 @@ fn another_password_acts_at_once_and_keeps_files_and_keys() {
         let world = World::mode(mode);
         let view = world.upload(b"hello", times(1));
         let old = Proof::Password(PASSWORD);
-        let change = |proof, new: &str| world.service.change_password("admin", proof, new);
+        let change = |proof, new: &str| world.service.change_password("admin", proof, new, false);
         assert!(matches!(
             change(Proof::Password("wrong password"), "a new password"),
             Err(Error::WrongPassword)
@@ -126,7 +126,7 @@ fn a_new_password_ends_the_lock_that_guessers_had_put_on_the_account() {
     let proof = Proof::Password(PASSWORD);
     world
         .service
-        .change_password("admin", proof, "a new password")
+        .change_password("admin", proof, "a new password", false)
         .unwrap();
     assert!(login(&world, "admin", "a new password").is_ok());
 }
@@ -155,7 +155,8 @@ fn a_name_has_one_bucket_however_it_is_written() {
 fn a_forgotten_password_is_replaced_with_the_phrase_a_key_or_the_master_key() {
     let world = World::new();
     let ann = user(&world, "ann");
-    let change = |world: &World, proof, new: &str| world.service.change_password("ann", proof, new);
+    let change =
+        |world: &World, proof, new: &str| world.service.change_password("ann", proof, new, false);
     let phrase = ann.recovery.reveal();
     let typed = phrase.to_lowercase().replace('-', "");
     change(&world, Proof::Recovery(&typed), "second password").unwrap();
@@ -184,6 +185,23 @@ fn a_forgotten_password_is_replaced_with_the_phrase_a_key_or_the_master_key() {
         .unwrap();
     let by_key = sign_in(&world, &key, Permissions::NONE).unwrap();
     assert_eq!(by_key.account, session.account);
+}
+
+#[test]
+fn a_recovery_phrase_that_was_lost_or_seen_is_replaced() {
+    let world = World::new();
+    let ann = user(&world, "ann");
+    let change = |proof: Proof<'_>, renew| {
+        let service = &world.service;
+        service.change_password("ann", proof, "second password", renew)
+    };
+    assert!(change(Proof::Password(PASSWORD), false).unwrap().is_none());
+    let new = change(Proof::Password("second password"), true).unwrap();
+    let new = new.unwrap().reveal();
+    let first = ann.recovery.reveal();
+    let old = change(Proof::Recovery(&first), false);
+    assert!(matches!(old, Err(Error::WrongPassword)));
+    change(Proof::Recovery(&new), false).unwrap();
 }
 
 #[test]
