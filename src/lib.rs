@@ -30,7 +30,7 @@
 //! - A link of N downloads never gives N+1. What is in doubt counts as given.
 //! - The database holds no link id, no key and no password, only what they open. `service` and `pipeline` see
 //!   plaintext; `store` and `metadata` never do, unless sealing is switched off.
-//! - Only `model::SystemClock` reads the wall clock, and `model::Timekeeper` doubts it: nothing is removed by
+//! - Only `model::SystemClock` tells the time that anything is decided by, and `model::Timekeeper` doubts it: nothing is removed by
 //!   a clock that may be wrong, and nothing that has ended comes back. See `docs/decisions/0008-time.md`.
 //! - Only `pipeline::seal::keys` draws keys and tokens.
 //! - No handler ends the process, and none sleeps: a client that has to wait is told for how long.

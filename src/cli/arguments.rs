@@ -15,8 +15,8 @@ Exit codes:
   64  wrong usage, or the command was refused (it says why)
   74  input or output failed, or a permission is missing
   75  something is in the way: try again later
-  78  wrong settings, or no data to work on
-  130 ended by Ctrl-C; for other signals, 128 and their number";
+  78  wrong settings, settings that exist already, or no data to work on
+  130 ended by Ctrl-C (serve: the second one); other signals: 128 and their number";
 
 /// Upload a file, get a link; both vanish when they are used up.
 #[derive(Parser)]
@@ -37,7 +37,8 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE", default_value = CONFIG_FILE)]
         config: PathBuf,
         /// Ask nobody: the answers are in FILE. It has admin_password_file (or admin_password),
-        /// data_dir, public_url, listen, default_days, default_downloads and encryption
+        /// data_dir, public_url, trusted_proxies, listen, default_days, default_downloads, encryption
+        /// and master_key_file
         #[arg(long, value_name = "FILE")]
         answers: Option<PathBuf>,
     },
