@@ -33,7 +33,7 @@ pub fn credentials(app: &mut App, settings: &Settings) -> Result<Credentials, St
     match app.service().authenticate(key, Permissions::NONE, here) {
         Ok(_) => Ok(credentials),
         Err(_) => Err(problem(
-            "the API key in it does not open this demo: restore the file that belongs here, or choose another directory with --dir",
+            "the API key in it does not open this demo (any more): restore the file that belongs here; or make a key with mayfly key create --user admin --data-dir DIR and put it into the file; or choose another directory with --dir",
         )),
     }
 }
