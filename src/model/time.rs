@@ -33,6 +33,10 @@ impl Timestamp {
 pub trait Clock: Send + Sync {
     /// Wall-clock time.
     fn now(&self) -> Timestamp;
+    /// Wall-clock time, and what has passed of its second.
+    fn precisely(&self) -> (Timestamp, Duration) {
+        (self.now(), Duration::ZERO)
+    }
     /// Time that never jumps, from an arbitrary start that no process outlives: for leases, limits
     /// and sessions. Goes on while the machine sleeps.
     fn elapsed(&self) -> Duration;
@@ -51,11 +55,20 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
+        self.precisely().0
+    }
+
+    fn precisely(&self) -> (Timestamp, Duration) {
         match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(since) => Timestamp(0).after(since),
+            Ok(since) => {
+                let part = Duration::from_nanos(since.subsec_nanos().into());
+                (Timestamp(0).after(since), part)
+            }
+            // Nobody needs the parts of a second before 1970.
             Err(before) => {
                 let seconds = i64::try_from(before.duration().as_secs());
-                Timestamp(0).plus(-seconds.unwrap_or(i64::MAX))
+                let whole = Timestamp(0).plus(-seconds.unwrap_or(i64::MAX));
+                (whole, Duration::ZERO)
             }
         }
     }

@@ -177,19 +177,21 @@ pub(super) fn judge(
     }
 }
 
-/// Both clocks at one moment, as far as the machine lets us.
+/// Both clocks at one moment, as far as the machine lets us: the one at which the second of the wall
+/// clock began, so that no part of it is lost.
 pub(super) fn read(clock: &dyn Clock) -> (Timestamp, Duration) {
     let mut before = clock.elapsed();
-    let mut wall = clock.now();
+    let mut wall = clock.precisely();
     for _ in 1..TRIES {
         let after = clock.elapsed();
         if after.saturating_sub(before) < Duration::from_secs(1) {
             break;
         }
         before = after;
-        wall = clock.now();
+        wall = clock.precisely();
     }
-    (wall, before)
+    let (second, part) = wall;
+    (second, before.saturating_sub(part))
 }
 
 pub(super) fn offset(wall: Timestamp, boot: Duration) -> i128 {

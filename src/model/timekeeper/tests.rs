@@ -325,3 +325,34 @@ fn a_moment_in_doubt_gets_its_time_as_late_as_it_can_have_been() {
     );
     assert_eq!(time_of(None, None, 400).0, NOW - 100);
 }
+
+/// Milliseconds since the epoch and since the boot.
+struct Fine(AtomicI64, AtomicU64);
+
+impl Clock for Fine {
+    fn now(&self) -> Timestamp {
+        self.precisely().0
+    }
+    fn precisely(&self) -> (Timestamp, Duration) {
+        let wall = Duration::from_millis(self.0.load(Ordering::SeqCst).unsigned_abs());
+        let part = Duration::from_nanos(wall.subsec_nanos().into());
+        (Timestamp(0).after(wall), part)
+    }
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.1.load(Ordering::SeqCst))
+    }
+}
+
+#[test]
+fn a_second_begins_when_it_begins_on_the_wall_clock() {
+    // A link must not open again for the rest of a second, because a restart lost a part of it.
+    let fine = Arc::new(Fine(
+        AtomicI64::new(1_900_000_000_900),
+        AtomicU64::new(50_300),
+    ));
+    let keeper = Timekeeper::unquestioned(Arc::clone(&fine) as Arc<dyn Clock>);
+    assert_eq!(keeper.now(), Timestamp(1_900_000_000));
+    fine.0.fetch_add(150, Ordering::SeqCst);
+    fine.1.fetch_add(150, Ordering::SeqCst);
+    assert_eq!(keeper.now(), Timestamp(1_900_000_001));
+}
