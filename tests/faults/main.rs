@@ -155,7 +155,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "memory",
         fault: "ENOMEM: an address space that is used up by 40 uploads at once",
-        expected: "answers again after it; download whole; upload 200; same process",
+        expected: "answers, perhaps after a restart; download whole; upload 200",
         needs: &[Needs::Prlimit],
         quick: false,
         run: resources::memory,
