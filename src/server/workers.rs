@@ -246,8 +246,8 @@ impl Passwords {
         }
     }
 
-    /// Signs of life: a check has ended, or the thread waits for the client of one, which has a
-    /// deadline. When there is nothing to check, an empty job takes its turn.
+    /// Signs of life: a check has ended. When there is nothing to check, an empty job takes its turn.
+    /// Its thread never waits for a client.
     pub(super) fn sign(self: &Arc<Self>) -> Sign {
         let passwords = Arc::clone(self);
         let mut question: Option<(bool, usize)> = None;
@@ -256,7 +256,7 @@ impl Passwords {
                 question.get_or_insert_with(|| (false, passwords.progress.steps()));
             // A queue that is full needs no job more: each of those in it answers as well.
             *asked = *asked || passwords.queue((), |()| ()).is_ok();
-            let alive = passwords.progress.waits() || passwords.progress.steps() != *before;
+            let alive = passwords.progress.steps() != *before;
             if alive {
                 question = None;
             }
