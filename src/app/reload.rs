@@ -4,6 +4,10 @@ use crate::config::{Change, Settings};
 use crate::logging;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How old the copy of a reload may be when that is heard of.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// Where the settings of `config` are read again.
 ///
@@ -22,17 +26,21 @@ fn newest(config: &Path, credentials: Option<OsString>, runtime: Option<OsString
         directory.push(".reload");
         Some(PathBuf::from(directory).join(config.file_name()?))
     };
-    match copy().filter(|copy| is_credential && copy.exists()) {
-        Some(copy) => copy,
-        None => {
-            if is_credential {
-                log::warn!(
-                    "the settings are the copy that systemd made at the start: use systemctl reload, which renews it"
-                );
-            }
-            config.to_owned()
-        }
+    let copy = copy().filter(|copy| is_credential && copy.exists());
+    if is_credential && !copy.as_deref().is_some_and(is_fresh) {
+        log::warn!(
+            "the settings are the copy of an earlier start or reload: use systemctl reload, which renews it"
+        );
     }
+    copy.unwrap_or_else(|| config.to_owned())
+}
+
+/// Whether a reload through systemd has just left this copy there. One from the future was left there
+/// before the clock was set back, and nobody can tell when.
+fn is_fresh(copy: &Path) -> bool {
+    let modified = std::fs::metadata(copy).and_then(|copy| copy.modified());
+    let age = modified.ok().and_then(|at| at.elapsed().ok());
+    age.is_some_and(|age| age < FRESH)
 }
 
 impl super::App {
@@ -93,5 +101,19 @@ mod tests {
         std::fs::write(&copy, "").unwrap();
         assert_eq!(newest(&config), copy);
         assert_eq!(newest(&own), own);
+    }
+
+    #[test]
+    fn only_a_copy_of_this_minute_is_of_this_reload() {
+        let home = tempfile::tempdir().unwrap();
+        let copy = home.path().join("mayfly.toml");
+        assert!(!is_fresh(&copy), "there is none");
+        let file = std::fs::File::create(&copy).unwrap();
+        assert!(is_fresh(&copy));
+        let now = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(now - FRESH).unwrap();
+        assert!(!is_fresh(&copy));
+        file.set_modified(now + FRESH).unwrap();
+        assert!(!is_fresh(&copy));
     }
 }

@@ -160,19 +160,18 @@ async fn request(service: &Service, entry: &Entry, peer: IpAddr, carry: &mut Vec
         return Next::Cut;
     };
     *carry = rest;
-    match end {
-        End::Relay { keep, length } => {
-            let bytes = answer.for_client(!keep, length);
-            drop(answer);
-            match send(service, entry, &bytes).await {
-                true if keep => Next::Another,
-                true => Next::Linger,
-                false => Next::Cut,
-            }
-        }
-        End::Keep => Next::Another,
-        End::Linger => Next::Linger,
-        End::Cut => Next::Cut,
+    let (keep, bytes) = match end {
+        End::Relay { keep, length } => (keep, answer.for_client(!keep, length)),
+        End::Send { keep, bytes } => (keep, bytes),
+        End::Keep => return Next::Another,
+        End::Linger => return Next::Linger,
+        End::Cut => return Next::Cut,
+    };
+    drop(answer);
+    match send(service, entry, &bytes).await {
+        true if keep => Next::Another,
+        true => Next::Linger,
+        false => Next::Cut,
     }
 }
 

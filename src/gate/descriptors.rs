@@ -1,10 +1,12 @@
 //! How many connections the limit of open files allows.
 
 use super::limits::Limits;
+use super::listener::TURNED_AWAY;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors for everything but connections and their transfers.
-const DESCRIPTORS: usize = 56;
+/// Descriptors for everything but connections and their transfers: 56 of the program itself, and the
+/// connections that are told why they are turned away.
+const DESCRIPTORS: usize = 56 + TURNED_AWAY;
 /// Descriptors of one transfer: its file, and for a moment a directory or a second file.
 const PER_TRANSFER: usize = 2;
 
@@ -59,8 +61,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_is_turned_away_is_counted_in() {
+        let limits = Limits::default();
+        let transfers = limits.uploads + limits.downloads;
+        let served = limits.connections + transfers * PER_TRANSFER;
+        assert!(wanted(&limits) >= served + TURNED_AWAY + 56);
+    }
+
+    #[test]
     fn every_connection_may_have_a_transfer_without_a_lack_of_descriptors() {
-        for descriptors in [100, 256, 1024, 4096, 6200, 100_000] {
+        for descriptors in [150, 256, 1024, 4096, 6200, 100_000] {
             for transfers in [1, 100, 1024] {
                 let connections = fitting(descriptors, transfers);
                 let need = |connections: usize| {

@@ -7,6 +7,7 @@
 use super::answer::{self, Framed, is_bodyless};
 use super::body::ClientBody;
 use super::limits::Limits;
+use super::relay::SMALL;
 use super::sink::ClientSink;
 use super::wire::{self, Client};
 use crate::http::{Head, Headers, Method, Payload, Response, Stream};
@@ -39,7 +40,6 @@ pub(super) struct Outcome {
 }
 
 /// What the gate has to do with the connection.
-#[derive(Debug)]
 pub(super) enum End {
     /// The answer comes through the backend; send it on.
     Relay {
@@ -47,6 +47,13 @@ pub(super) enum End {
         keep: bool,
         /// What the head says of the length instead of what the backend says.
         length: Option<Framed>,
+    },
+    /// The answer is small and whole; send it.
+    Send {
+        /// Whether another request may follow.
+        keep: bool,
+        /// Head and body.
+        bytes: Vec<u8>,
     },
     /// The answer was sent; the next request may come.
     Keep,
@@ -89,19 +96,16 @@ impl Exchange {
         self.end(End::Relay { keep, length });
     }
 
-    /// Answers straight to the client.
+    /// Answers. A small body is left to the gate, so that whoever calls this never waits for the
+    /// client; any other is written here, for as long as the client takes.
     pub(crate) fn answer(mut self, response: Response) {
         let keep = self.may_keep();
         // A transfer may take hours, and there may be many.
         self.head.headers = Headers::default();
-        let end = match self.send(response, keep) {
-            Ok(true) => End::Keep,
-            Ok(false) => End::Linger,
-            Err(error) => {
-                log::debug!("answer not completed: {}", error.kind());
-                End::Cut
-            }
-        };
+        let end = self.send(response, keep).unwrap_or_else(|error| {
+            log::debug!("answer not completed: {}", error.kind());
+            End::Cut
+        });
         self.end(end);
     }
 
@@ -109,8 +113,8 @@ impl Exchange {
         self.keep_alive && !self.draining.load(Ordering::Relaxed) && self.body.is_over()
     }
 
-    /// Sends a response. Returns whether another request may follow.
-    fn send(&self, response: Response, keep: bool) -> io::Result<bool> {
+    /// Sends a response, unless the gate can do that without anybody waiting.
+    fn send(&self, response: Response, keep: bool) -> io::Result<End> {
         let Response {
             status,
             headers,
@@ -132,14 +136,18 @@ impl Exchange {
         let mut sent = 0;
         let stall = self.limits.write_stall;
         match payload {
-            Payload::Bytes(bytes) => {
+            Payload::Bytes(bytes) if silent || bytes.len() <= SMALL => {
                 if !silent {
                     head.extend_from_slice(&bytes);
                 }
-                wire::write_all(&self.client, &head, false, stall, &mut sent)?;
+                return Ok(End::Send { keep, bytes: head });
             }
-            Payload::Stream(_) if silent => {
-                wire::write_all(&self.client, &head, false, stall, &mut sent)?;
+            Payload::Stream(_) if silent => return Ok(End::Send { keep, bytes: head }),
+            Payload::Bytes(bytes) => {
+                // One after the other: a copy of both would double the memory for slow clients.
+                wire::write_all(&self.client, &head, true, stall, &mut sent)?;
+                drop(head);
+                wire::write_all(&self.client, &bytes, false, stall, &mut sent)?;
             }
             Payload::Stream(Stream { length, send }) => {
                 let more = length != Some(0);
@@ -156,7 +164,10 @@ impl Exchange {
                 sink.finish()?;
             }
         }
-        Ok(keep)
+        Ok(match keep {
+            true => End::Keep,
+            false => End::Linger,
+        })
     }
 
     fn end(self, end: End) {

@@ -36,7 +36,7 @@ const HOPELESS: u32 = 100;
 /// The least time between two complaints about it.
 const SILENCE: Duration = Duration::from_secs(60);
 /// Connections over the cap that are told so at once; others are closed without a word.
-const TURNED_AWAY: usize = 64;
+pub(super) const TURNED_AWAY: usize = 64;
 /// The longest wait for workers after their connections were cut.
 const AFTER_CUT: Duration = Duration::from_secs(5);
 /// The longest pause between two looks at the deadlines.

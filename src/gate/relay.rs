@@ -14,7 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The largest body that a worker may answer through the backend, in bytes.
+/// The largest body that the gate sends for a worker, in bytes.
 pub(crate) const SMALL: usize = 16 * 1024;
 /// The longest answer of the backend.
 const ANSWER: usize = 4 * SMALL;

@@ -15,7 +15,7 @@
 //! - Whoever logs never waits: lines go into a bounded queue, and one thread writes them. What does
 //!   not fit is dropped and counted, and a line tells the number as soon as there is room.
 //! - What anybody can cause by asking is limited to 60 lines a minute of each kind; a line tells how
-//!   many more there were. So an attack does not wear the SD card, and does not hide another.
+//!   many more there were. Downloads that count and those that do not are kinds of their own. So an attack does not wear the SD card, and does not hide another.
 //! - When nothing happens, nothing is written, and the writer sleeps.
 
 mod escape;
@@ -256,12 +256,18 @@ fn is_event(target: &str) -> bool {
     event::ALL.contains(&target)
 }
 
-/// What a line is counted under: its event, and `kind=` where it has one; a line without an event,
-/// by the module that wrote it.
+/// What a line is counted under: its event, and `kind=` or `counted=` where it begins so, after its
+/// `result=`; a line without an event, by the module that wrote it. So ranges of a file, which anybody
+/// may ask for by the thousand, do not hide the downloads that count.
 fn kind(event: &str, target: &str, text: &str) -> String {
-    let first = text.split(' ').next().unwrap_or_default();
-    if first.starts_with("kind=") {
-        format!("{event}: {first}")
+    let mut words = text
+        .split(' ')
+        .skip_while(|word| word.starts_with("result="));
+    let told = words
+        .next()
+        .filter(|word| word.starts_with("kind=") || word.starts_with("counted="));
+    if let Some(told) = told {
+        format!("{event}: {told}")
     } else if event == target {
         format!("{event}:")
     } else {

@@ -74,8 +74,18 @@ fn each_kind_has_its_own_limit_and_owners_have_none() {
     assert_eq!(count("mayfly::store", "another"), 0);
     assert_eq!(count("mayfly::metadata", "another"), limit);
     assert_eq!(count(event::UPLOAD, "x"), 200);
+    let range = "result=complete counted=no link=x from=y";
+    assert_eq!(count(event::DOWNLOAD, range), limit);
+    let whole = range.replace("=no", "=yes");
+    assert_eq!(count(event::DOWNLOAD, &whole), limit);
+    let broken = whole.replace("complete", "broken-off");
+    assert_eq!(count(event::DOWNLOAD, &broken), 0, "the same kind");
     let told = core.suppressed(true);
-    assert_eq!(told.len(), 4);
+    assert_eq!(told.len(), 6);
+    assert!(
+        told.contains(&("download: counted=yes".to_owned(), 340)),
+        "{told:?}"
+    );
     assert!(
         told.contains(&("limit: kind=a".to_owned(), 140)),
         "{told:?}"

@@ -59,6 +59,7 @@ impl Adapter {
             return Some((exchange, refusal(500, "something went wrong here")));
         };
         let handler = Arc::clone(&self.handler);
+        let downloads = self.threads.downloads.clone();
         let threads = match room {
             Room::Change => &self.threads.changes,
             Room::Upload => &self.threads.uploads,
@@ -73,26 +74,31 @@ impl Adapter {
                 if is_small_answer(&exchange, &response) {
                     return Some((exchange, response));
                 }
-                let downloads = &self.threads.downloads;
-                downloads
-                    .start((exchange, response), |(exchange, response)| {
-                        exchange.answer(response);
-                    })
-                    .map_err(|(exchange, _)| (exchange, BUSY))
+                match hand_on(exchange, response, &downloads) {
+                    None => Ok(()),
+                    Some(exchange) => Err((exchange, BUSY)),
+                }
             }
             Room::Password if is_here => self
                 .passwords
-                .queue(exchange, move |exchange| answer(&*handler, exchange))
+                .queue(exchange, move |exchange| {
+                    answer_promptly(&*handler, exchange, &downloads)
+                })
                 .map_err(|exchange| (exchange, TOO_MANY)),
             Room::Password => {
                 let passwords = Arc::clone(&self.passwords);
                 threads
                     .start(exchange, move |exchange| {
-                        wait_and_queue(exchange, &passwords, handler);
+                        wait_and_queue(exchange, &passwords, handler, downloads);
                     })
                     .map_err(|exchange| (exchange, BUSY))
             }
-            Room::Control | Room::Change | Room::Upload | Room::Download => threads
+            Room::Change => threads
+                .start(exchange, move |exchange| {
+                    answer_promptly(&*handler, exchange, &downloads)
+                })
+                .map_err(|exchange| (exchange, BUSY)),
+            Room::Control | Room::Upload | Room::Download => threads
                 .start(exchange, move |exchange| answer(&*handler, exchange))
                 .map_err(|exchange| (exchange, BUSY)),
         };
@@ -122,7 +128,12 @@ const BUSY: (u16, &str) = (503, "too much is going on here, try again soon");
 const TOO_MANY: (u16, &str) = (429, "there are too many password checks, try again soon");
 
 /// Waits for the body in this thread, so that the one for passwords never does.
-fn wait_and_queue(mut exchange: Exchange, passwords: &Passwords, handler: Arc<dyn Handler>) {
+fn wait_and_queue(
+    mut exchange: Exchange,
+    passwords: &Passwords,
+    handler: Arc<dyn Handler>,
+    downloads: Threads,
+) {
     if let Err(error) = exchange.body.gather(SMALL_BODY) {
         let (status, why) = match error.kind() {
             ErrorKind::StorageFull => (413, "the body of the request is too long"),
@@ -131,7 +142,9 @@ fn wait_and_queue(mut exchange: Exchange, passwords: &Passwords, handler: Arc<dy
         };
         return exchange.answer(refusal(status, why));
     }
-    let queued = passwords.queue(exchange, move |exchange| answer(&*handler, exchange));
+    let queued = passwords.queue(exchange, move |exchange| {
+        answer_promptly(&*handler, exchange, &downloads);
+    });
     if let Err(exchange) = queued {
         limited("password-checks", exchange.head.peer);
         let (status, why) = TOO_MANY;
@@ -139,10 +152,34 @@ fn wait_and_queue(mut exchange: Exchange, passwords: &Passwords, handler: Arc<dy
     }
 }
 
-/// Handles a request and answers it straight to the client.
+/// Handles a request and answers it, also where that takes as long as the client likes.
 fn answer(handler: &dyn Handler, mut exchange: Exchange) {
     let response = handle(handler, &mut exchange);
     exchange.answer(response);
+}
+
+/// Handles a request in a thread that must not wait for clients: they could stop it for everybody.
+fn answer_promptly(handler: &dyn Handler, mut exchange: Exchange, downloads: &Threads) {
+    let response = handle(handler, &mut exchange);
+    if is_small_answer(&exchange, &response) {
+        return exchange.answer(response);
+    }
+    if let Some(exchange) = hand_on(exchange, response, downloads) {
+        limited("answers", exchange.head.peer);
+        let (status, why) = BUSY;
+        exchange.answer(refusal(status, why));
+    }
+}
+
+/// Gives an answer that is not small to a thread that may wait for the client. The exchange comes
+/// back when there is none.
+fn hand_on(exchange: Exchange, response: Response, downloads: &Threads) -> Option<Exchange> {
+    downloads
+        .start((exchange, response), |(exchange, response)| {
+            exchange.answer(response);
+        })
+        .err()
+        .map(|(exchange, _)| exchange)
 }
 
 /// Calls the handler; a panic is a 500.
@@ -165,7 +202,7 @@ fn refusal(status: u16, why: &str) -> Response {
     response.body("text/plain; charset=utf-8", format!("{why}\n"))
 }
 
-/// Whether a response can go back through tiny_http.
+/// Whether the gate sends a response, through tiny_http or not: nobody waits for the client then.
 fn is_small_answer(exchange: &Exchange, response: &Response) -> bool {
     let head: usize = response
         .headers

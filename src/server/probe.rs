@@ -5,11 +5,13 @@
 //! being stuck.
 
 use crate::gate::OwnConnection;
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, socket_with,
 };
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,10 +39,11 @@ impl SelfProbe {
     /// # Errors
     /// In words: that there was no connection, no answer in time, or another answer than 200.
     pub fn ask(&self, limit: Duration) -> Result<(), String> {
-        let deadline = Instant::now() + limit;
+        // To each its share: one that swallows everything must not keep the next from being asked.
+        let share = limit / u32::try_from(self.targets.len()).unwrap_or(1).max(1);
         let mut problem = String::new();
         for target in &self.targets {
-            let asked = self.exchange(*target, deadline);
+            let asked = self.exchange(*target, Instant::now() + share);
             self.own.set(None);
             match asked {
                 Ok(status) if status == "200" => return Ok(()),
@@ -60,9 +63,7 @@ impl SelfProbe {
         let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         let mut from = target;
         from.set_port(0);
-        bind(&socket, &from)?;
-        let from = SocketAddr::try_from(getsockname(&socket)?)?;
-        self.own.set(Some(from));
+        self.own.set(known_in_advance(&socket, from)?);
         let mut stream = TcpStream::from(socket);
         // It bounds the connecting, too (socket(7), SO_SNDTIMEO).
         stream.set_write_timeout(Some(left(deadline)?))?;
@@ -108,6 +109,17 @@ fn targets(listener: SocketAddr) -> Vec<SocketAddr> {
     }
 }
 
+/// Binds the socket, and tells where it comes from. `None` when every port is in use, if only by
+/// connections that have just ended: a connection can be had all the same, and counts like a
+/// client's.
+fn known_in_advance(socket: &OwnedFd, from: SocketAddr) -> io::Result<Option<SocketAddr>> {
+    match bind(socket, &from) {
+        Ok(()) => Ok(Some(SocketAddr::try_from(getsockname(socket)?)?)),
+        Err(Errno::ADDRINUSE) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
@@ -137,6 +149,41 @@ mod tests {
             [address("[::1]:80"), address("127.0.0.1:80")]
         );
         assert_eq!(targets(address("192.0.2.1:80")), [address("192.0.2.1:80")]);
+    }
+
+    #[test]
+    fn a_lack_of_ports_is_no_lack_of_a_connection() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = listener.local_addr().unwrap();
+        let socket = || {
+            let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+            socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap()
+        };
+        let unbound = socket();
+        assert_eq!(known_in_advance(&unbound, taken).unwrap(), None);
+        connect(&unbound, &taken).unwrap();
+        let free = known_in_advance(&socket(), address("127.0.0.1:0")).unwrap();
+        assert!(free.is_some_and(|from| from.port() != 0));
+        assert!(known_in_advance(&socket(), address("192.0.2.1:0")).is_err());
+    }
+
+    #[test]
+    fn one_target_that_is_silent_does_not_keep_the_next_from_being_asked() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let talks = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let probe = SelfProbe {
+            targets: [&silent, &talks].map(|l| l.local_addr().unwrap()).to_vec(),
+            path: "/health",
+            own: Arc::default(),
+        };
+        let answers = std::thread::spawn(move || {
+            let (mut stream, _) = talks.accept().unwrap();
+            let mut question = [0; 1024];
+            assert!(stream.read(&mut question).unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        });
+        assert_eq!(probe.ask(Duration::from_secs(2)), Ok(()));
+        answers.join().unwrap();
     }
 
     #[test]

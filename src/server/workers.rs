@@ -149,8 +149,8 @@ impl Threads {
     }
 
     /// Signs of life: a thread of the set that was started for nothing else has run. Where none can
-    /// be started, because there are as many as may be or the system has no more: a job has ended,
-    /// has moved bytes, or waits for its client, which has a deadline.
+    /// be started, because there are as many as may be or the system has no more: there is no job, or
+    /// one has ended, has moved bytes, or waits for its client, which has a deadline.
     pub(super) fn sign(&self) -> Sign {
         let threads = self.clone();
         let mut question: Option<(Arc<AtomicBool>, bool, usize)> = None;
@@ -168,7 +168,11 @@ impl Threads {
             }
             let alive = match asked {
                 true => answered.load(Ordering::Relaxed),
-                false => threads.progress.waits() || threads.progress.steps() != *before,
+                false => {
+                    threads.count() == 0
+                        || threads.progress.waits()
+                        || threads.progress.steps() != *before
+                }
             };
             if alive {
                 question = None;
@@ -246,8 +250,8 @@ impl Passwords {
         }
     }
 
-    /// Signs of life: a check has ended, or the thread waits for the client of one, which has a
-    /// deadline. When there is nothing to check, an empty job takes its turn.
+    /// Signs of life: a check has ended. When there is nothing to check, an empty job takes its turn.
+    /// Its thread never waits for a client.
     pub(super) fn sign(self: &Arc<Self>) -> Sign {
         let passwords = Arc::clone(self);
         let mut question: Option<(bool, usize)> = None;
@@ -256,7 +260,7 @@ impl Passwords {
                 question.get_or_insert_with(|| (false, passwords.progress.steps()));
             // A queue that is full needs no job more: each of those in it answers as well.
             *asked = *asked || passwords.queue((), |()| ()).is_ok();
-            let alive = passwords.progress.waits() || passwords.progress.steps() != *before;
+            let alive = passwords.progress.steps() != *before;
             if alive {
                 question = None;
             }
@@ -337,6 +341,23 @@ mod tests {
         drop(release);
         assert!(transfers.ended(Duration::from_secs(5)));
         assert_eq!(transfers.start(3, |_| ()), Ok(()));
+    }
+
+    #[test]
+    fn where_no_thread_can_be_had_who_has_no_job_is_well_and_who_hangs_is_not() {
+        // A set that may have none is like a system that has none.
+        assert!(Threads::new("idle", 0).sign()());
+        let threads = Threads::new("transfer", 1);
+        let (release, hold) = channel::<()>();
+        assert_eq!(threads.start((), move |()| _ = hold.recv()), Ok(()));
+        let mut sign = threads.sign();
+        assert!(!sign() && !sign());
+        drop(release);
+        assert!(threads.ended(Duration::from_secs(5)));
+        assert!((0..5000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            sign()
+        }));
     }
 
     #[test]

@@ -52,9 +52,14 @@ pub fn tell(notices: &[Notice]) {
     }
 }
 
-/// Text on one line: whatever follows a line break would be read as another notice.
+/// The longest status, in characters. systemd throws a message of more than 4096 bytes away, whole.
+const STATUS: usize = 500;
+
+/// Text on one line, cut to what fits into a message: whatever follows a line break would be read as
+/// another notice.
 pub fn one_line(text: &str) -> String {
     text.chars()
+        .take(STATUS)
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
 }
@@ -66,5 +71,10 @@ mod tests {
     #[test]
     fn a_line_break_in_a_status_is_no_other_notice() {
         assert_eq!(one_line("full\nREADY=1\0"), "full READY=1 ");
+    }
+
+    #[test]
+    fn a_long_status_is_cut_to_what_the_service_manager_takes() {
+        assert!(one_line(&"\u{1f980}".repeat(10_000)).len() < 4096 / 2);
     }
 }

@@ -205,9 +205,9 @@ impl Beats {
         if silent {
             log::warn!("everything answers again");
         }
-        let mut notices = vec![Notice::Alive];
-        notices.extend(self.news(None));
-        (self.plan.tell)(&notices);
+        // Alone: whatever is wrong with the news, the beat arrives.
+        (self.plan.tell)(&[Notice::Alive]);
+        self.tell_news(None);
         let next = began + self.patience / 4;
         self.pause(next.saturating_duration_since(Instant::now()))
     }
@@ -237,18 +237,17 @@ impl Beats {
                     ),
                     None => log::error!("{complaint}"),
                 }
-                let news = self.news(Some(&complaint));
-                (self.plan.tell)(&Vec::from_iter(news));
+                self.tell_news(Some(&complaint));
             }
             self.pause(look)?;
             look = (look * 2).min(longest);
         }
     }
 
-    /// The status, if it is another one than was told last.
-    fn news(&mut self, complaint: Option<&str>) -> Option<Notice> {
+    /// Tells the status, if it is another one than was told last.
+    fn tell_news(&mut self, complaint: Option<&str>) {
         if self.stopping {
-            return None;
+            return;
         }
         let status = match complaint {
             Some(complaint) => complaint.to_owned(),
@@ -256,11 +255,10 @@ impl Beats {
             None => format!("{}. {}", self.remark, (self.plan.status)()),
         };
         let status = one_line(&status);
-        if status == self.told {
-            return None;
+        if status != self.told {
+            self.told.clone_from(&status);
+            (self.plan.tell)(&[Notice::Status(status)]);
         }
-        self.told.clone_from(&status);
-        Some(Notice::Status(status))
     }
 
     /// Waits that long, and takes orders meanwhile.
@@ -274,8 +272,7 @@ impl Beats {
                 Ok(Order::Stopping) => self.stopping = true,
                 Ok(Order::Remark(remark)) => {
                     self.remark = remark;
-                    let news = self.news(None);
-                    (self.plan.tell)(&Vec::from_iter(news));
+                    self.tell_news(None);
                 }
                 Err(RecvTimeoutError::Timeout) => return Ok(()),
                 Err(RecvTimeoutError::Disconnected) => return Err(Ended),

@@ -1,6 +1,6 @@
 //! Clients that mean harm: slow, huge, endless, many, gone.
 
-use crate::harness::{Client, get, patient, rig};
+use crate::harness::{Client, eventually, get, patient, rig};
 use mayfly::server::Limits;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -209,6 +209,38 @@ fn clients_that_take_no_answers_are_cut_off() {
         }
     }
     rig.assert_answers();
+}
+
+#[test]
+fn clients_that_take_no_answers_hold_up_neither_password_checks_nor_changes() {
+    let rig = rig(patient());
+    // One fills the thread for passwords, 64 fill the places for changes; an answer that is not
+    // small is enough by itself.
+    let ask = |room: &str, size: usize| get(&format!("/{room}/bytes?{size}"));
+    for (room, count, size) in [("p", 1, 16_000), ("p", 9, 9_000_000), ("c", 64, 9_000_000)] {
+        let clients: Vec<Client> = (0..count)
+            .map(|_| {
+                let mut client = rig.client();
+                let stream = client.stream.get_mut();
+                stream
+                    .set_write_timeout(Some(Duration::from_millis(200)))
+                    .unwrap();
+                match size {
+                    // Until the server reads no more of them.
+                    ..=16_384 => while stream.write_all(ask(room, size).as_bytes()).is_ok() {},
+                    _ => client.send(ask(room, size).as_bytes()),
+                }
+                client
+            })
+            .collect();
+        for client in &clients {
+            eventually("an answer begins", || client.has_reply());
+        }
+        let begun = Instant::now();
+        assert_eq!(rig.ask(&get(&format!("/{room}/"))).status, 200);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(1), "{room} {size}: {took:?}");
+    }
 }
 
 #[test]

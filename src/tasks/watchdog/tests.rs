@@ -22,6 +22,9 @@ fn rig(probes: Vec<Probe>) -> Rig {
         status: Box::new(|| "all is well".to_owned()),
         patience: Some(PATIENCE),
         tell: Box::new(move |notices| {
+            assert!(!notices.is_empty(), "there is something to tell");
+            let beats = notices.contains(&Notice::Alive);
+            assert!(!beats || notices.len() == 1, "a beat goes alone");
             for notice in notices {
                 let _the_test_is_over = tell.send((Instant::now(), notice.clone()));
             }
@@ -186,5 +189,17 @@ fn a_remark_stays_in_front_of_the_status_until_it_is_taken_back() {
     assert_eq!(rig.status(), "the settings are wrong. all is well");
     rig.watchdog.remark(String::new());
     assert_eq!(rig.status(), "all is well");
+    rig.watchdog.stop();
+}
+
+#[test]
+fn a_status_that_never_ends_is_cut_and_the_beats_go_on() {
+    let rig = rig(Vec::new());
+    rig.watchdog.remark("x".repeat(100_000));
+    while !rig.status().starts_with("xxx") {}
+    rig.beat();
+    rig.watchdog.remark("y".repeat(100_000));
+    let status = rig.status();
+    assert!(status.len() < 4096 / 2, "{}", status.len());
     rig.watchdog.stop();
 }

@@ -1,17 +1,42 @@
 //! What is served as it is, to everybody: style, pictures, `robots.txt`.
 
-use crate::http::Response;
-use std::borrow::Cow;
+use crate::http::{Response, Stream};
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// Something that is served as it is.
 pub struct Asset {
     /// Its type.
     pub content_type: &'static str,
     /// It.
-    pub bytes: Cow<'static, [u8]>,
+    pub bytes: Bytes,
     /// How long it may be kept.
     pub keep: &'static str,
 }
+
+/// Bytes that stay while they are served, however many take them at once.
+#[derive(Clone)]
+pub enum Bytes {
+    /// Part of the program.
+    Ours(&'static [u8]),
+    /// Read or made at the start, or by a reload.
+    Own(Arc<[u8]>),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Ours(bytes) => bytes,
+            Self::Own(bytes) => bytes,
+        }
+    }
+}
+
+/// Of more than this, in bytes, nobody gets a copy: many who take their time would fill the memory.
+/// Smaller ones go with the small answers, for which no thread is needed.
+const LARGE: usize = 16 * 1024;
 
 /// Where the style sheet is, below the prefix.
 pub const STYLE_PATH: &str = "/assets/style.css";
@@ -41,14 +66,14 @@ pub const ICON_BYTES: &[u8] = include_bytes!("../assets/icon.svg");
 /// Our picture, as it is served.
 pub const ICON: Asset = Asset {
     content_type: "image/svg+xml",
-    bytes: Cow::Borrowed(ICON_BYTES),
+    bytes: Bytes::Ours(ICON_BYTES),
     keep: FOR_LONG,
 };
 
 /// Nothing here is for search engines.
 pub const ROBOTS: Asset = Asset {
     content_type: "text/plain; charset=utf-8",
-    bytes: Cow::Borrowed(include_bytes!("../assets/robots.txt")),
+    bytes: Bytes::Ours(include_bytes!("../assets/robots.txt")),
     keep: FOR_A_DAY,
 };
 
@@ -71,7 +96,7 @@ impl Asset {
             Some(version) if version == self.version() => self.keep,
             Some(_) => NOT_AT_ALL,
         };
-        Response::new(200)
+        let response = Response::new(200)
             .with("Cache-Control", keep)
             .with("X-Content-Type-Options", "nosniff")
             .with(
@@ -79,7 +104,16 @@ impl Asset {
                 "default-src 'none'; style-src 'unsafe-inline'; sandbox",
             )
             .with("Cross-Origin-Resource-Policy", "same-origin")
-            .with("Referrer-Policy", "no-referrer")
-            .body(self.content_type, &*self.bytes)
+            .with("Referrer-Policy", "no-referrer");
+        if self.bytes.len() <= LARGE {
+            return response.body(self.content_type, &*self.bytes);
+        }
+        let bytes = self.bytes.clone();
+        response
+            .with("Content-Type", self.content_type)
+            .stream(Stream {
+                length: Some(bytes.len() as u64),
+                send: Box::new(move |sink| sink.write_all(&bytes)),
+            })
     }
 }

@@ -107,6 +107,7 @@ impl<'a> Reader<'a> {
             };
         }
         self.markup(at, self.source.len());
+        self.outside_tags(self.source.len());
         if let Some((open, tag, _)) = self.open.pop() {
             self.error(
                 open,
@@ -179,6 +180,7 @@ impl<'a> Reader<'a> {
                 self.expression(open, rest);
             }
             "block" => {
+                self.outside_tags(open);
                 self.open.push((open, "block", 1));
                 self.depth(open);
                 if let [Token::Word(block), ..] = rest {
@@ -186,9 +188,15 @@ impl<'a> Reader<'a> {
                 }
             }
             "endif" => self.close(open, "if"),
-            "endblock" => self.close(open, "block"),
+            "endblock" => {
+                self.outside_tags(open);
+                self.close(open, "block");
+            }
             "else" => {}
-            "extends" | "include" => self.reference(open, name, rest),
+            "extends" | "include" => {
+                self.outside_tags(open);
+                self.reference(open, name, rest);
+            }
             "raw" => return self.raw(after),
             _ => {
                 let tags = TAGS.join(", ");
@@ -196,6 +204,15 @@ impl<'a> Reader<'a> {
             }
         }
         after
+    }
+
+    /// What stands elsewhere is read by itself, as if it stood between elements. So that must be
+    /// true, or a value in it could become attributes.
+    fn outside_tags(&mut self, at: usize) {
+        if matches!(self.place, Place::Tag | Place::Quoted(_)) {
+            let what = "blocks, includes and ends of files belong between tags: end the tag before";
+            self.error(at, what);
+        }
     }
 
     fn close(&mut self, open: usize, tag: &str) {
@@ -269,8 +286,9 @@ impl<'a> Reader<'a> {
             );
         }
         let parent = [Token::Word("super"), Token::Sign("("), Token::Sign(")")];
-        if tokens != parent {
-            self.expression(open, tokens);
+        match tokens == parent {
+            true => self.outside_tags(open),
+            false => self.expression(open, tokens),
         }
     }
 

@@ -6,7 +6,7 @@
 //! template says can take long or much memory (see [`super::lint`]).
 
 use super::PageSettings;
-use super::assets::{Asset, FOR_LONG, ICON, ICON_BYTES, STYLE};
+use super::assets::{Asset, Bytes, FOR_LONG, ICON, ICON_BYTES, STYLE};
 use super::color::{Color, WHITE};
 use super::content::{BASE, Page, Site, samples};
 use super::folder::{self, Folder, Image};
@@ -16,14 +16,14 @@ use crate::api::prefix;
 use minijinja::{
     AutoEscape, Environment, ErrorKind, Output, UndefinedBehavior, Value, filters, tests,
 };
-use std::borrow::Cow;
 use std::error::Error as _;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The largest page, in bytes: far more than anyone wants to read.
-const PAGE_LIMIT: usize = 256 * 1024;
+/// The largest page, in bytes: more than anyone wants to read. Everybody who takes their time has a
+/// copy.
+const PAGE_LIMIT: usize = 64 * 1024;
 /// The most steps of the engine for one page. Ours take less than a hundred.
 const FUEL: u64 = 10_000;
 /// How deep templates may include each other; each takes ten.
@@ -319,10 +319,11 @@ fn style(color: Color, own: Option<String>) -> Asset {
     let colors = format!(":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n");
     Asset {
         content_type: "text/css; charset=utf-8",
-        bytes: Cow::Owned(
+        bytes: Bytes::Own(
             [colors.as_str(), own.as_deref().unwrap_or(STYLE)]
                 .concat()
-                .into_bytes(),
+                .into_bytes()
+                .into(),
         ),
         keep: FOR_LONG,
     }
@@ -332,11 +333,11 @@ fn picture(own: Option<Image>) -> Asset {
     match own {
         Some(image) => Asset {
             content_type: image.picture.content_type,
-            bytes: Cow::Owned(image.bytes),
+            bytes: Bytes::Own(image.bytes.into()),
             keep: FOR_LONG,
         },
         None => Asset {
-            bytes: Cow::Borrowed(ICON_BYTES),
+            bytes: Bytes::Ours(ICON_BYTES),
             ..ICON
         },
     }

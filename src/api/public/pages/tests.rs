@@ -225,4 +225,23 @@ fn assets_are_kept_until_they_change() {
     );
 }
 
+#[test]
+fn large_assets_are_not_copied_for_everybody_who_takes_them() {
+    let bytes: Arc<[u8]> = vec![b'x'; 64 * 1024].into();
+    let asset = Asset {
+        content_type: "image/png",
+        bytes: assets::Bytes::Own(Arc::clone(&bytes)),
+        keep: "",
+    };
+    let answers: Vec<Response> = (0..10).map(|_| asset.serve(None)).collect();
+    for answer in &answers {
+        assert_eq!(header(answer, "Content-Type"), Some("image/png"));
+        let Payload::Stream(stream) = &answer.payload else {
+            panic!("a copy");
+        };
+        assert_eq!(stream.length, Some(64 * 1024));
+    }
+    assert_eq!(Arc::strong_count(&bytes), 2 + answers.len());
+}
+
 mod own;

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\0\0\0\x01\0\x08\x06\0\0\0";
 
+const TAGS: &str = "belong between tags";
+
 /// A folder with these files.
 fn folder(files: &[(&str, &[u8])]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -110,7 +112,8 @@ fn mistakes_are_told_with_file_line_and_remedy_and_the_built_in_page_shows() {
         "{% if text %}".to_owned() + &"{% elif text %}".repeat(3000) + "{% endif %}";
     let many_filters = format!("{{{{ text{} }}}}", "|trim".repeat(10_000));
     let large = "x".repeat(FILE_LIMIT as usize + 1);
-    let wide = "{{ text }}".repeat(6000);
+    let wide = "{{ site.prefix }}".repeat(3800);
+    let long = "{% include 'base.html' %}".repeat(200);
     for (name, source, wanted) in [
         (
             "download.html",
@@ -157,6 +160,15 @@ fn mistakes_are_told_with_file_line_and_remedy_and_the_built_in_page_shows() {
             "<b a='{{ name }}' {{ name }}>",
             "could become attributes here",
         ),
+        ("base.html", "<a {% block content %}{% endblock %}>", TAGS),
+        (
+            "base.html",
+            "<a b='{% block content %}{% endblock %}'>",
+            TAGS,
+        ),
+        ("error.html", "\n<a {% include 'base.html' %}>", TAGS),
+        ("index.html", "{% block content %}<a {% endblock %}", TAGS),
+        ("error.html", "\n<a href='x'", TAGS),
         (
             "error.html",
             "{% if text or %}{% endif %}",
@@ -275,6 +287,7 @@ fn mistakes_are_told_with_file_line_and_remedy_and_the_built_in_page_shows() {
             &wide,
             "error.html, line 1: it takes too many steps: make it shorter",
         ),
+        ("error.html", &long, "the page is larger than 64 KiB"),
     ] {
         let dir = folder(&[(name, source.as_bytes())]);
         let own = settings(&dir);
