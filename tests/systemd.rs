@@ -360,7 +360,7 @@ fn the_unit_has_room_for_what_the_settings_allow() {
     let limits = mayfly::server::Limits::default();
     let transfers = limits.uploads + limits.downloads;
     // See `gate::descriptors`, and the sets of workers in `server`.
-    assert!(number("LimitNOFILE=") >= limits.connections + 2 * transfers + 56);
+    assert!(number("LimitNOFILE=") >= limits.connections + 2 * transfers + 120);
     assert!(number("TasksMax=") >= transfers + 8 + 64 + 64 + 64);
     let socket = std::fs::read_to_string(units().join("mayfly.socket")).unwrap();
     let listen = format!("\nListenStream={}\n", mayfly::config::LISTEN);
