@@ -319,11 +319,20 @@ fn a_log_that_nobody_reads_holds_up_no_request() {
     eprintln!("p99 of requests with a full log: {slowest:?}");
 
     // Now somebody reads: what waited comes, and how many did not fit. The end, too, is told.
+    let (tell, told) = std::sync::mpsc::channel();
     let reading = std::thread::spawn(move || {
         let mut text = String::new();
-        BufReader::new(stderr).read_to_string(&mut text).unwrap();
+        for line in BufReader::new(stderr).lines() {
+            let line = line.unwrap();
+            if line.contains("dropped=") {
+                let _nobody_waits = tell.send(());
+            }
+            text.push_str(&line);
+            text.push('\n');
+        }
         text
     });
+    told.recv_timeout(Duration::from_secs(20)).unwrap();
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert!(child.wait().unwrap().success());

@@ -232,6 +232,7 @@ def passwords(check):
         browser.open(url)
         browser.type("#password", "not this")
         browser.click("button")
+        browser.find("[role=alert]")
 
     check.everywhere("password-wrong", wrong, 403)
     told = "return document.querySelector('[role=alert]').textContent + document.querySelector('#password').getAttribute('aria-describedby')"
@@ -239,6 +240,7 @@ def passwords(check):
 
     browser.type("#password", "open sesame & <co>")
     browser.press(ENTER)
+    browser.find("a.button")
     check.page("password: opened")
     check.expect("password: address", browser.address(), url)
     check.download("password", "secret plan.txt")

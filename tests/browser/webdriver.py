@@ -80,7 +80,8 @@ class Browser:
         wanted = {
             "browserName": "chrome",
             "unhandledPromptBehavior": "ignore",
-            "timeouts": {"pageLoad": 20000, "script": 10000},
+            # What a click brings may take a moment to be there.
+            "timeouts": {"pageLoad": 20000, "script": 10000, "implicit": 5000},
             "goog:chromeOptions": {"binary": shutil.which("chromium"), "args": [*FLAGS, profile]},
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
         }
