@@ -45,7 +45,11 @@ impl Ride {
     pub(super) fn save(&self, to: &Change<'_>, row: &ClockRow) -> Result<()> {
         CLOCK.put(to, MARK, row)?;
         // A commit that fails is the last one: nobody asks again.
-        self.seat().kept = Some(row.clone());
+        *self.seat() = Seat {
+            // What was offered before may be a time that was taken back.
+            offered: None,
+            kept: Some(row.clone()),
+        };
         Ok(())
     }
 

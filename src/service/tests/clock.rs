@@ -1,6 +1,7 @@
 //! Clocks that are wrong, that are set, and that are right in the end: nothing is lost by them, and
 //! nothing comes back.
 
+use super::fault_metadata::Fail;
 use super::world::*;
 use crate::model::{Doubt, VOUCHER};
 
@@ -246,6 +247,42 @@ fn the_operator_can_say_that_the_clock_is_right() {
     world.restart();
     assert!(is_open(&world, &view) && is_open(&world, &wrong));
     assert_eq!(VOUCHER, "clock-is-right", "as the documents have it");
+}
+
+#[test]
+fn what_the_operator_said_outlives_the_process() {
+    // A network that was 30 days ahead; then the right time, in doubt or with a lead.
+    for (lead, at_start) in [(true, false), (false, false), (true, true), (false, true)] {
+        let mut world = World::new();
+        let view = world.upload(b"x", days(&world, 14));
+        pass(&world, HOUR);
+        set(&world, 30 * DAYS);
+        // A mark waits for the next change.
+        pass(&world, HOUR + HOUR / 2);
+        world.said.synchronised.store(lead, Ordering::SeqCst);
+        set(&world, -30 * DAYS);
+        assert_eq!(doubt(&world).is_none(), lead);
+        assert!(!is_open(&world, &view));
+        if at_start {
+            world.service.put_clock_away().unwrap();
+            world.said.vouched.store(true, Ordering::SeqCst);
+            world.restart();
+        } else {
+            // It is not used up by a failure.
+            world.said.vouched.store(true, Ordering::SeqCst);
+            world.metadata_faults.fail_after(0, Fail::Before);
+            assert!(world.service.sweep().is_err());
+            world.service.sweep().unwrap();
+        }
+        world.said.synchronised.store(false, Ordering::SeqCst);
+        assert!(is_open(&world, &view));
+        let row = world.metadata.clock().unwrap().unwrap();
+        assert_eq!(row.mark, world.service.clock().now());
+        // Without an orderly end.
+        world.restart();
+        assert!(is_open(&world, &view), "lead {lead}, start {at_start}");
+        assert_eq!(world.service.clock_remark(), None);
+    }
 }
 
 #[test]
