@@ -123,7 +123,11 @@ impl Service {
     pub(super) fn sweep_gaps(&self, watched: Watched) -> Result<u64, Error> {
         let elapsed = self.parts.clock.elapsed();
         let horizon = watched.after.min(watched.until);
-        let covered = self.care().gaps.covered();
+        let covered = {
+            let mut care = self.care();
+            care.gaps.cut(watched.until);
+            care.gaps.covered()
+        };
         let mut changed = false;
         if self.count_due(covered, horizon, 1)? > 0 {
             log::info!(
@@ -136,12 +140,11 @@ impl Service {
         let mut ended = 0;
         let ripe = self.care().gaps.ripe();
         if let Some(ripe) = ripe {
-            let until = ripe.min(watched.until);
-            if self.may_remove(until, elapsed)? {
-                ended = self.sweep_span(Some(&after(Timestamp::MIN)), until)?;
+            if self.may_remove(ripe, elapsed)? {
+                ended = self.sweep_span(Some(&after(Timestamp::MIN)), ripe)?;
                 self.care().gaps.removed(ended);
             }
-            if until == ripe && self.count_due(Timestamp::MIN, ripe, 1)? == 0 {
+            if self.count_due(Timestamp::MIN, ripe, 1)? == 0 {
                 self.care().gaps.close(ripe);
                 changed = true;
             }

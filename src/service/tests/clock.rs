@@ -286,6 +286,33 @@ fn what_the_operator_said_outlives_the_process() {
 }
 
 #[test]
+fn what_ends_after_a_step_was_taken_back_waits_its_own_day() {
+    for (lead, of) in [(true, 10), (false, 10), (true, 0), (false, 0)] {
+        let mut world = World::new();
+        for n in 0..of {
+            world.upload(&[n], days(&world, 300));
+        }
+        world.upload(b"x", days(&world, 20));
+        world.upload(b"y", days(&world, 5));
+        pass(&world, HOUR);
+        set(&world, 30 * DAYS);
+        // Taken back with a lead, or by the operator's word.
+        world.said.synchronised.store(lead, Ordering::SeqCst);
+        world.said.vouched.store(!lead, Ordering::SeqCst);
+        set(&world, -30 * DAYS);
+        assert_eq!(doubt(&world), None);
+        assert_eq!(world.service.parts.clock.lead().is_some(), lead);
+        // The gap of that step is ripe long since, and one ends while the machine is off.
+        pass(&world, DAY + HOUR);
+        reboot(&mut world, 6 * DAY, 0);
+        assert_eq!(pass(&world, DAY - 1), 0, "lead {lead}, {of} others");
+        assert_eq!(links(&world), u64::from(of) + 2);
+        pass(&world, 3 * HOUR);
+        assert_eq!(links(&world), u64::from(of) + 1, "lead {lead}, {of} others");
+    }
+}
+
+#[test]
 fn a_restart_at_the_next_boot_is_a_gap_and_one_in_the_same_boot_is_none() {
     for (boot, at_once) in [(false, true), (true, false)] {
         let mut world = World::new();
