@@ -160,6 +160,7 @@ impl Timekeeper {
             let mut course = self.course();
             course.offset = course.offset.max(offset(wall, boot));
             course.mark_time(boot);
+            course.confirm(boot, || self.evidence.is_synchronised(wall));
             return None;
         }
         let known = old.known(boot);
@@ -178,7 +179,7 @@ impl Timekeeper {
             course.watched_from = course.now(boot);
         }
         Some(Turn {
-            rebase: course.is_sure().then(|| self.rebase_at(wall, boot)),
+            rebase: course.is_settled().then(|| self.rebase_at(wall, boot)),
             course,
             was: old.doubt,
             is,
@@ -234,7 +235,7 @@ impl Timekeeper {
     pub fn stamp(&self) -> (Timestamp, Option<Moment>) {
         let boot = self.clock.elapsed();
         let course = self.course();
-        let moment = (!course.is_sure()).then(|| self.moment(boot));
+        let moment = (!course.is_settled()).then(|| self.moment(boot));
         (course.now(boot), moment)
     }
 
@@ -243,7 +244,7 @@ impl Timekeeper {
         let boot = self.clock.elapsed();
         let course = self.course();
         course
-            .is_sure()
+            .is_settled()
             .then(|| self.rebase_at(course.now(boot), boot))
     }
 

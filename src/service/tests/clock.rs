@@ -101,6 +101,37 @@ fn a_machine_without_a_battery_loses_no_link_old_or_new() {
 }
 
 #[test]
+fn a_machine_that_starts_with_the_time_of_its_shutdown_loses_no_fresh_link() {
+    for network in [false, true] {
+        let mut world = World::new();
+        let old = world.upload(b"old", days(&world, 10));
+        reboot(&mut world, 15 * DAY, -15 * DAYS);
+        assert_eq!(doubt(&world), None, "it may be true");
+        let fresh = world.upload(b"fresh", days(&world, 14));
+        assert!(is_open(&world, &old));
+        world.clock.advance(10);
+        world.said.synchronised.store(network, Ordering::SeqCst);
+        set(&world, 15 * DAYS);
+        assert!(!is_open(&world, &old) && is_open(&world, &fresh));
+        pass(&world, 14 * DAY - 11);
+        assert!(is_open(&world, &fresh));
+        world.clock.advance(1);
+        assert!(!is_open(&world, &fresh));
+    }
+}
+
+#[test]
+fn a_young_machine_whose_clock_is_right_keeps_ends_as_they_are() {
+    let mut world = World::new();
+    reboot(&mut world, 60, 0);
+    let view = world.upload(b"x", days(&world, 1));
+    pass(&world, DAY - 1);
+    assert!(is_open(&world, &view));
+    world.clock.advance(1);
+    assert!(!is_open(&world, &view));
+}
+
+#[test]
 fn a_clock_that_starts_in_1970_shows_no_time_before_this_program() {
     let mut world = World::new();
     let view = world.upload(b"x", days(&world, 1));
