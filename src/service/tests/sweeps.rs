@@ -42,6 +42,20 @@ fn any_number_of_links_expires_in_one_sweep() {
 }
 
 #[test]
+fn a_start_on_a_full_disk_serves_what_is_there() {
+    let mut world = World::new();
+    let view = world.upload(b"stays", unlimited());
+    world.restart();
+    // The second question is about downloads that had ended.
+    world.metadata_faults.fail_after(1, Fail::Full);
+    world.service.recover().unwrap();
+    assert!(world.metadata_faults.names().contains("settle_closing"));
+    assert!(world.open(&view).is_ok());
+    world.metadata_faults.fail_after(1, Fail::Before);
+    assert!(world.service.recover().is_err());
+}
+
+#[test]
 fn ten_idle_minutes_write_nothing() {
     let world = World::new();
     let file = world.upload(b"stays", unlimited());
