@@ -10,7 +10,7 @@ use crate::store::StoreError;
 use std::sync::PoisonError;
 
 /// Rows and files that are looked at in one step.
-const PAGE: usize = 128;
+pub(super) const PAGE: usize = 128;
 /// Steps of one sweep; what is left waits for the next.
 const STEPS: usize = 64;
 /// A crash leaves an orphan for each upload that was between its rename and its commit. More of
@@ -272,26 +272,6 @@ impl Service {
             Err(StoreError::NotFound) => Some("it is missing".to_owned()),
             Err(error) => Some(format!("it cannot be opened: {}", describe(&error))),
         }
-    }
-
-    /// Writes the batched counts of unlimited links. At most once a minute, and at the end.
-    ///
-    /// # Errors
-    /// [`Error::Internal`].
-    pub fn flush_counts(&self) -> Result<(), Error> {
-        let counts = std::mem::take(&mut *self.counts());
-        if counts.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<_> = counts.into_iter().collect();
-        self.parts.metadata.add_downloads(&rows).map_err(|error| {
-            let mut counts = self.counts();
-            for (link, count) in rows {
-                *counts.entry(link).or_default() += count;
-            }
-            drop(counts);
-            self.failed(error)
-        })
     }
 }
 

@@ -267,3 +267,26 @@ fn counts_that_could_not_be_written_are_kept() {
     let row = world.service.file(&world.owner, view.id.reveal()).unwrap();
     assert_eq!(row.allowance.count, 2);
 }
+
+#[test]
+fn many_counts_are_written_in_small_changes() {
+    let world = World::new();
+    let views: Vec<_> = (0..300u32)
+        .map(|n| world.upload(&n.to_be_bytes(), unlimited()))
+        .collect();
+    let count = || {
+        for view in &views {
+            world.fetch(view).unwrap();
+        }
+    };
+    count();
+    let before = world.metadata_faults.calls();
+    world.service.flush_counts().unwrap();
+    assert_eq!(world.metadata_faults.calls() - before, 3);
+    // One that fails keeps what was not written, and nothing else.
+    count();
+    world.metadata_faults.fail_after(1, Fail::Before);
+    assert!(world.service.flush_counts().is_err());
+    world.service.flush_counts().unwrap();
+    assert!(views.iter().all(|view| world.left(view).2 == 2));
+}
