@@ -3,6 +3,7 @@
 use crate::model::{BootId, Evidence, Timestamp, VOUCHER};
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A new number at each boot (random(4)).
@@ -10,8 +11,10 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// The same, handed in by a service that hides `/proc/sys` (systemd.exec(5), `ProcSubset=pid`, with
 /// `LoadCredential=boot-id:/proc/sys/kernel/random/boot_id`).
 const BOOT_CREDENTIAL: &str = "boot-id";
-/// There once systemd-timesyncd has set the clock in this boot.
+/// Touched by systemd-timesyncd whenever it has compared the clock with its server, and never removed.
 const TIMESYNC: &str = "/run/systemd/timesync/synchronized";
+/// How long that counts, in seconds: it asks every 2,048 s at the least, and may miss once.
+const FRESH: i64 = 2 * 2048;
 /// The kernel's clock and ours are one when they differ by no more, in seconds.
 const SAME: i64 = 2;
 
@@ -45,7 +48,7 @@ impl Evidence for Machine {
         match mayfly_sys::synchronised_clock() {
             Ok(Some(time)) => wall.since(Timestamp(time)).abs() <= SAME,
             Ok(None) => false,
-            Err(_) => Path::new(TIMESYNC).exists(),
+            Err(_) => is_fresh(Path::new(TIMESYNC), wall),
         }
     }
 
@@ -59,6 +62,13 @@ impl Evidence for Machine {
             }
         }
     }
+}
+
+/// Whether the file at `path` was touched just now, by a clock that shows `wall`: a touch says nothing
+/// about what the clock was set to later.
+fn is_fresh(path: &Path, wall: Timestamp) -> bool {
+    let touched = fs::metadata(path).map(|about| Timestamp(about.mtime()));
+    touched.is_ok_and(|touched| (-SAME..=FRESH).contains(&wall.since(touched)))
 }
 
 fn boot_id(path: &Path) -> Option<BootId> {
@@ -104,6 +114,26 @@ mod tests {
         fs::write(dir.path().join(VOUCHER), "").unwrap();
         assert!(machine.is_vouched());
         assert!(!machine.is_vouched());
+    }
+
+    #[test]
+    fn an_old_word_of_timesyncd_proves_nothing_about_a_clock_that_was_set_since() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("synchronized");
+        assert!(!is_fresh(&path, Timestamp(0)));
+        fs::write(&path, "").unwrap();
+        let touched = fs::metadata(&path).unwrap().mtime();
+        for (passed, fresh) in [
+            (-1_000_000_000, false),
+            (-SAME - 1, false),
+            (-SAME, true),
+            (0, true),
+            (FRESH, true),
+            (FRESH + 1, false),
+            (1_000_000_000, false),
+        ] {
+            assert_eq!(is_fresh(&path, Timestamp(touched + passed)), fresh);
+        }
     }
 
     #[test]

@@ -4,9 +4,12 @@
 use super::changes::put_link;
 use super::schema::{BIRTHS, CLOCK, Change, MARK, find_link};
 use super::{MARK_STEP, MetadataError};
-use crate::model::{ClockRow, Link, Lookup, Moment, Rebase};
+use crate::model::{ClockRow, Link, Lookup, Rebase};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A birth that was wrong by no more, in seconds, was right: two clocks were read, in whole ones.
+const SAME: i64 = 3;
 
 type Result<T> = std::result::Result<T, MetadataError>;
 
@@ -45,7 +48,11 @@ impl Ride {
     pub(super) fn save(&self, to: &Change<'_>, row: &ClockRow) -> Result<()> {
         CLOCK.put(to, MARK, row)?;
         // A commit that fails is the last one: nobody asks again.
-        self.seat().kept = Some(row.clone());
+        *self.seat() = Seat {
+            // What was offered before may be a time that was taken back.
+            offered: None,
+            kept: Some(row.clone()),
+        };
         Ok(())
     }
 
@@ -61,7 +68,12 @@ pub(super) fn rebase(to: &Change<'_>, by: &Rebase, limit: usize) -> Result<usize
     for (key, birth) in &births {
         let lookup = Lookup(super::keys::tail(BIRTHS.name, key)?);
         match find_link(to, &lookup) {
-            Ok(Some(link)) => put_link(to, &link, &moved(&link, birth, by))?,
+            Ok(Some(link)) => {
+                let shift = by.time_of(birth).since(link.created);
+                if shift.abs() > SAME {
+                    put_link(to, &link, &moved(&link, shift))?;
+                }
+            }
             // It has ended since.
             Ok(None) => {}
             Err(MetadataError::Corrupt(what)) => {
@@ -74,9 +86,9 @@ pub(super) fn rebase(to: &Change<'_>, by: &Rebase, limit: usize) -> Result<usize
     Ok(births.len())
 }
 
-/// The link with its ends as far from its true birth as they were from the one that was believed.
-fn moved(link: &Link, birth: &Moment, by: &Rebase) -> Link {
-    let shift = by.time_of(birth).since(link.created);
+/// The link with its ends as far from its true birth as they were from the one that was believed,
+/// `shift` seconds before.
+fn moved(link: &Link, shift: i64) -> Link {
     let mut moved = link.clone();
     if !link.expiry.unlimited {
         moved.expiry.at = link.expiry.at.plus(shift);

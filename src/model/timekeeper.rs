@@ -10,6 +10,7 @@ mod course;
 
 use super::{BootId, Clock, ClockRow, Moment, Rebase, Timestamp};
 use course::{Course, STEP, judge, offset, read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -65,6 +66,10 @@ pub struct Timekeeper {
     boot: Option<BootId>,
     /// Time since the boot when this process began.
     began: Duration,
+    /// The operator vouched for the clock at the start.
+    vouched_first: bool,
+    /// The operator has vouched for the clock, and no turn was taken since.
+    vouched: AtomicBool,
     course: Mutex<Course>,
 }
 
@@ -105,7 +110,8 @@ impl Timekeeper {
     ) -> Self {
         let boot = evidence.boot();
         let (wall, began) = read(&*clock);
-        let course = if evidence.is_vouched() {
+        let vouched_first = evidence.is_vouched();
+        let course = if vouched_first {
             Course::vouched(wall, began)
         } else {
             let sure = || evidence.is_synchronised(wall);
@@ -118,6 +124,8 @@ impl Timekeeper {
             found: row,
             boot,
             began,
+            vouched_first,
+            vouched: AtomicBool::new(false),
             course: Mutex::new(course),
         }
     }
@@ -132,10 +140,18 @@ impl Timekeeper {
         self.found.as_ref()
     }
 
+    /// Whether the operator vouched for the clock at the start: what was found does not count then.
+    pub fn is_vouched_first(&self) -> bool {
+        self.vouched_first
+    }
+
     /// Looks at the wall clock. Whether time has to take another course, which it does not do before
-    /// [`Timekeeper::turn`]. For one thread.
+    /// [`Timekeeper::turn`]; until then, what the operator said is not forgotten. For one thread.
     pub fn look(&self) -> Option<Turn> {
-        let vouched = self.evidence.is_vouched();
+        if self.evidence.is_vouched() {
+            self.vouched.store(true, Ordering::Relaxed);
+        }
+        let vouched = self.vouched.load(Ordering::Relaxed);
         let (wall, boot) = read(&*self.clock);
         let old = *self.course();
         let step = offset(wall, boot) - old.offset;
@@ -144,6 +160,7 @@ impl Timekeeper {
             let mut course = self.course();
             course.offset = course.offset.max(offset(wall, boot));
             course.mark_time(boot);
+            course.confirm(boot, || self.evidence.is_synchronised(wall));
             return None;
         }
         let known = old.known(boot);
@@ -162,7 +179,7 @@ impl Timekeeper {
             course.watched_from = course.now(boot);
         }
         Some(Turn {
-            rebase: course.is_sure().then(|| self.rebase_at(wall, boot)),
+            rebase: course.is_settled().then(|| self.rebase_at(wall, boot)),
             course,
             was: old.doubt,
             is,
@@ -174,6 +191,9 @@ impl Timekeeper {
     /// Takes the new course.
     pub fn turn(&self, turn: &Turn) {
         *self.course() = turn.course;
+        if turn.vouched {
+            self.vouched.store(false, Ordering::Relaxed);
+        }
     }
 
     /// The time, by the course that was taken last.
@@ -215,7 +235,7 @@ impl Timekeeper {
     pub fn stamp(&self) -> (Timestamp, Option<Moment>) {
         let boot = self.clock.elapsed();
         let course = self.course();
-        let moment = (!course.is_sure()).then(|| self.moment(boot));
+        let moment = (!course.is_settled()).then(|| self.moment(boot));
         (course.now(boot), moment)
     }
 
@@ -224,7 +244,7 @@ impl Timekeeper {
         let boot = self.clock.elapsed();
         let course = self.course();
         course
-            .is_sure()
+            .is_settled()
             .then(|| self.rebase_at(course.now(boot), boot))
     }
 

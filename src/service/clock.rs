@@ -21,6 +21,8 @@ pub(super) struct Care {
     gaps: Gaps,
     /// There may be links that were made in doubt.
     births: bool,
+    /// The mark has to be written as soon as possible: it may be lower than the one that is kept.
+    unsaved: bool,
     /// When the mark was written last by itself, as elapsed time.
     saved: Duration,
     /// The mark that was written then.
@@ -32,6 +34,7 @@ impl Care {
         Self {
             gaps: Gaps::default(),
             births: true,
+            unsaved: false,
             saved: Duration::ZERO,
             mark: Timestamp::MIN,
         }
@@ -44,11 +47,18 @@ impl Service {
         let elapsed = self.parts.clock.elapsed();
         let mut care = self.care();
         care.saved = elapsed;
+        care.unsaved = self.parts.clock.is_vouched_first();
         if let Some(row) = self.parts.clock.found() {
             care.mark = row.mark;
             care.gaps = Gaps::restored(row.gaps.clone(), elapsed);
         }
+        let vouched = care.unsaved;
         drop(care);
+        if vouched {
+            tell_vouched();
+            // Now, because the voucher is used up. What fails is tried again with each sweep.
+            let _ = self.save_clock();
+        }
         if let Some(doubt) = self.parts.clock.doubt() {
             warn(doubt);
         } else if let Some(lead) = self.parts.clock.lead() {
@@ -71,10 +81,10 @@ impl Service {
             let mut care = self.care();
             care.gaps.forget_notice();
             care.births = true;
-            drop(care);
-            if turn.was.is_some() && turn.is.is_none() {
-                self.save_clock()?;
-            }
+            care.unsaved |= turn.vouched || (turn.was.is_some() && turn.is.is_none());
+        }
+        if self.care().unsaved {
+            self.save_clock()?;
         }
         if let Some(rebase) = keeper.rebase() {
             let births = std::mem::take(&mut self.care().births);
@@ -113,7 +123,11 @@ impl Service {
     pub(super) fn sweep_gaps(&self, watched: Watched) -> Result<u64, Error> {
         let elapsed = self.parts.clock.elapsed();
         let horizon = watched.after.min(watched.until);
-        let covered = self.care().gaps.covered();
+        let covered = {
+            let mut care = self.care();
+            care.gaps.cut(watched.until);
+            care.gaps.covered()
+        };
         let mut changed = false;
         if self.count_due(covered, horizon, 1)? > 0 {
             log::info!(
@@ -126,12 +140,11 @@ impl Service {
         let mut ended = 0;
         let ripe = self.care().gaps.ripe();
         if let Some(ripe) = ripe {
-            let until = ripe.min(watched.until);
-            if self.may_remove(until, elapsed)? {
-                ended = self.sweep_span(Some(&after(Timestamp::MIN)), until)?;
+            if self.may_remove(ripe, elapsed)? {
+                ended = self.sweep_span(Some(&after(Timestamp::MIN)), ripe)?;
                 self.care().gaps.removed(ended);
             }
-            if until == ripe && self.count_due(Timestamp::MIN, ripe, 1)? == 0 {
+            if self.count_due(Timestamp::MIN, ripe, 1)? == 0 {
                 self.care().gaps.close(ripe);
                 changed = true;
             }
@@ -178,13 +191,13 @@ impl Service {
     pub fn put_clock_away(&self) -> Result<(), Error> {
         let trusted = self.parts.clock.doubt().is_none();
         let elapsed = self.parts.clock.elapsed();
-        let kept = {
+        let (kept, unsaved) = {
             let mut care = self.care();
             care.gaps.pass_to(elapsed, trusted);
-            care.mark
+            (care.mark, care.unsaved)
         };
         match self.clock_row() {
-            Some(row) if row.mark.since(kept) >= MARK_STEP => self.save_clock(),
+            Some(row) if unsaved || row.mark.since(kept) >= MARK_STEP => self.save_clock(),
             _ => Ok(()),
         }
     }
@@ -198,6 +211,7 @@ impl Service {
         let mut care = self.care();
         care.saved = self.parts.clock.elapsed();
         care.mark = row.mark;
+        care.unsaved = false;
         Ok(())
     }
 
@@ -276,6 +290,10 @@ fn warn_of_lead(lead: i64) {
     );
 }
 
+fn tell_vouched() {
+    log::info!(target: event::CLOCK, "trusted=yes the operator says that the clock is right");
+}
+
 fn tell(turn: &Turn, lead: Option<i64>) {
     let (hours, minutes) = (turn.ahead.abs() / 3600, turn.ahead.abs() / 60 % 60);
     let way = if turn.ahead < 0 { "back" } else { "forward" };
@@ -284,9 +302,7 @@ fn tell(turn: &Turn, lead: Option<i64>) {
     }
     match (turn.was, turn.is) {
         (_, Some(doubt)) => warn(doubt),
-        (_, None) if turn.vouched => {
-            log::info!(target: event::CLOCK, "trusted=yes the operator says that the clock is right")
-        }
+        (_, None) if turn.vouched => tell_vouched(),
         (Some(_), None) => {
             log::info!(target: event::CLOCK, "trusted=yes the clock is trusted again")
         }

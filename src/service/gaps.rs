@@ -92,6 +92,16 @@ impl Gaps {
         self.gaps.push(Gap { until, waited: 0 });
     }
 
+    /// The clock shows no more than `until`: later ends have not come yet, and are to be seen, and to
+    /// wait, once they have.
+    pub(super) fn cut(&mut self, until: Timestamp) {
+        for gap in &mut self.gaps {
+            gap.until = gap.until.min(until);
+        }
+        // Of those that end together now, the first has waited longest.
+        self.gaps.dedup_by_key(|gap| gap.until);
+    }
+
     /// Ends up to here have waited long enough.
     pub(super) fn ripe(&self) -> Option<Timestamp> {
         let ripe = |gap: &&Gap| gap.waited >= WAIT.as_secs();
@@ -193,6 +203,21 @@ mod tests {
         assert_eq!(gaps.ripe(), Some(Timestamp(0)));
         gaps.close(Timestamp(0));
         assert_eq!(gaps.rows().len(), GAPS - 1);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_leaves_no_gap_over_what_is_to_come() {
+        let mut gaps = Gaps::default();
+        for (n, until) in [5, 700, 800].into_iter().enumerate() {
+            gaps.open(Timestamp(until));
+            gaps.pass_to(at(n as u64 + 1), true);
+        }
+        gaps.cut(Timestamp(10));
+        assert_eq!(gaps.covered(), Timestamp(10));
+        let rows: Vec<_> = gaps.rows().iter().map(|g| (g.until.0, g.waited)).collect();
+        assert_eq!(rows, [(5, 3), (10, 2)]);
+        gaps.cut(Timestamp(20));
+        assert_eq!(gaps.covered(), Timestamp(10), "and none grows");
     }
 
     #[test]

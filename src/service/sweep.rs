@@ -4,13 +4,13 @@ use super::clock::after;
 use super::lease_book::Claim;
 use super::upload::describe;
 use super::{Error, Service, events};
-use crate::metadata::{Due, Freed};
+use crate::metadata::{Due, Freed, MetadataError};
 use crate::model::{Blob, BlobId, Timestamp};
 use crate::store::StoreError;
 use std::sync::PoisonError;
 
 /// Rows and files that are looked at in one step.
-const PAGE: usize = 128;
+pub(super) const PAGE: usize = 128;
 /// Steps of one sweep; what is left waits for the next.
 const STEPS: usize = 64;
 /// A crash leaves an orphan for each upload that was between its rename and its commit. More of
@@ -39,14 +39,18 @@ impl Service {
             log::info!("removed {staged} uploads that an earlier run had not finished");
         }
         // In one commit: there may be as many as there were downloads, and nobody is served yet.
-        let settled = metadata.settle_closing();
-        for freed in settled.map_err(|error| self.failed(error))? {
-            self.dispose(&freed);
+        match metadata.settle_closing() {
+            Ok(settled) => settled.iter().for_each(|freed| self.dispose(freed)),
+            // What is there can be read: that is worth more than to count these downloads now.
+            Err(error @ (MetadataError::Full | MetadataError::ReadOnly)) => log::error!(
+                "downloads that had ended are not counted before the next start: {error}"
+            ),
+            Err(error) => return Err(self.failed(error)),
         }
         self.recover_clock()?;
         let now = self.parts.clock.elapsed();
         let leases = metadata.leases().map_err(|error| self.failed(error))?;
-        // One that is closing is here only because of damage: nothing more is handed out on it.
+        // One that is closing is here only because it could not be settled: nothing more is handed out on it.
         for lease in leases.iter().filter(|lease| !lease.closing) {
             let claim = Claim {
                 link: lease.link,
@@ -268,26 +272,6 @@ impl Service {
             Err(StoreError::NotFound) => Some("it is missing".to_owned()),
             Err(error) => Some(format!("it cannot be opened: {}", describe(&error))),
         }
-    }
-
-    /// Writes the batched counts of unlimited links. At most once a minute, and at the end.
-    ///
-    /// # Errors
-    /// [`Error::Internal`].
-    pub fn flush_counts(&self) -> Result<(), Error> {
-        let counts = std::mem::take(&mut *self.counts());
-        if counts.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<_> = counts.into_iter().collect();
-        self.parts.metadata.add_downloads(&rows).map_err(|error| {
-            let mut counts = self.counts();
-            for (link, count) in rows {
-                *counts.entry(link).or_default() += count;
-            }
-            drop(counts);
-            self.failed(error)
-        })
     }
 }
 

@@ -57,6 +57,14 @@ const FAULTS: &[Fault] = &[
         run: space::taken_by_others,
     },
     Fault {
+        name: "space_at_start",
+        fault: "a start when others have filled the disk, and what was kept aside",
+        expected: "delete 200; download after a restart whole; delete 507; delete 200; upload 200",
+        needs: &[Needs::Mounts],
+        quick: true,
+        run: space::at_start,
+    },
+    Fault {
         name: "inodes",
         fault: "the file system has no file left to give (nr_inodes)",
         expected: "upload 507; nothing staged; download whole; delete 200; upload after it 200; same process",

@@ -50,7 +50,7 @@ fn fill(path: &Path) {
 
 pub fn taken_by_others(seen: &mut Seen) {
     // Large enough for the server to keep something aside.
-    let disk = SmallDisk::mount("size=100m").unwrap();
+    let disk = SmallDisk::mount("size=200m").unwrap();
     let server = serve_on(&disk, "1 MiB");
     let kept = Upload::fresh(1 << 20).downloads(0).to(&server);
     let [first, second] = [1, 2].map(|_| Upload::fresh(1 << 16).downloads(0).to(&server));
@@ -78,6 +78,26 @@ pub fn taken_by_others(seen: &mut Seen) {
     seen.delete(&server, &second);
     seen.upload("upload", &server, &Upload::fresh(1 << 20));
     seen.same_process(&server);
+}
+
+pub fn at_start(seen: &mut Seen) {
+    let disk = SmallDisk::mount("size=200m").unwrap();
+    let mut server = serve_on(&disk, "1 MiB");
+    let kept = Upload::fresh(1 << 20).downloads(0).to(&server);
+    let [first, second] = [1, 2].map(|_| Upload::fresh(1 << 16).downloads(0).to(&server));
+    let fillers = [disk.path().join("others"), disk.path().join("more")];
+    fill(&fillers[0]);
+    seen.delete(&server, &first);
+    fill(&fillers[1]);
+    server.kill();
+    server.restart();
+    seen.whole("download after a restart", &server, &kept);
+    seen.delete(&server, &second);
+    for filler in &fillers {
+        fs::remove_file(filler).unwrap();
+    }
+    seen.delete(&server, &second);
+    seen.upload("upload", &server, &Upload::fresh(1 << 20));
 }
 
 pub fn inodes(seen: &mut Seen) {

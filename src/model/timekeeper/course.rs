@@ -11,6 +11,9 @@ const BEHIND: i64 = 3600;
 /// A clock that differs by less from the one before has not been set: reading it takes up to two
 /// seconds of that (a whole one is cut off, another one may pass meanwhile), a leap second one.
 pub(super) const STEP: i128 = 3_000_000_000;
+/// A machine that has run for so long has asked the network for the time if it could. Before that, a
+/// clock that nobody answers for may still be the one of the last shutdown.
+const SETTLED: Duration = Duration::from_secs(15 * 60);
 /// Tries to read both clocks at one moment, on a machine that has no time.
 const TRIES: usize = 5;
 
@@ -25,6 +28,8 @@ pub(super) struct Course {
     pub(super) doubt: Option<Doubt>,
     /// The clock is trusted, and more than an hour behind the mark: the mark goes on by itself.
     pub(super) behind: bool,
+    /// Somebody has set the clock or answers for it, or nobody is going to.
+    pub(super) confirmed: bool,
     /// From here on, what ended has ended before our eyes.
     pub(super) watched_from: Timestamp,
 }
@@ -49,6 +54,7 @@ impl Course {
             mark_at,
             doubt: None,
             behind: false,
+            confirmed: boot >= SETTLED || sure(),
             watched_from: mark,
         };
         let known = mark.after(boot.saturating_sub(mark_at));
@@ -74,8 +80,14 @@ impl Course {
             mark_at: boot,
             doubt: None,
             behind: false,
+            confirmed: true,
             watched_from: wall,
         }
+    }
+
+    /// Looks whether the clock is as right as it is going to be.
+    pub(super) fn confirm(&mut self, boot: Duration, sure: impl FnOnce() -> bool) {
+        self.confirmed = self.confirmed || boot >= SETTLED || sure();
     }
 
     /// After a step, or because the doubt is over.
@@ -90,6 +102,8 @@ impl Course {
             self.mark = known.max(wall);
             self.mark_at = boot;
             self.behind = wall < known.plus(-BEHIND);
+            // Somebody has set it.
+            self.confirmed = true;
             // A step back ends nothing.
             if wall > known {
                 self.watched_from = self.mark;
@@ -101,6 +115,11 @@ impl Course {
     }
 
     /// Whether nothing that is written down now will have to be put right.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_sure() && self.confirmed
+    }
+
+    /// Whether the time in use is the one of the wall clock.
     pub(super) fn is_sure(&self) -> bool {
         self.doubt.is_none() && !self.behind
     }

@@ -167,7 +167,46 @@ fn what_a_start_makes_of_clock_and_mark() {
         assert_eq!((keeper.doubt(), keeper.now().0), (doubt, now), "{case:?}");
         assert_eq!(keeper.watched().is_none(), doubt.is_some(), "{case:?}");
         assert_eq!(keeper.row().is_none(), doubt.is_some(), "{case:?}");
-        assert_eq!(keeper.stamp().1.is_some(), doubt.is_some(), "{case:?}");
+        assert!(keeper.stamp().1.is_some(), "{case:?}: nobody confirms it");
+    }
+}
+
+#[test]
+fn what_a_young_machine_writes_down_can_be_put_right_until_its_clock_is_confirmed() {
+    let settled = |keeper: &Timekeeper| {
+        look(keeper);
+        assert_eq!(keeper.doubt(), None);
+        assert_eq!(keeper.stamp().1.is_none(), keeper.rebase().is_some());
+        keeper.rebase().is_some()
+    };
+    for row in [None, Some(row(NOW - 60, None, 40))] {
+        // By the network, while it is right.
+        let hand = Hand::at(NOW, 20);
+        let first = keeper(&hand, row.clone());
+        assert!(!settled(&first));
+        hand.synchronised.store(true, Ordering::SeqCst);
+        assert!(settled(&first));
+        assert!(settled(&keeper(&hand, row.clone())));
+        // By somebody who sets it.
+        let hand = Hand::at(NOW, 20);
+        let second = keeper(&hand, row.clone());
+        let (_, birth) = second.stamp();
+        hand.pass(10);
+        hand.set(NOW + 15 * DAY);
+        assert!(second.rebase().is_none());
+        assert!(settled(&second));
+        let born = second.rebase().unwrap().time_of(&birth.unwrap());
+        assert_eq!(born.0, NOW + 15 * DAY - 10);
+        // By nobody.
+        let hand = Hand::at(NOW, 899);
+        let third = keeper(&hand, row.clone());
+        assert!(!settled(&third));
+        hand.pass(1);
+        assert!(settled(&third));
+        // By the operator.
+        let hand = Hand::at(NOW, 20);
+        hand.vouched.store(true, Ordering::SeqCst);
+        assert!(settled(&keeper(&hand, row)));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Clocks that are wrong, that are set, and that are right in the end: nothing is lost by them, and
 //! nothing comes back.
 
+use super::fault_metadata::Fail;
 use super::world::*;
 use crate::model::{Doubt, VOUCHER};
 
@@ -97,6 +98,37 @@ fn a_machine_without_a_battery_loses_no_link_old_or_new() {
     assert_eq!(world.blobs().len(), 1);
     world.service.sweep().unwrap();
     assert!(is_open(&world, &long));
+}
+
+#[test]
+fn a_machine_that_starts_with_the_time_of_its_shutdown_loses_no_fresh_link() {
+    for network in [false, true] {
+        let mut world = World::new();
+        let old = world.upload(b"old", days(&world, 10));
+        reboot(&mut world, 15 * DAY, -15 * DAYS);
+        assert_eq!(doubt(&world), None, "it may be true");
+        let fresh = world.upload(b"fresh", days(&world, 14));
+        assert!(is_open(&world, &old));
+        world.clock.advance(10);
+        world.said.synchronised.store(network, Ordering::SeqCst);
+        set(&world, 15 * DAYS);
+        assert!(!is_open(&world, &old) && is_open(&world, &fresh));
+        pass(&world, 14 * DAY - 11);
+        assert!(is_open(&world, &fresh));
+        world.clock.advance(1);
+        assert!(!is_open(&world, &fresh));
+    }
+}
+
+#[test]
+fn a_young_machine_whose_clock_is_right_keeps_ends_as_they_are() {
+    let mut world = World::new();
+    reboot(&mut world, 60, 0);
+    let view = world.upload(b"x", days(&world, 1));
+    pass(&world, DAY - 1);
+    assert!(is_open(&world, &view));
+    world.clock.advance(1);
+    assert!(!is_open(&world, &view));
 }
 
 #[test]
@@ -246,6 +278,69 @@ fn the_operator_can_say_that_the_clock_is_right() {
     world.restart();
     assert!(is_open(&world, &view) && is_open(&world, &wrong));
     assert_eq!(VOUCHER, "clock-is-right", "as the documents have it");
+}
+
+#[test]
+fn what_the_operator_said_outlives_the_process() {
+    // A network that was 30 days ahead; then the right time, in doubt or with a lead.
+    for (lead, at_start) in [(true, false), (false, false), (true, true), (false, true)] {
+        let mut world = World::new();
+        let view = world.upload(b"x", days(&world, 14));
+        pass(&world, HOUR);
+        set(&world, 30 * DAYS);
+        // A mark waits for the next change.
+        pass(&world, HOUR + HOUR / 2);
+        world.said.synchronised.store(lead, Ordering::SeqCst);
+        set(&world, -30 * DAYS);
+        assert_eq!(doubt(&world).is_none(), lead);
+        assert!(!is_open(&world, &view));
+        if at_start {
+            world.service.put_clock_away().unwrap();
+            world.said.vouched.store(true, Ordering::SeqCst);
+            world.restart();
+        } else {
+            // It is not used up by a failure.
+            world.said.vouched.store(true, Ordering::SeqCst);
+            world.metadata_faults.fail_after(0, Fail::Before);
+            assert!(world.service.sweep().is_err());
+            world.service.sweep().unwrap();
+        }
+        world.said.synchronised.store(false, Ordering::SeqCst);
+        assert!(is_open(&world, &view));
+        let row = world.metadata.clock().unwrap().unwrap();
+        assert_eq!(row.mark, world.service.clock().now());
+        // Without an orderly end.
+        world.restart();
+        assert!(is_open(&world, &view), "lead {lead}, start {at_start}");
+        assert_eq!(world.service.clock_remark(), None);
+    }
+}
+
+#[test]
+fn what_ends_after_a_step_was_taken_back_waits_its_own_day() {
+    for (lead, of) in [(true, 10), (false, 10), (true, 0), (false, 0)] {
+        let mut world = World::new();
+        for n in 0..of {
+            world.upload(&[n], days(&world, 300));
+        }
+        world.upload(b"x", days(&world, 20));
+        world.upload(b"y", days(&world, 5));
+        pass(&world, HOUR);
+        set(&world, 30 * DAYS);
+        // Taken back with a lead, or by the operator's word.
+        world.said.synchronised.store(lead, Ordering::SeqCst);
+        world.said.vouched.store(!lead, Ordering::SeqCst);
+        set(&world, -30 * DAYS);
+        assert_eq!(doubt(&world), None);
+        assert_eq!(world.service.parts.clock.lead().is_some(), lead);
+        // The gap of that step is ripe long since, and one ends while the machine is off.
+        pass(&world, DAY + HOUR);
+        reboot(&mut world, 6 * DAY, 0);
+        assert_eq!(pass(&world, DAY - 1), 0, "lead {lead}, {of} others");
+        assert_eq!(links(&world), u64::from(of) + 2);
+        pass(&world, 3 * HOUR);
+        assert_eq!(links(&world), u64::from(of) + 1, "lead {lead}, {of} others");
+    }
 }
 
 #[test]

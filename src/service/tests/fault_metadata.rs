@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 pub(super) enum Fail {
     /// Nothing happens.
     Before,
+    /// Nothing happens, for want of space.
+    Full,
     /// It happens, and nobody hears of it.
     Unknown,
     /// Nothing happens, now and in every later call: the process is gone.
@@ -68,6 +70,7 @@ impl MetadataFaults {
         match fail {
             None => work(),
             Some(Fail::Before | Fail::Gone) => Err(MetadataError::Unavailable("injected".into())),
+            Some(Fail::Full) => Err(MetadataError::Full),
             Some(Fail::Unknown | Fail::DoneAndGone) => {
                 work()?;
                 Err(MetadataError::OutcomeUnknown("injected".into()))

@@ -42,6 +42,20 @@ fn any_number_of_links_expires_in_one_sweep() {
 }
 
 #[test]
+fn a_start_on_a_full_disk_serves_what_is_there() {
+    let mut world = World::new();
+    let view = world.upload(b"stays", unlimited());
+    world.restart();
+    // The second question is about downloads that had ended.
+    world.metadata_faults.fail_after(1, Fail::Full);
+    world.service.recover().unwrap();
+    assert!(world.metadata_faults.names().contains("settle_closing"));
+    assert!(world.open(&view).is_ok());
+    world.metadata_faults.fail_after(1, Fail::Before);
+    assert!(world.service.recover().is_err());
+}
+
+#[test]
 fn ten_idle_minutes_write_nothing() {
     let world = World::new();
     let file = world.upload(b"stays", unlimited());
@@ -252,4 +266,27 @@ fn counts_that_could_not_be_written_are_kept() {
     assert_eq!(world.left(&view).2, 2);
     let row = world.service.file(&world.owner, view.id.reveal()).unwrap();
     assert_eq!(row.allowance.count, 2);
+}
+
+#[test]
+fn many_counts_are_written_in_small_changes() {
+    let world = World::new();
+    let views: Vec<_> = (0..300u32)
+        .map(|n| world.upload(&n.to_be_bytes(), unlimited()))
+        .collect();
+    let count = || {
+        for view in &views {
+            world.fetch(view).unwrap();
+        }
+    };
+    count();
+    let before = world.metadata_faults.calls();
+    world.service.flush_counts().unwrap();
+    assert_eq!(world.metadata_faults.calls() - before, 3);
+    // One that fails keeps what was not written, and nothing else.
+    count();
+    world.metadata_faults.fail_after(1, Fail::Before);
+    assert!(world.service.flush_counts().is_err());
+    world.service.flush_counts().unwrap();
+    assert!(views.iter().all(|view| world.left(view).2 == 2));
 }

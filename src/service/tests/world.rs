@@ -22,12 +22,22 @@ pub(super) const PASSWORD: &str = "correct horse";
 pub(super) const START: i64 = 1_800_000_000;
 pub(super) const YEAR: i64 = 365 * 24 * 3600;
 
-/// Seconds since the start, turned by hand; the wall clock can be set besides.
-#[derive(Default)]
+/// Seconds since the start, turned by hand; the wall clock can be set besides. The machine has run
+/// for an hour then.
 pub(super) struct ManualClock {
     elapsed: AtomicU64,
     set: AtomicI64,
-    booted: AtomicU64,
+    booted: AtomicI64,
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self {
+            elapsed: AtomicU64::new(0),
+            set: AtomicI64::new(0),
+            booted: AtomicI64::new(-3600),
+        }
+    }
 }
 
 impl ManualClock {
@@ -44,7 +54,7 @@ impl ManualClock {
     pub(super) fn reboot(&self, off: u64) {
         self.advance(off);
         let now = self.elapsed.load(Ordering::SeqCst);
-        self.booted.store(now, Ordering::SeqCst);
+        self.booted.store(now.cast_signed(), Ordering::SeqCst);
     }
 }
 
@@ -58,7 +68,8 @@ impl Clock for ManualClock {
 
     fn elapsed(&self) -> Duration {
         let booted = self.booted.load(Ordering::SeqCst);
-        Duration::from_secs(self.elapsed.load(Ordering::SeqCst) - booted)
+        let elapsed = self.elapsed.load(Ordering::SeqCst).cast_signed() - booted;
+        Duration::from_secs(elapsed.unsigned_abs())
     }
 }
 
@@ -73,7 +84,7 @@ pub(super) struct Said {
 impl Evidence for Said {
     fn boot(&self) -> Option<BootId> {
         let booted = self.clock.booted.load(Ordering::SeqCst);
-        Some(BootId(u128::from(booted).to_be_bytes()))
+        Some(BootId(i128::from(booted).to_be_bytes()))
     }
     fn is_synchronised(&self, _: Timestamp) -> bool {
         self.synchronised.load(Ordering::SeqCst)
