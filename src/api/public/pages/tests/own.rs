@@ -304,7 +304,8 @@ fn mistakes_are_told_with_file_line_and_remedy_and_the_built_in_page_shows() {
             all_pages(&own_pages(plain)),
             "{short}"
         );
-        assert!(started.elapsed().as_secs() < 5, "{short}");
+        // Not for ever: emulated processors take their time.
+        assert!(started.elapsed().as_secs() < 120, "{short}");
     }
 }
 
