@@ -614,8 +614,15 @@ fn few_descriptors_are_survived() {
             "it recovers by itself"
         );
     }
-    let file = Upload::fresh(100_000).to(&server);
-    assert!(server.delivers(&file));
+    // Those that wait to be accepted count until they are found to be gone, a few at a time.
+    let upload = Upload::fresh(100_000);
+    let mut reply = None;
+    assert!(within(Duration::from_secs(60), || {
+        reply = upload.attempt(&server).ok();
+        reply.as_ref().is_some_and(|reply| reply.status() == 200)
+    }));
+    let file = upload.acknowledged(&reply.unwrap());
+    assert!(within(Duration::from_secs(60), || server.delivers(&file)));
     assert!(server.figures().runs() && server.pid() == pid);
     drop(turn);
 }

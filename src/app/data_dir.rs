@@ -33,7 +33,7 @@ const KEY: usize = 32;
 pub(super) struct DataDir {
     path: PathBuf,
     /// The lock goes with the descriptor: nothing is left behind, whatever ends the process.
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -75,7 +75,7 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
-                _lock: lock,
+                lock,
             }),
             Err(TryLockError::WouldBlock) => Err(StartError::InUse {
                 data_dir: path.to_owned(),
@@ -124,6 +124,15 @@ impl DataDir {
             );
         }
         make_key(&path)
+    }
+}
+
+impl Drop for DataDir {
+    /// Gives the lock back even while a program that another thread is just starting still has a copy
+    /// of the descriptor.
+    fn drop(&mut self) {
+        // What cannot be unlocked goes with the descriptor.
+        let _ = self.lock.unlock();
     }
 }
 
@@ -245,5 +254,26 @@ fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Start
         attempt,
         path,
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_free_at_once_though_another_thread_is_starting_a_program() {
+        let home = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            let starting = scope.spawn(|| {
+                // Until it runs, a program has copies of all descriptors.
+                for _ in 0..300 {
+                    assert!(std::process::Command::new("true").status().is_ok());
+                }
+            });
+            while !starting.is_finished() {
+                assert!(DataDir::lock(home.path()).is_ok());
+            }
+        });
     }
 }
