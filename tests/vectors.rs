@@ -117,9 +117,9 @@ impl Output for Collect {
 fn download(blob: &[u8], size: u64, key: &Secret) -> (Vec<u8>, Result<(), SendError>) {
     let store = MemoryStore::new(None);
     let id = BlobId([0; 16]);
-    let mut stage: Box<dyn Stage> = store.stage(None).unwrap();
+    let mut stage: Box<dyn Stage> = store.stage(&id, None).unwrap();
     stage.write(blob).unwrap();
-    stage.commit(&id).unwrap();
+    stage.commit().unwrap();
     let mut sent = Collect::default();
     let result = Source::sealed(store.open(&id).unwrap(), size, key)
         .and_then(|mut source| source.send(0..size, &mut sent));

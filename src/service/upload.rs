@@ -17,6 +17,8 @@ use zeroize::Zeroizing;
 /// A file that has been received and staged, and is not visible yet. Dropping it leaves nothing.
 pub struct Received {
     stage: Box<dyn Stage>,
+    /// The name of the blob that it may become.
+    id: BlobId,
     pub(super) intake: Intake,
     content: Secret,
     pub(super) format: BlobFormat,
@@ -90,7 +92,8 @@ impl Service {
         }
         let sealed = self.policy.encryption != Encryption::None;
         let expected = declared.map(|size| if sealed { stored_len(size) } else { size });
-        let stage = self.parts.store.stage(expected);
+        let id = BlobId(keys::random());
+        let stage = self.parts.store.stage(&id, expected);
         let mut stage = stage.map_err(|error| self.refused(&error))?;
         let content = keys::random_secret();
         let (format, layout) = if sealed {
@@ -108,6 +111,7 @@ impl Service {
             })?;
         Ok(Received {
             stage,
+            id,
             intake,
             content,
             format,
@@ -162,14 +166,14 @@ impl Service {
     ) -> Result<(), Error> {
         let Received {
             stage,
+            id,
             intake,
             content,
             format,
         } = received;
-        let id = BlobId(keys::random());
         self.publishing().insert(id);
         let publishing = Publishing { service: self, id };
-        match stage.commit(&id) {
+        match stage.commit() {
             Ok(()) => {}
             Err(
                 error @ (StoreError::Full { .. } | StoreError::Exists | StoreError::Refused(_)),

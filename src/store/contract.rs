@@ -40,9 +40,9 @@ fn id(first: u8, rest: u32) -> BlobId {
 }
 
 fn put(store: &dyn Store, id: &BlobId, bytes: &[u8]) {
-    let mut stage = store.stage(Some(bytes.len() as u64)).unwrap();
+    let mut stage = store.stage(id, Some(bytes.len() as u64)).unwrap();
     stage.write(bytes).unwrap();
-    stage.commit(id).unwrap();
+    stage.commit().unwrap();
 }
 
 fn get(store: &dyn Store, id: &BlobId) -> Vec<u8> {
@@ -57,12 +57,12 @@ fn what_is_committed_can_be_read_at_any_offset(store: &dyn Store) {
     // Known, unknown, too much and too little expected: the same bytes.
     let expectations = [Some(400_000), None, Some(1_000_000), Some(7), Some(0)];
     for (n, expected) in (0..).zip(expectations) {
-        let mut stage = store.stage(expected).unwrap();
+        let mut stage = store.stage(&id(n, 0), expected).unwrap();
         for part in bytes.chunks(30_001) {
             stage.write(part).unwrap();
         }
         stage.write(&[]).unwrap();
-        stage.commit(&id(n, 0)).unwrap();
+        stage.commit().unwrap();
         let blob = store.open(&id(n, 0)).unwrap();
         assert_eq!(blob.size(), 400_000);
         for (offset, length) in [
@@ -80,8 +80,8 @@ fn what_is_committed_can_be_read_at_any_offset(store: &dyn Store) {
             );
         }
     }
-    let empty = store.stage(None).unwrap();
-    empty.commit(&id(200, 0)).unwrap();
+    let empty = store.stage(&id(200, 0), None).unwrap();
+    empty.commit().unwrap();
     assert_eq!(get(store, &id(200, 0)), b"");
 }
 
@@ -95,19 +95,19 @@ fn reading_beyond_the_end_is_an_error(store: &dyn Store) {
 }
 
 fn nothing_is_visible_before_the_commit(store: &dyn Store) {
-    let mut stage = store.stage(None).unwrap();
+    let mut stage = store.stage(&id(1, 1), None).unwrap();
     stage.write(b"secret").unwrap();
     assert!(store.is_empty().unwrap());
     assert_eq!(store.list(None, 10).unwrap(), []);
     assert!(matches!(store.open(&id(1, 1)), Err(StoreError::NotFound)));
-    stage.commit(&id(1, 1)).unwrap();
+    stage.commit().unwrap();
     assert!(!store.is_empty().unwrap());
     assert_eq!(store.list(None, 10).unwrap(), [id(1, 1)]);
 }
 
 fn a_dropped_stage_leaves_nothing(store: &dyn Store) {
     let before = store.available().unwrap();
-    let mut stage = store.stage(Some(1 << 20)).unwrap();
+    let mut stage = store.stage(&id(1, 1), Some(1 << 20)).unwrap();
     stage.write(&[7; 4096]).unwrap();
     drop(stage);
     assert!(store.is_empty().unwrap());
@@ -118,9 +118,9 @@ fn a_dropped_stage_leaves_nothing(store: &dyn Store) {
 
 fn a_name_that_is_taken_is_not_replaced(store: &dyn Store) {
     put(store, &id(1, 1), b"first");
-    let mut stage = store.stage(None).unwrap();
+    let mut stage = store.stage(&id(1, 1), None).unwrap();
     stage.write(b"second").unwrap();
-    assert!(matches!(stage.commit(&id(1, 1)), Err(StoreError::Exists)));
+    assert!(matches!(stage.commit(), Err(StoreError::Exists)));
     assert_eq!(get(store, &id(1, 1)), b"first");
     assert_eq!(store.sweep_staged().unwrap(), 0);
 }
@@ -131,10 +131,10 @@ fn of_many_who_take_a_name_at_once_one_gets_it(store: &dyn Store) {
         let results: Vec<_> = std::thread::scope(|scope| {
             let writers: Vec<_> = (0..4u8)
                 .map(|n| {
-                    let mut stage = store.stage(None).unwrap();
+                    let mut stage = store.stage(&name, None).unwrap();
                     scope.spawn(move || {
                         stage.write(&[n; 100]).unwrap();
-                        stage.commit(&name)
+                        stage.commit()
                     })
                 })
                 .collect();
@@ -204,7 +204,7 @@ fn listing_goes_through_all_names_in_order(store: &dyn Store) {
 }
 
 fn what_cannot_fit_is_refused_at_once(store: &dyn Store) {
-    let error = store.stage(Some(u64::MAX)).err().unwrap();
+    let error = store.stage(&id(1, 1), Some(u64::MAX)).err().unwrap();
     let StoreError::Full { needed, available } = error else {
         panic!("not full but {error}");
     };
@@ -215,10 +215,10 @@ fn what_cannot_fit_is_refused_at_once(store: &dyn Store) {
 }
 
 fn the_sweep_spares_what_is_being_written(store: &dyn Store) {
-    let mut stage = store.stage(None).unwrap();
+    let mut stage = store.stage(&id(1, 1), None).unwrap();
     stage.write(b"half").unwrap();
     assert_eq!(store.sweep_staged().unwrap(), 0);
     stage.write(b" and half").unwrap();
-    stage.commit(&id(1, 1)).unwrap();
+    stage.commit().unwrap();
     assert_eq!(get(store, &id(1, 1)), b"half and half");
 }

@@ -168,10 +168,10 @@ impl FaultStore {
 }
 
 impl Store for FaultStore {
-    fn stage(&self, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError> {
+    fn stage(&self, id: &BlobId, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError> {
         let inner = self
             .faults
-            .run(Operation::Stage, || self.inner.stage(expected))?;
+            .run(Operation::Stage, || self.inner.stage(id, expected))?;
         Ok(Box::new(FaultStage {
             inner,
             faults: self.faults.clone(),
@@ -234,9 +234,9 @@ impl Stage for FaultStage {
         }
     }
 
-    fn commit(self: Box<Self>, id: &BlobId) -> Result<(), StoreError> {
+    fn commit(self: Box<Self>) -> Result<(), StoreError> {
         let Self { inner, faults } = *self;
-        faults.run(Operation::Commit, || inner.commit(id))
+        faults.run(Operation::Commit, || inner.commit())
     }
 }
 
@@ -287,13 +287,13 @@ mod tests {
         let (store, faults) = faulty();
         let id = BlobId([1; 16]);
         faults.fail_after(1, Fault::Full);
-        let mut stage = store.stage(None).unwrap();
+        let mut stage = store.stage(&id, None).unwrap();
         assert!(matches!(stage.write(b"abcd"), Err(StoreError::Full { .. })));
         stage.write(b"abcd").unwrap();
         assert_eq!(faults.operations(), 3);
         faults.fail_after_only(Operation::Commit, 0, Fault::DoneButUnavailable);
         stage.write(b"efgh").unwrap();
-        assert!(matches!(stage.commit(&id), Err(StoreError::Unavailable(_))));
+        assert!(matches!(stage.commit(), Err(StoreError::Unavailable(_))));
         let blob = store.open(&id).unwrap();
         assert_eq!(blob.size(), 8);
         let mut buffer = [0; 8];
@@ -311,10 +311,10 @@ mod tests {
     fn a_short_write_leaves_half_of_it() {
         let (store, faults) = faulty();
         let id = BlobId([2; 16]);
-        let mut stage = store.stage(None).unwrap();
+        let mut stage = store.stage(&id, None).unwrap();
         faults.fail_after(0, Fault::Short);
         assert!(matches!(stage.write(b"abcd"), Err(StoreError::Full { .. })));
-        stage.commit(&id).unwrap();
+        stage.commit().unwrap();
         assert_eq!(store.open(&id).unwrap().size(), 2);
     }
 
@@ -324,7 +324,7 @@ mod tests {
         faults.fail_after(0, Fault::Gone);
         assert!(store.is_empty().is_err());
         assert!(store.available().is_err());
-        assert!(store.stage(None).is_err());
+        assert!(store.stage(&BlobId([3; 16]), None).is_err());
         faults.heal();
         assert!(store.is_empty().unwrap());
     }

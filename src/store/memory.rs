@@ -51,11 +51,12 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn stage(&self, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError> {
+    fn stage(&self, id: &BlobId, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError> {
         let granted = expected.unwrap_or(0);
         self.grant(granted)?;
         Ok(Box::new(MemoryStage {
             store: self.clone(),
+            id: *id,
             bytes: Vec::new(),
             granted,
         }))
@@ -96,6 +97,7 @@ impl Store for MemoryStore {
 
 struct MemoryStage {
     store: MemoryStore,
+    id: BlobId,
     bytes: Vec<u8>,
     granted: u64,
 }
@@ -110,17 +112,17 @@ impl Stage for MemoryStage {
         Ok(())
     }
 
-    fn commit(mut self: Box<Self>, id: &BlobId) -> Result<(), StoreError> {
+    fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
         let mut state = self.store.state();
-        if state.blobs.contains_key(id) {
+        if state.blobs.contains_key(&self.id) {
             drop(state);
             return Err(StoreError::Exists);
         }
-        let length = self.bytes.len() as u64;
+        let (id, length) = (self.id, self.bytes.len() as u64);
         state.used -= self.granted - length;
         // `drop` returns what is still granted: nothing, now.
         let bytes = std::mem::take(&mut self.bytes);
-        state.blobs.insert(*id, bytes.into());
+        state.blobs.insert(id, bytes.into());
         drop(state);
         self.granted = 0;
         Ok(())
@@ -166,10 +168,11 @@ mod tests {
     #[test]
     fn what_is_staged_counts_until_it_is_dropped_and_what_is_stored_until_it_is_deleted() {
         let store = MemoryStore::new(Some(100));
-        let mut stage = store.stage(Some(60)).unwrap();
+        let id = BlobId([1; 16]);
+        let mut stage = store.stage(&id, Some(60)).unwrap();
         assert_eq!(store.available().unwrap(), 40);
         assert!(matches!(
-            store.stage(Some(41)),
+            store.stage(&id, Some(41)),
             Err(StoreError::Full {
                 needed: 41,
                 available: 40
@@ -177,9 +180,9 @@ mod tests {
         ));
         stage.write(&[1; 50]).unwrap();
         assert_eq!(store.available().unwrap(), 40);
-        stage.commit(&BlobId([1; 16])).unwrap();
+        stage.commit().unwrap();
         assert_eq!(store.available().unwrap(), 50);
-        let mut stage = store.stage(None).unwrap();
+        let mut stage = store.stage(&BlobId([2; 16]), None).unwrap();
         stage.write(&[1; 50]).unwrap();
         assert!(matches!(
             stage.write(&[1]),
@@ -189,7 +192,7 @@ mod tests {
             })
         ));
         drop(stage);
-        store.delete(&BlobId([1; 16])).unwrap();
+        store.delete(&id).unwrap();
         assert_eq!(store.available().unwrap(), 100);
     }
 }

@@ -20,11 +20,12 @@ use std::io;
 
 /// A place that keeps blobs.
 pub trait Store: Send + Sync {
-    /// Starts a blob of `expected` bytes, if known. Nothing is visible before [`Stage::commit`].
+    /// Starts the blob `id`, of `expected` bytes, if known: an estimate that may be wrong in either
+    /// direction. Nothing is visible before [`Stage::commit`].
     ///
     /// # Errors
     /// [`StoreError::Full`] at once when `expected` does not fit beside the reserve.
-    fn stage(&self, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError>;
+    fn stage(&self, id: &BlobId, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError>;
     /// Opens a blob for reading.
     ///
     /// # Errors
@@ -62,15 +63,17 @@ pub trait Stage: Send {
     /// Appends all of `bytes`.
     ///
     /// # Errors
-    /// [`StoreError::Full`] when they do not fit, [`StoreError::Unavailable`] otherwise.
+    /// [`StoreError::Full`] when they do not fit, [`StoreError::Refused`] when the medium does not
+    /// take them now, [`StoreError::Unavailable`] otherwise. The stage is of no use after any.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
-    /// Makes the bytes durable under their final name. When it returns, they survive a power cut.
+    /// Makes the bytes durable under the name of the blob. When it returns, they survive a power cut.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when the name is taken, [`StoreError::Full`] when the medium turned
-    /// out to be, [`StoreError::Refused`]: nothing is stored then. Any other error leaves the outcome unknown: the blob may
-    /// be there, now or after a restart, and trying again cannot tell.
-    fn commit(self: Box<Self>, id: &BlobId) -> Result<(), StoreError>;
+    /// out to be, [`StoreError::Refused`]: whatever of it is or will be there is an orphan then, which
+    /// the sweep removes. Any other error leaves the outcome unknown: the blob may be there, now or
+    /// after a restart, and trying again cannot tell.
+    fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }
 
 /// An open blob. It stays readable after a [`Store::delete`] until it is dropped.
@@ -100,7 +103,8 @@ pub enum StoreError {
         /// Bytes that uploads may still take.
         available: u64,
     },
-    /// The medium, or this process, has too little of something right now. Nothing was changed.
+    /// The medium, or this process, has too little of something right now, or the medium is away.
+    /// Nothing was changed that anybody can see.
     Refused(io::Error),
     /// The medium failed.
     Unavailable(io::Error),

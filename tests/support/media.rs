@@ -1,7 +1,6 @@
 //! What the path of the bytes runs between when nothing but the path is to be measured: a stage that
 //! keeps nothing, one that keeps all in memory, and a blob of what was kept.
 
-use mayfly::model::BlobId;
 use mayfly::store::{Stage, StoreError, StoredBlob};
 use std::fs::File;
 use std::hint::black_box;
@@ -16,7 +15,7 @@ impl Stage for Nowhere {
         Ok(())
     }
 
-    fn commit(self: Box<Self>, _: &BlobId) -> Result<(), StoreError> {
+    fn commit(self: Box<Self>) -> Result<(), StoreError> {
         Ok(())
     }
 }
@@ -30,7 +29,7 @@ impl Stage for Kept {
         Ok(())
     }
 
-    fn commit(self: Box<Self>, _: &BlobId) -> Result<(), StoreError> {
+    fn commit(self: Box<Self>) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -56,9 +56,9 @@ fn store(
     limit: u64,
 ) -> Result<(Intake, Vec<u8>), IntakeError> {
     let store = MemoryStore::new(None);
-    let mut stage = store.stage(None).unwrap();
+    let mut stage = store.stage(&ID, None).unwrap();
     let intake = receive(input, &mut *stage, layout, limit)?;
-    stage.commit(&ID).unwrap();
+    stage.commit().unwrap();
     let blob = store.open(&ID).unwrap();
     let mut bytes = vec![0; blob.size() as usize];
     blob.read_exact_at(&mut bytes, 0).unwrap();
@@ -176,7 +176,7 @@ fn a_fault_of_the_store_stops_it_at_any_write() {
             let mut failed = 0;
             for n in 0.. {
                 let (store, faults) = FaultStore::new(Box::new(MemoryStore::new(None)));
-                let mut stage = store.stage(None).unwrap();
+                let mut stage = store.stage(&ID, None).unwrap();
                 faults.fail_after_only(Operation::Write, n, fault);
                 match receive(
                     &mut &bytes[..],
@@ -203,7 +203,7 @@ impl Stage for Writes {
         self.0.lock().unwrap().push(bytes.len());
         Ok(())
     }
-    fn commit(self: Box<Self>, _: &BlobId) -> Result<(), StoreError> {
+    fn commit(self: Box<Self>) -> Result<(), StoreError> {
         panic!("receiving does not commit");
     }
 }

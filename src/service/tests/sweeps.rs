@@ -13,9 +13,9 @@ fn expiring(seconds: i64) -> LinkWish {
 }
 
 fn orphan(world: &World, n: u8) {
-    let mut stage = world.store.stage(None).unwrap();
+    let mut stage = world.store.stage(&BlobId([n; 16]), None).unwrap();
     stage.write(b"orphan").unwrap();
-    stage.commit(&BlobId([n; 16])).unwrap();
+    stage.commit().unwrap();
 }
 
 fn sweep_orphans(world: &World) {
@@ -181,9 +181,9 @@ fn a_link_whose_stored_file_is_missing_or_cut_is_found_before_somebody_wants_it(
     let (missing, cut) = (blobs[3], blobs[150]);
     world.store.delete(&missing).unwrap();
     world.store.delete(&cut).unwrap();
-    let mut stage = world.store.stage(None).unwrap();
+    let mut stage = world.store.stage(&cut, None).unwrap();
     stage.write(b"the rest is lost").unwrap();
-    stage.commit(&cut).unwrap();
+    stage.commit().unwrap();
     assert_eq!(check(), [missing, cut]);
     assert_eq!(check(), [missing, cut], "and again at the next walk");
     let alive = views.iter().filter(|view| world.open(view).is_ok());

@@ -122,10 +122,10 @@ fn make_directory(root: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {
 }
 
 impl Store for DiskStore {
-    fn stage(&self, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError> {
+    fn stage(&self, id: &BlobId, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError> {
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{number:x}", self.process);
-        Ok(Box::new(DiskStage::new(&self.place, name, expected)?))
+        Ok(Box::new(DiskStage::new(&self.place, name, id, expected)?))
     }
 
     fn open(&self, id: &BlobId) -> Result<Box<dyn StoredBlob>, StoreError> {

@@ -20,7 +20,9 @@ const WRITE_BACK: u64 = 8 << 20;
 pub(super) struct DiskStage {
     place: Arc<Place>,
     file: File,
+    /// In `incoming`.
     name: String,
+    id: BlobId,
     written: u64,
     /// What the uploader said would come; 0 when unknown.
     expected: u64,
@@ -40,6 +42,7 @@ impl DiskStage {
     pub(super) fn new(
         place: &Arc<Place>,
         name: String,
+        id: &BlobId,
         expected: Option<u64>,
     ) -> Result<Self, StoreError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
@@ -61,6 +64,7 @@ impl DiskStage {
             place: Arc::clone(place),
             file,
             name,
+            id: *id,
             written: 0,
             expected: needed,
             granted: needed,
@@ -154,19 +158,21 @@ impl Stage for DiskStage {
         Ok(())
     }
 
-    fn commit(mut self: Box<Self>, id: &BlobId) -> Result<(), StoreError> {
+    fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
         let place = Arc::clone(&self.place);
         // First, because nothing is lost yet if it cannot be had.
-        let shard = place.durable_shard(Shard::of(id)).map_err(|e| match e {
-            Errno::MFILE | Errno::NFILE | Errno::NOMEM => StoreError::Refused(e.into()),
-            e => self.fail(e),
-        })?;
+        let shard = place
+            .durable_shard(Shard::of(&self.id))
+            .map_err(|e| match e {
+                Errno::MFILE | Errno::NFILE | Errno::NOMEM => StoreError::Refused(e.into()),
+                e => self.fail(e),
+            })?;
         if self.set_aside && self.expected > self.written {
             // Gives back what was set aside beyond the end.
             rustix::fs::ftruncate(&self.file, self.written).map_err(|e| self.fail(e))?;
         }
         rustix::fs::fdatasync(&self.file).map_err(|e| self.fail(e))?;
-        match move_without_replacing(&place.incoming, &self.name, &shard, &id.to_hex()) {
+        match move_without_replacing(&place.incoming, &self.name, &shard, &self.id.to_hex()) {
             Ok(()) => self.removable = false,
             Err(Errno::EXIST) => return Err(StoreError::Exists),
             Err(e) => return Err(self.fail(e)),
@@ -229,6 +235,8 @@ mod tests {
     use super::*;
     use rustix::fs::{CWD, Mode};
 
+    const ID: BlobId = BlobId([1; 16]);
+
     #[test]
     fn the_move_for_simple_file_systems_replaces_nothing_either() {
         let dir = tempfile::tempdir().unwrap();
@@ -250,7 +258,7 @@ mod tests {
         let place = &store.place;
         // As on a file system that sets nothing aside.
         let promise = |length| {
-            let mut stage = DiskStage::new(place, format!("{length}"), Some(0)).unwrap();
+            let mut stage = DiskStage::new(place, format!("{length}"), &ID, Some(0)).unwrap();
             (stage.expected, stage.granted, stage.promised) = (length, length, length);
             *place.promised() += length;
             stage
@@ -260,7 +268,7 @@ mod tests {
         assert_eq!(*place.promised(), 770);
         one.write(&[0; 1700]).unwrap();
         assert_eq!(*place.promised(), 70);
-        Box::new(one).commit(&BlobId([1; 16])).unwrap();
+        Box::new(one).commit().unwrap();
         drop(two);
         assert_eq!(*place.promised(), 0);
         drop(promise(5));
@@ -281,7 +289,7 @@ mod tests {
             (Errno::DQUOT, true, 0),
             (Errno::IO, false, 1),
         ] {
-            let mut stage = DiskStage::new(&store.place, "name".into(), None).unwrap();
+            let mut stage = DiskStage::new(&store.place, "name".into(), &ID, None).unwrap();
             let error = stage.fail(error);
             assert_eq!(matches!(error, StoreError::Full { .. }), full);
             drop(stage);

@@ -18,9 +18,9 @@ fn store() -> (tempfile::TempDir, DiskStore) {
 }
 
 fn put(store: &DiskStore, id: &BlobId, bytes: &[u8]) {
-    let mut stage = store.stage(Some(bytes.len() as u64)).unwrap();
+    let mut stage = store.stage(id, Some(bytes.len() as u64)).unwrap();
     stage.write(bytes).unwrap();
-    stage.commit(id).unwrap();
+    stage.commit().unwrap();
 }
 
 fn incoming(dir: &Path) -> usize {
@@ -41,13 +41,13 @@ fn it_keeps_the_contract() {
 #[test]
 fn only_its_owner_can_read_it() {
     let (dir, store) = store();
-    let stage = store.stage(None).unwrap();
+    let stage = store.stage(&ID, None).unwrap();
     let entry = std::fs::read_dir(dir.path().join("incoming"))
         .unwrap()
         .next();
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&entry.unwrap().unwrap().path()), 0o600);
-    stage.commit(&ID).unwrap();
+    stage.commit().unwrap();
     assert_eq!(mode(&name(dir.path())), 0o600);
     for directory in ["blobs", "blobs/ab", "incoming"] {
         assert_eq!(mode(&dir.path().join(directory)), 0o700, "{directory}");
@@ -66,8 +66,8 @@ fn a_link_in_place_of_a_blob_is_refused_and_not_followed() {
     std::fs::remove_file(name(dir.path())).unwrap();
     symlink(&secret, name(dir.path())).unwrap();
     assert!(matches!(store.open(&ID), Err(StoreError::Unavailable(_))));
-    let stage = store.stage(None).unwrap();
-    assert!(matches!(stage.commit(&ID), Err(StoreError::Exists)));
+    let stage = store.stage(&ID, None).unwrap();
+    assert!(matches!(stage.commit(), Err(StoreError::Exists)));
     store.delete(&ID).unwrap();
     assert_eq!(std::fs::read(&secret).unwrap(), b"not yours");
 }
@@ -79,7 +79,7 @@ fn a_link_in_place_of_a_directory_is_refused() {
     symlink(elsewhere.path(), dir.path().join("blobs/ab")).unwrap();
     assert!(matches!(store.open(&ID), Err(StoreError::Unavailable(_))));
     assert!(store.delete(&ID).is_err());
-    assert!(store.stage(None).unwrap().commit(&ID).is_err());
+    assert!(store.stage(&ID, None).unwrap().commit().is_err());
     assert!(elsewhere.path().read_dir().unwrap().next().is_none());
 
     let dir = tempfile::tempdir().unwrap();
@@ -110,12 +110,12 @@ fn leftovers_of_an_earlier_process_are_swept_and_links_are_not_followed() {
     symlink(&keep, dir.path().join("incoming/link")).unwrap();
     std::fs::create_dir(dir.path().join("incoming/directory")).unwrap();
     let earlier = DiskStore::open(dir.path(), 0).unwrap();
-    std::mem::forget(earlier.stage(Some(10_000)).unwrap());
-    let live = store.stage(None).unwrap();
+    std::mem::forget(earlier.stage(&ID, Some(10_000)).unwrap());
+    let live = store.stage(&BlobId([1; 16]), None).unwrap();
     assert_eq!(store.sweep_staged().unwrap(), 3);
     assert_eq!(incoming(dir.path()), 2, "the live one and the directory");
     assert_eq!(std::fs::read(&keep).unwrap(), b"kept");
-    live.commit(&BlobId([1; 16])).unwrap();
+    live.commit().unwrap();
     assert_eq!(store.sweep_staged().unwrap(), 0);
     assert_eq!(store.list(None, 9).unwrap(), [BlobId([1; 16]), ID]);
 }
@@ -139,9 +139,9 @@ fn strange_names_are_no_blobs() {
 #[test]
 fn what_was_set_aside_and_not_needed_is_given_back() {
     let (dir, store) = store();
-    let mut stage = store.stage(Some(64 << 20)).unwrap();
+    let mut stage = store.stage(&ID, Some(64 << 20)).unwrap();
     stage.write(&[1; 100_000]).unwrap();
-    stage.commit(&ID).unwrap();
+    stage.commit().unwrap();
     let meta = name(dir.path()).metadata().unwrap();
     assert_eq!(meta.len(), 100_000);
     assert!(
@@ -159,18 +159,18 @@ fn the_reserve_is_not_given_away() {
     let reserved = DiskStore::open(dir.path(), u64::MAX).unwrap();
     assert_eq!(reserved.available().unwrap(), 0);
     assert!(matches!(
-        reserved.stage(Some(1)),
+        reserved.stage(&ID, Some(1)),
         Err(StoreError::Full {
             needed: 1,
             available: 0
         })
     ));
     // Without a declared length, too: at the first byte.
-    let mut stage = reserved.stage(None).unwrap();
+    let mut stage = reserved.stage(&ID, None).unwrap();
     assert!(matches!(stage.write(b"x"), Err(StoreError::Full { .. })));
     drop(stage);
     // And beyond a declared one.
-    let mut stage = store.stage(Some(10)).unwrap();
+    let mut stage = store.stage(&ID, Some(10)).unwrap();
     stage.write(&[0; 10]).unwrap();
     stage.write(&[0; 10]).unwrap();
     drop(stage);
@@ -214,9 +214,9 @@ fn a_medium_that_fills_up_while_writing_says_so_and_recovers() {
     let dir = small.0.path();
     let store = DiskStore::open(dir, 0).unwrap();
     put(&store, &ID, b"was there before");
-    let mut unknown = store.stage(None).unwrap();
+    let mut unknown = store.stage(&ID, None).unwrap();
     unknown.write(b"x").unwrap();
-    let mut known = store.stage(Some(2 << 20)).unwrap();
+    let mut known = store.stage(&BlobId([2; 16]), Some(2 << 20)).unwrap();
     // Somebody else takes all that is left.
     let filler = vec![0; usize::try_from(store.available().unwrap()).unwrap()];
     std::fs::write(dir.join("filler"), &filler).unwrap();
@@ -225,8 +225,8 @@ fn a_medium_that_fills_up_while_writing_says_so_and_recovers() {
     drop(unknown);
     // What was set aside is still there for whom it was set aside.
     known.write(&[2; 2 << 20]).unwrap();
-    known.commit(&BlobId([2; 16])).unwrap();
-    assert!(is_full(store.stage(Some(1 << 20))));
+    known.commit().unwrap();
+    assert!(is_full(store.stage(&ID, Some(1 << 20))));
     store.delete(&BlobId([2; 16])).unwrap();
     std::fs::remove_file(dir.join("filler")).unwrap();
     assert_eq!(store.open(&ID).unwrap().size(), 16);
@@ -246,7 +246,8 @@ fn a_medium_without_room_for_names_is_full_and_recovers() {
     let mut stages = Vec::new();
     let error = loop {
         assert!(stages.len() < 8);
-        match store.stage(None) {
+        let id = BlobId([stages.len() as u8 + 1; 16]);
+        match store.stage(&id, None) {
             Ok(stage) => stages.push(stage),
             Err(e) => break e,
         }
@@ -257,8 +258,8 @@ fn a_medium_without_room_for_names_is_full_and_recovers() {
         stages
             .pop()
             .unwrap()
-            .commit(&BlobId([1; 16]))
-            .and_then(|()| { stages.pop().unwrap().commit(&BlobId([2; 16])) })
+            .commit()
+            .and_then(|()| { stages.pop().unwrap().commit() })
     ));
     stages.clear();
     assert_eq!(incoming(dir), 0);
@@ -268,11 +269,11 @@ fn a_medium_without_room_for_names_is_full_and_recovers() {
 #[test]
 fn sixteen_mebibytes_are_stored() {
     let (dir, store) = store();
-    let mut stage = store.stage(Some(16 << 20)).unwrap();
+    let mut stage = store.stage(&ID, Some(16 << 20)).unwrap();
     for n in 0..256u32 {
         stage.write(&[n as u8; 65_536]).unwrap();
     }
-    stage.commit(&ID).unwrap();
+    stage.commit().unwrap();
     assert_eq!(name(dir.path()).metadata().unwrap().len(), 16 << 20);
 }
 
