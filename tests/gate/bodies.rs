@@ -2,8 +2,9 @@
 
 use crate::harness::{Client, Rig, eventually, get, patient, rig};
 use mayfly::server::Limits;
-use std::net::Shutdown;
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_body_is_read_however_it_arrives() {
@@ -185,6 +186,45 @@ fn a_stalled_body_times_out() {
             assert!(client.is_ended());
         }
     }
+}
+
+/// Sends `piece` twice a second until an answer comes or `bytes` are sent; returns the answer's status.
+fn trickle(address: SocketAddr, piece: &[u8], bytes: usize) -> u16 {
+    let mut client = TcpStream::connect(address).unwrap();
+    let pause = Some(Duration::from_millis(500));
+    client.set_read_timeout(pause).unwrap();
+    let head = format!("POST /u/read HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n\r\n");
+    client.write_all(head.as_bytes()).unwrap();
+    let mut sent = 0;
+    let mut answer = [0; 12];
+    let until = Instant::now() + Duration::from_secs(600);
+    while Instant::now() < until {
+        let size = piece.len().min(bytes - sent);
+        let _ = client.write_all(&piece[..size]);
+        sent += size;
+        if client.read_exact(&mut answer).is_ok() {
+            let status = std::str::from_utf8(&answer[9..]).unwrap();
+            return status.parse().unwrap();
+        }
+    }
+    panic!("{sent} of {bytes} bytes were sent, and there is no answer");
+}
+
+#[test]
+fn a_body_that_trickles_is_ended_after_a_minute_and_a_slow_one_is_not() {
+    if std::env::var_os("MAYFLY_SLOW").is_none_or(|slow| slow == "0") {
+        eprintln!("LEFT OUT: a body that trickles: takes a minute; set MAYFLY_SLOW=1");
+        return;
+    }
+    let rig = rig(patient());
+    let address = rig.server.address;
+    std::thread::scope(|scope| {
+        // A kibibyte a second is asked for, over the minute.
+        let slow = scope.spawn(|| trickle(address, &[b'x'; 4096], 600_000));
+        assert_eq!(trickle(address, &[b'x'; 100], 1_000_000), 408);
+        assert_eq!(slow.join().unwrap(), 200);
+    });
+    rig.assert_answers();
 }
 
 fn stick(rig: &Rig, path: &str, count: usize) -> Vec<crate::harness::Client> {
