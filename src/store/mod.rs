@@ -8,6 +8,7 @@ pub mod contract;
 mod disk;
 mod fault;
 mod memory;
+pub mod s3;
 
 pub use disk::DiskStore;
 pub use fault::{Fault, FaultStore, Faults, Operation};

@@ -8,7 +8,10 @@ pub const IMPORTS: &[(&str, &[&str])] = &[
     ("http", &["model"]),
     ("gate", &["http", "logging", "model"]),
     ("server", &["http", "gate", "logging", "model"]),
-    ("store", &["model", "pipeline::seal::keys"]),
+    (
+        "store",
+        &["model", "pipeline::seal::Cipher", "pipeline::seal::keys"],
+    ),
     ("metadata", &["model"]),
     ("pipeline", &["store", "model"]),
     (
@@ -97,6 +100,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
             "metadata",
             "gate/exchange.rs",
             "server/directory.rs",
+            "store/s3",
         ],
     ),
     ("argon2", &["pipeline/seal"]),
@@ -104,7 +108,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
         "zeroize",
         &[
             "http", "app", "config", "model", "pipeline", "service", "api", "admin", "cli",
-            "demo.rs", "setup",
+            "demo.rs", "setup", "store/s3",
         ],
     ),
     (
@@ -124,7 +128,12 @@ pub const HOMES: &[(&str, &[&str])] = &[
         ],
     ),
     ("mayfly_sys", &["app", "gate", "server", "main.rs"]),
-    ("serde", &["api", "config", "admin"]),
+    ("serde", &["api", "config", "admin", "store/s3"]),
+    ("ureq", &["store/s3"]),
+    ("rustls", &["store/s3"]),
+    ("rust_s3", &["store/s3"]),
+    ("quick_xml", &["store/s3"]),
+    ("time", &["store/s3"]),
     ("serde_json", &["api", "admin", "cli"]),
     ("toml", &["config", "setup"]),
     ("percent_encoding", &["http", "api"]),

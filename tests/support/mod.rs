@@ -16,8 +16,10 @@ mod mounts;
 pub mod opener;
 mod payload;
 mod process;
+pub mod s3;
 mod server;
 mod shell;
+pub mod tls_front;
 mod upload;
 
 pub use disk::{Blobs, copy_tree, files_below};
@@ -26,6 +28,7 @@ pub use injector::{Injector, under};
 pub use mounts::{LoopDisk, SmallDisk};
 pub use payload::{Payload, hex};
 pub use process::Figures;
+pub use s3::S3Server;
 pub use server::{Launch, Refused, Server, command, program};
 pub use shell::{Shell, have};
 pub use upload::{Upload, Uploaded};

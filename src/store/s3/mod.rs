@@ -1,0 +1,19 @@
+//! Object storage that speaks the S3 protocol: a client that moves bytes, and what the store needs around it.
+//!
+//! One connection pool for the process, blocking calls, flat memory. Requests are signed with signature version
+//! 4. Nothing that a server answers is trusted: heads, bodies and documents are bounded, redirects are not followed.
+
+mod answer;
+mod client;
+mod error;
+mod health;
+mod settings;
+mod sign;
+mod tls;
+pub mod xml;
+
+pub use answer::{Answer, Range, Streaming};
+pub use client::{Client, Method, Request};
+pub use error::{Kind, S3Error};
+pub use health::Health;
+pub use settings::{Credentials, S3Settings};

@@ -1,0 +1,139 @@
+//! Object storage for tests: a real s3s-fs on loopback, with TLS in front where it is wanted, both ended with the
+//! test. `scripts/s3-setup` installs it; `MAYFLY_S3S_FS` names another one.
+
+use super::tls_front::TlsFront;
+use mayfly::store::s3::{Credentials, S3Settings};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long its start may take before the test gives up.
+const START: Duration = Duration::from_secs(120);
+
+/// A running object storage with one empty bucket.
+pub struct S3Server {
+    child: Child,
+    home: TempDir,
+    pub address: SocketAddr,
+    front: Option<TlsFront>,
+}
+
+impl S3Server {
+    pub const KEY_ID: &'static str = "test-key-id";
+    pub const SECRET: &'static str = "test-secret";
+    pub const REGION: &'static str = "us-east-1";
+    pub const BUCKET: &'static str = "test";
+
+    /// Starts one, or says loudly that `test` is left out.
+    pub fn start(test: &str) -> Option<Self> {
+        let Some(program) = program() else {
+            eprintln!("LEFT OUT: {test}: s3s-fs is missing; run scripts/s3-setup");
+            return None;
+        };
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(Self::BUCKET)).unwrap();
+        let mut child = Command::new(program)
+            .args(["--host", "127.0.0.1", "--port", "0"])
+            .args(["--access-key", Self::KEY_ID, "--secret-key", Self::SECRET])
+            .arg(home.path())
+            .env("RUST_LOG", "s3s_fs=info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (tell, told) = mpsc::channel();
+        // Reads on after the address, so that the server never waits for its log.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let address = line.split_once("server is running at http://");
+                if let Some(address) = address.and_then(|(_, a)| a.trim().parse().ok()) {
+                    let _ = tell.send(address);
+                }
+            }
+        });
+        let Ok(address) = told.recv_timeout(START) else {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("s3s-fs did not say where it listens");
+        };
+        Some(Self {
+            child,
+            home,
+            address,
+            front: None,
+        })
+    }
+
+    /// The same behind TLS, with a certificate of its own authority in [`S3Server::ca_file`].
+    pub fn start_tls(test: &str) -> Option<Self> {
+        let mut server = Self::start(test)?;
+        server.front = Some(TlsFront::before(server.address, server.home.path()));
+        Some(server)
+    }
+
+    /// `http://127.0.0.1:PORT`, or `https://localhost:PORT` behind TLS.
+    pub fn endpoint(&self) -> String {
+        match &self.front {
+            Some(front) => format!("https://localhost:{}", front.address.port()),
+            None => format!("http://{}", self.address),
+        }
+    }
+
+    /// What signed the certificate, behind TLS.
+    pub fn ca_file(&self) -> Option<PathBuf> {
+        self.front.as_ref().map(|front| front.ca_file.clone())
+    }
+
+    /// TLS handshakes so far.
+    pub fn handshakes(&self) -> usize {
+        self.front.as_ref().map_or(0, TlsFront::handshakes)
+    }
+
+    /// The directory that has the bucket's objects as plain files.
+    pub fn bucket(&self) -> PathBuf {
+        self.home.path().join(Self::BUCKET)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What a client needs to use the bucket, with four requests at once and no prefix.
+    pub fn settings(&self) -> S3Settings {
+        S3Settings {
+            endpoint: self.endpoint(),
+            region: Self::REGION.to_owned(),
+            bucket: Self::BUCKET.to_owned(),
+            prefix: String::new(),
+            path_style: true,
+            credentials: Credentials {
+                key_id: Self::KEY_ID.to_owned().into(),
+                secret: Self::SECRET.to_owned().into(),
+                token: None,
+            },
+            ca_file: self.ca_file(),
+            concurrency: 4,
+        }
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program, if it was installed.
+fn program() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("MAYFLY_S3S_FS") {
+        return Some(named.into());
+    }
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/s3s-fs/bin/s3s-fs");
+    built.exists().then_some(built)
+}
