@@ -67,6 +67,9 @@ impl Service {
             care.gaps = Gaps::restored(row.gaps.clone(), elapsed);
         }
         let vouched = care.unsaved;
+        if vouched {
+            care.gaps.forget_notice();
+        }
         drop(care);
         if vouched {
             tell_vouched();

@@ -117,6 +117,17 @@ fn a_notice_that_a_step_has_ended_is_not_taken_up_by_the_next_process() {
 }
 
 #[test]
+fn a_notice_from_before_the_operator_vouched_does_not_count_either() {
+    let mut world = noticing(9, 10);
+    assert_eq!(pass(&world, 50 * MINUTE), 0);
+    world.service.put_clock_away().unwrap();
+    world.said.vouched.store(true, Ordering::SeqCst);
+    world.restart();
+    assert_eq!(pass(&world, HOUR - 1), 0);
+    assert_eq!(pass(&world, 2 * MINUTE), 9);
+}
+
+#[test]
 fn a_restart_in_the_middle_of_a_notice_goes_on_with_it() {
     let mut world = noticing(9, 10);
     assert_eq!(pass(&world, 31 * MINUTE), 0);
