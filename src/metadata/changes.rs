@@ -213,6 +213,9 @@ impl Removal {
         if let Some(at) = due(&link) {
             DUE.delete(to, &due_key(at, &link.lookup))?;
         }
+        if BIRTHS.has(to, &link.lookup.0)? {
+            BIRTHS.delete(to, &link.lookup.0)?;
+        }
         PLACES.delete(to, &link.lookup.0)?;
         LINKS.delete(to, &key_of(&link))?;
 

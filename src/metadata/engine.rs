@@ -13,7 +13,7 @@ use super::writer::Writer;
 use super::{
     AccountEdit, AccountEdited, AccountRemoved, Due, Duplicate, Freed, Hotlink, LinkCursor,
     LinkEdit, Metadata, MetadataError, NewLink, OnFatal, Published, Taken, accounts, changes, file,
-    leases, verify,
+    leases,
 };
 use crate::model::{
     Account, AccountId, ApiKey, Blob, BlobId, ClockRow, Lease, LeaseId, Link, Lookup, Rebase,
@@ -37,15 +37,6 @@ pub struct RedbMetadata {
 }
 
 impl RedbMetadata {
-    /// Checks every record, and that links, indexes, blobs, leases and accounts agree. Takes time
-    /// with the number of links; changes go on meanwhile.
-    ///
-    /// # Errors
-    /// [`MetadataError::Corrupt`] with the first thing that does not fit.
-    pub fn verify(&self) -> Result<(), MetadataError> {
-        self.read(verify::verify)
-    }
-
     /// The blob of that name, for whoever checks how many links refer to it.
     ///
     /// # Errors
@@ -80,7 +71,7 @@ impl RedbMetadata {
 
     /// After an I/O error the engine refuses everything, reads as well: that is fatal. A damaged
     /// page is not, unless the engine gave up on it in a way that it does not come back from.
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&View) -> Result<T, MetadataError>,
     ) -> Result<T, MetadataError> {
@@ -387,6 +378,15 @@ impl Metadata for RedbMetadata {
         }
         let by = *by;
         self.writer.run(move |to| clock::rebase(to, &by, limit))
+    }
+
+    fn drop_stray_births(&self, limit: usize) -> Result<usize, MetadataError> {
+        let strays = self.read(|view| clock::stray_births(view, limit))?;
+        let found = strays.len();
+        if found > 0 {
+            self.writer.run(move |to| clock::drop_births(to, &strays))?;
+        }
+        Ok(found)
     }
 
     fn link_count(&self) -> Result<u64, MetadataError> {

@@ -2,7 +2,6 @@
 //!
 //! Takes time with the number of links, but no memory: it goes through the tables in pages.
 
-use super::MetadataError;
 use super::changes::due;
 use super::codec::{self, Record};
 use super::keys::{account_key, due_key, held_key, link_key, owned_key, tail};
@@ -11,14 +10,26 @@ use super::schema::{
     ACCOUNTS, BIRTHS, BLOBS, CLOCK, DUE, GARBAGE, HELD, HOTLINKS, KEYS, LEASES, LINKS, NAMES,
     OWNED, PLACES, PUBLICS, Rows, STATE, Snapshot, TAGS, need_link,
 };
+use super::{MetadataError, RedbMetadata};
 use crate::model::{Lookup, folded_name};
 use std::ops::Bound;
 
 /// Rows looked at in one go.
 const PAGE: usize = 256;
 
+impl RedbMetadata {
+    /// Checks every record, and that links, indexes, blobs, leases and accounts agree. Takes time
+    /// with the number of links; changes go on meanwhile.
+    ///
+    /// # Errors
+    /// [`MetadataError::Corrupt`] with the first thing that does not fit.
+    pub fn verify(&self) -> Result<(), MetadataError> {
+        self.read(verify)
+    }
+}
+
 /// Checks everything that `view` shows.
-pub(super) fn verify(view: &impl Snapshot) -> Result<(), MetadataError> {
+fn verify(view: &impl Snapshot) -> Result<(), MetadataError> {
     let mut leased = 0;
     let mut expected_due = 0;
     each(view, &LINKS, |key, link| {
@@ -110,7 +121,7 @@ pub(super) fn verify(view: &impl Snapshot) -> Result<(), MetadataError> {
     total(OWNED.name, OWNED.count(view)?, keys)?;
     total(PUBLICS.name, PUBLICS.count(view)?, keys)?;
     each(view, &OWNED, |_, _| Ok(()))?;
-    // Links go without their births: those are looked through when the clock is trusted again.
+    // Whether their links are there is no matter: earlier versions left some, until the next sweep.
     each(view, &BIRTHS, |_, _| Ok(()))?;
     each(view, &CLOCK, |_, _| Ok(()))?;
     each(view, &STATE, |_, _| Ok(()))

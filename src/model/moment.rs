@@ -21,7 +21,7 @@ pub struct Moment {
 pub struct Gap {
     /// The last end that may lie in it.
     pub until: Timestamp,
-    /// Seconds with a trusted clock since that was seen.
+    /// Seconds with a trusted clock since that was seen; after a day, those since a notice was given.
     pub waited: u64,
 }
 

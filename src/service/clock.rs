@@ -1,7 +1,7 @@
 //! What the service does about its clock: it looks at it before each sweep, keeps its mark, puts right
 //! what was written in doubt, and tells the operator. The rules are in `docs/decisions/0008-time.md`.
 
-use super::gaps::{Gaps, Verdict};
+use super::gaps::Gaps;
 use super::new_link::Plan;
 use super::{Error, Service};
 use crate::logging::event;
@@ -15,6 +15,9 @@ const PAGE: usize = 128;
 /// How often the waiting of a gap is kept: a power cut costs it that much, and no more is written
 /// while nothing else happens.
 const KEEP: Duration = Duration::from_secs(3600);
+/// The same in the first [`KEEP`] of a process, and while a notice is running: so that time adds up
+/// where the plug is pulled after twenty minutes each day.
+const KEEP_EARLY: Duration = Duration::from_secs(600);
 
 /// What is known beside the clock itself.
 pub(super) struct Care {
@@ -23,6 +26,8 @@ pub(super) struct Care {
     births: bool,
     /// The mark has to be written as soon as possible: it may be lower than the one that is kept.
     unsaved: bool,
+    /// When this process began, as elapsed time.
+    began: Duration,
     /// When the mark was written last by itself, as elapsed time.
     saved: Duration,
     /// The mark that was written then.
@@ -35,9 +40,17 @@ impl Care {
             gaps: Gaps::default(),
             births: true,
             unsaved: false,
+            began: Duration::ZERO,
             saved: Duration::ZERO,
             mark: Timestamp::MIN,
         }
+    }
+
+    /// Whether something waits that was not kept for long.
+    fn is_stale(&self, elapsed: Duration) -> bool {
+        let early = elapsed.saturating_sub(self.began) <= KEEP || self.gaps.is_noticing();
+        let every = if early { KEEP_EARLY } else { KEEP };
+        !self.gaps.is_empty() && elapsed.saturating_sub(self.saved) >= every
     }
 }
 
@@ -46,6 +59,7 @@ impl Service {
     pub(super) fn recover_clock(&self) -> Result<(), Error> {
         let elapsed = self.parts.clock.elapsed();
         let mut care = self.care();
+        care.began = elapsed;
         care.saved = elapsed;
         care.unsaved = self.parts.clock.is_vouched_first();
         if let Some(row) = self.parts.clock.found() {
@@ -53,6 +67,9 @@ impl Service {
             care.gaps = Gaps::restored(row.gaps.clone(), elapsed);
         }
         let vouched = care.unsaved;
+        if vouched {
+            care.gaps.forget_notice();
+        }
         drop(care);
         if vouched {
             tell_vouched();
@@ -79,8 +96,9 @@ impl Service {
             keeper.turn(&turn);
             tell(&turn, keeper.lead());
             let mut care = self.care();
-            care.gaps.forget_notice();
             care.births = true;
+            // Also that it counts no more: the next process would go on with it.
+            care.unsaved |= care.gaps.forget_notice();
             care.unsaved |= turn.vouched || (turn.was.is_some() && turn.is.is_none());
         }
         if self.care().unsaved {
@@ -140,39 +158,55 @@ impl Service {
         let mut ended = 0;
         let ripe = self.care().gaps.ripe();
         if let Some(ripe) = ripe {
-            if self.may_remove(ripe, elapsed)? {
-                ended = self.sweep_span(Some(&after(Timestamp::MIN)), ripe)?;
+            if let Some(until) = self.may_remove(ripe, elapsed)? {
+                ended = self.sweep_span(Some(&after(Timestamp::MIN)), until)?;
                 self.care().gaps.removed(ended);
             }
-            if self.count_due(Timestamp::MIN, ripe, 1)? == 0 {
-                self.care().gaps.close(ripe);
-                changed = true;
-            }
+            changed |= self.close_gaps()?;
         }
-        let idle = elapsed.saturating_sub(self.care().saved) < KEEP;
-        if changed || (!idle && !self.care().gaps.is_empty()) {
+        if changed || self.care().is_stale(elapsed) {
             self.save_clock()?;
         }
         Ok(ended)
     }
 
-    /// Never more than a fifth of the files without an hour of notice.
-    fn may_remove(&self, until: Timestamp, elapsed: Duration) -> Result<bool, Error> {
+    /// Up to where links may go, of those with ends up to `ripe`: never more than a fifth of the files
+    /// without an hour of notice.
+    fn may_remove(&self, ripe: Timestamp, elapsed: Duration) -> Result<Option<Timestamp>, Error> {
         let files = self.parts.metadata.link_count();
         let files = files.map_err(|error| self.failed(error))?;
         let room = self.care().gaps.room(files, elapsed);
-        let due = self.count_due(Timestamp::MIN, until, room + 1)?;
+        let due = self.count_due(Timestamp::MIN, ripe, room + 1)?;
         if due == 0 {
-            return Ok(false);
+            return Ok(None);
         }
-        let verdict = self.care().gaps.judge(due, room, until, elapsed);
-        if verdict == Verdict::Tell {
+        let verdict = self.care().gaps.judge(due, room, ripe);
+        if let Some(left) = verdict.tell {
             log::warn!(
                 target: event::CLOCK,
-                "more than a fifth of the {files} files ended while the clock was not watched, and go in an hour: if they should not, set the clock right before"
+                "more than a fifth of the {files} files ended while the clock was not watched, and go when this has run \
+                 for another {} minutes: if they should not, set the clock right before",
+                left.as_secs().div_ceil(60)
             );
         }
-        Ok(verdict == Verdict::Go)
+        Ok(verdict.go)
+    }
+
+    /// Closes the gaps that are done with, one after the other: a later one may still wait. Says whether
+    /// there was any.
+    fn close_gaps(&self) -> Result<bool, Error> {
+        let ends = self.care().gaps.ripe_ends();
+        let mut done = None;
+        for until in ends {
+            if self.count_due(Timestamp::MIN, until, 1)? > 0 {
+                break;
+            }
+            done = Some(until);
+        }
+        if let Some(until) = done {
+            self.care().gaps.close(until);
+        }
+        Ok(done.is_some())
     }
 
     /// What is wrong with the clock, for whoever watches the server; `None` while all is well.
@@ -184,7 +218,7 @@ impl Service {
         }
     }
 
-    /// Writes the mark, if it is trusted and newer: for the end of the process.
+    /// Writes the mark, if it is trusted and newer, or what has been waited: for the end of the process.
     ///
     /// # Errors
     /// [`Error::Internal`].
@@ -194,7 +228,8 @@ impl Service {
         let (kept, unsaved) = {
             let mut care = self.care();
             care.gaps.pass_to(elapsed, trusted);
-            (care.mark, care.unsaved)
+            let waited = !care.gaps.is_empty() && elapsed > care.saved;
+            (care.mark, care.unsaved || waited)
         };
         match self.clock_row() {
             Some(row) if unsaved || row.mark.since(kept) >= MARK_STEP => self.save_clock(),

@@ -268,9 +268,9 @@ impl Service {
         let OwnLink { link, keys } = own;
         let label = Label::open(&link.label, &keys.content, &link.lookup, &link.blob);
         let label = label.ok_or(Error::Damaged)?;
-        let waiting = self.counts().get(&link.lookup).copied();
+        let waiting = self.waiting_downloads(&link.lookup);
         let mut allowance = link.allowance;
-        allowance.count += waiting.unwrap_or_default();
+        allowance.count = allowance.count.saturating_add(waiting);
         let has_password = link.password.is_some();
         Ok(FileView {
             id: keys.id,

@@ -40,13 +40,13 @@ pub use recovery::RecoveryPhrase;
 pub use upload::{Count, Lifetime, LinkWish, Received};
 
 use crate::metadata::{Metadata, MetadataError};
-use crate::model::{BlobId, Clock, Lookup, Secret, Timekeeper};
+use crate::model::{BlobId, Clock, Secret, Timekeeper};
 use crate::pipeline::seal::keys;
 use crate::store::Store;
 use lease_book::LeaseBook;
 use limiter::Limiter;
 use passwords::PasswordRoom;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -110,7 +110,7 @@ pub struct Service {
     publishing: Mutex<HashSet<BlobId>>,
     book: Mutex<LeaseBook>,
     /// Complete downloads of links without a limit since the last flush.
-    counts: Mutex<HashMap<Lookup, u64>>,
+    counts: counts::Counts,
     /// How far the orphan sweep has come.
     orphans_after: Mutex<Option<BlobId>>,
     /// How far the check of stored files has come.
@@ -129,7 +129,7 @@ impl Service {
             passwords: PasswordRoom::default(),
             publishing: Mutex::default(),
             book: Mutex::default(),
-            counts: Mutex::default(),
+            counts: counts::Counts::default(),
             orphans_after: Mutex::default(),
             checked_after: Mutex::default(),
             care: Mutex::new(clock::Care::new()),

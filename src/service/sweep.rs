@@ -182,12 +182,31 @@ impl Service {
         deleted.is_ok()
     }
 
-    /// One step of looking for files in the store that no row refers to, and removing them.
-    /// Returns false when the end was reached.
+    /// One step of looking for files in the store that no row refers to, and removing them; at the
+    /// end, for rows that belong to no link. Returns false when the end was reached.
     ///
     /// # Errors
     /// [`Error::Internal`].
     pub fn sweep_orphans_step(&self) -> Result<bool, Error> {
+        let more = self.sweep_files_step()?;
+        if !more {
+            // A failure is logged there, and the next walk tries again.
+            let _ = self.sweep_births();
+        }
+        Ok(more)
+    }
+
+    fn sweep_births(&self) -> Result<(), Error> {
+        for _ in 0..STEPS {
+            let dropped = self.parts.metadata.drop_stray_births(PAGE);
+            if dropped.map_err(|error| self.failed(error))? < PAGE {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep_files_step(&self) -> Result<bool, Error> {
         let mut after = self
             .orphans_after
             .lock()

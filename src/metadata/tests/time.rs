@@ -1,5 +1,6 @@
 //! What is kept of the clock, and the births of links.
 
+use super::clock::stray_births;
 use super::schema::{BIRTHS, LINKS, Raw};
 use super::*;
 use crate::model::{BootId, Gap};
@@ -73,7 +74,6 @@ fn births_move_the_ends_of_links_once() {
     db.publish(endless).unwrap();
     db.publish(with_blob(link(3))).unwrap();
     db.publish(born(4, 60)).unwrap();
-    db.remove(&lookup(4)).unwrap();
 
     let looked: Vec<_> = (0..3).map(|_| db.rebase(&rebase(), 2).unwrap()).collect();
     assert_eq!(looked, [2, 1, 0]);
@@ -110,6 +110,76 @@ fn an_end_that_was_named_since_is_not_moved() {
     assert_eq!(db.rebase(&rebase(), 9).unwrap(), 1);
     let end = |n| db.link(&lookup(n)).unwrap().unwrap().expiry.at;
     assert_eq!((end(1), end(2)), (Timestamp(1_500), Timestamp(2_460)));
+    db.verify().unwrap();
+}
+
+/// How many births there are, and how many of them have no link.
+fn births(db: &RedbMetadata) -> (u64, usize) {
+    let count = db.read(|view| BIRTHS.count(view)).unwrap();
+    (count, db.read(|view| stray_births(view, 9)).unwrap().len())
+}
+
+#[test]
+fn a_birth_goes_with_its_link_however_that_ends() {
+    let db = fresh();
+    for n in 1..=5 {
+        let mut link = link(n);
+        link.owner = AccountId(if n == 5 { 2 } else { 1 });
+        link.allowance = limited(1);
+        let birth = Some(moment(60));
+        let new = with_blob(link);
+        db.publish(NewLink { birth, ..new }).unwrap();
+    }
+    assert_eq!(births(&db), (5, 0));
+    db.remove(&lookup(1)).unwrap();
+    assert_eq!(births(&db), (4, 0));
+    db.remove_over(&[lookup(2)], Timestamp(2_000)).unwrap();
+    assert_eq!(births(&db), (3, 0));
+    db.take_lease(&lease(3, 3)).unwrap();
+    assert_eq!(
+        db.settle_lease(&lease(3, 3).id).unwrap().link,
+        Some(lookup(3))
+    );
+    assert_eq!(births(&db), (2, 0));
+    db.remove_links_of(AccountId(2), 9).unwrap();
+    assert_eq!(births(&db), (1, 0), "the fourth has not ended");
+    assert_eq!(db.drop_stray_births(9).unwrap(), 0);
+    assert_eq!(db.rebase(&rebase(), 9).unwrap(), 1);
+    db.verify().unwrap();
+}
+
+#[test]
+fn births_that_an_earlier_version_left_are_dropped_even_damaged_and_no_others() {
+    let backend = Arc::new(InMemoryBackend::new());
+    let open = || {
+        RedbMetadata::with_backend(super::damage::Shared(backend.clone()), Arc::new(|_| {}))
+            .unwrap()
+    };
+    let db = open();
+    for n in 300..=304 {
+        db.publish(born(n, 60)).unwrap();
+    }
+    drop(db);
+    let database = redb::Builder::new()
+        .create_with_backend(super::damage::Shared(backend.clone()))
+        .unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut table = transaction.open_table(Raw::new(BIRTHS.name)).unwrap();
+    for n in (0..300).chain([400]) {
+        let key = lookup(n).0;
+        let sound = codec::seal(BIRTHS.name, &key, &moment(60));
+        let value = if n % 2 == 0 { &sound[..] } else { b"rubbish" };
+        table.insert(&key[..], value).unwrap();
+    }
+    drop(table);
+    transaction.commit().unwrap();
+    drop(database);
+
+    let db = open();
+    let dropped: Vec<_> = (0..5).map(|_| db.drop_stray_births(128).unwrap()).collect();
+    assert_eq!(dropped, [128, 128, 45, 0, 0]);
+    assert_eq!(births(&db), (5, 0));
+    assert_eq!(db.rebase(&rebase(), 9).unwrap(), 5);
     db.verify().unwrap();
 }
 

@@ -5,12 +5,12 @@ use super::fault_metadata::Fail;
 use super::world::*;
 use crate::model::{Doubt, VOUCHER};
 
-const HOUR: u64 = 3600;
-const DAY: u64 = 24 * HOUR;
+pub(super) const HOUR: u64 = 3600;
+pub(super) const DAY: u64 = 24 * HOUR;
 const DAYS: i64 = 24 * 3600;
 
 /// A link that ends so many days after the time of its upload.
-fn days(world: &World, days: i64) -> LinkWish {
+pub(super) fn days(world: &World, days: i64) -> LinkWish {
     LinkWish {
         lifetime: Lifetime::Until(world.service.clock().now().plus(days * DAYS)),
         ..unlimited()
@@ -18,17 +18,20 @@ fn days(world: &World, days: i64) -> LinkWish {
 }
 
 /// Somebody sets the wall clock, and it is looked at.
-fn set(world: &World, seconds: i64) {
+pub(super) fn set(world: &World, seconds: i64) {
     world.clock.step(seconds);
     world.service.sweep().unwrap();
 }
 
-/// Time passes, with a sweep each half hour.
-fn pass(world: &World, seconds: u64) -> u64 {
+/// Time passes, with a sweep each half hour; each minute where it is a matter of hours: in the first
+/// and in the last ones.
+pub(super) fn pass(world: &World, seconds: u64) -> u64 {
+    const HOURS: u64 = 3 * HOUR;
     let mut ended = 0;
     let mut left = seconds;
     while left > 0 {
-        let step = left.min(HOUR / 2);
+        let minutes = left <= HOURS || seconds - left < HOURS;
+        let step = left.min(if minutes { 60 } else { HOUR / 2 });
         world.clock.advance(step);
         ended += world.service.sweep().unwrap();
         left -= step;
@@ -37,7 +40,7 @@ fn pass(world: &World, seconds: u64) -> u64 {
 }
 
 /// The machine was off for `off` seconds, and starts with a wall clock that is wrong by `step`.
-fn reboot(world: &mut World, off: u64, step: i64) {
+pub(super) fn reboot(world: &mut World, off: u64, step: i64) {
     world.service.put_clock_away().unwrap();
     world.clock.reboot(off);
     world.clock.step(step);
@@ -55,7 +58,7 @@ fn is_open(world: &World, view: &FileView) -> bool {
     opened.is_ok()
 }
 
-fn links(world: &World) -> u64 {
+pub(super) fn links(world: &World) -> u64 {
     world.metadata.link_count().unwrap()
 }
 

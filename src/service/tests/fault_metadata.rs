@@ -133,5 +133,6 @@ pass_on! {
     save_clock(row: &ClockRow) -> ();
     offer_clock(row: &ClockRow) -> ();
     rebase(by: &Rebase, limit: usize) -> usize;
+    drop_stray_births(limit: usize) -> usize;
     link_count() -> u64;
 }

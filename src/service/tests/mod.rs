@@ -13,5 +13,6 @@ mod leases;
 mod limits;
 mod links;
 mod owners;
+mod short_sessions;
 mod sweeps;
 mod world;

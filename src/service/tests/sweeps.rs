@@ -2,7 +2,7 @@
 
 use super::fault_metadata::Fail;
 use super::world::*;
-use crate::model::BlobId;
+use crate::model::{AccountId, BlobId, Lookup};
 use crate::store::{Fault, Operation, Store};
 
 fn expiring(seconds: i64) -> LinkWish {
@@ -84,12 +84,25 @@ fn ten_idle_minutes_write_nothing() {
         "blobs",
         "unknown_blobs",
         "offer_clock",
+        "drop_stray_births",
     ];
     assert!(
         called.iter().all(|name| reading.contains(name)),
         "{called:?}"
     );
     assert!(called.contains("due") && called.contains("garbage"));
+    assert!(called.contains("drop_stray_births"));
+}
+
+#[test]
+fn births_that_cannot_be_dropped_hold_up_no_orphans() {
+    let world = World::new();
+    orphan(&world, 7);
+    world.metadata_faults.fail_after(1, Fail::Full);
+    sweep_orphans(&world);
+    let called = world.metadata_faults.names();
+    assert!(called.contains("drop_stray_births"));
+    assert!(world.blobs().is_empty());
 }
 
 #[test]
@@ -266,6 +279,72 @@ fn counts_that_could_not_be_written_are_kept() {
     assert_eq!(world.left(&view).2, 2);
     let row = world.service.file(&world.owner, view.id.reveal()).unwrap();
     assert_eq!(row.allowance.count, 2);
+}
+
+/// Counts a download of a link that nobody knows.
+fn count_stranger(world: &World, n: u32) {
+    let mut lookup = [7; 32];
+    lookup[..4].copy_from_slice(&n.to_be_bytes());
+    world.service.count_download(&Lookup(lookup));
+}
+
+fn known(world: &World) -> Lookup {
+    let links = world.metadata.links_of(AccountId(1), None, 1).unwrap();
+    links[0].lookup
+}
+
+#[test]
+fn counts_that_wait_for_a_database_without_writes_take_bounded_room() {
+    let world = World::new();
+    let view = world.upload(b"x", unlimited());
+    let known = known(&world);
+    world.service.count_download(&known);
+    let before = world.metadata_faults.calls();
+    world.metadata_faults.fail_after(0, Fail::Gone);
+    for n in 0..10_000 {
+        count_stranger(&world, n);
+        assert!(world.service.counts_held().0 <= 4096);
+    }
+    // Those that are known are counted on; of the others it is known how many there were.
+    let (held, lost) = world.service.counts_held();
+    assert_eq!(held as u64 + lost, 10_001);
+    assert_eq!(world.metadata_faults.calls() - before, 1, "one try for all");
+    assert!(world.service.flush_counts().is_err());
+    assert_eq!(world.service.counts_held(), (held, lost));
+    world.metadata_faults.heal();
+    world.service.flush_counts().unwrap();
+    assert_eq!(world.service.counts_held(), (0, 0));
+    world.service.count_download(&known);
+    world.service.flush_counts().unwrap();
+    assert!(world.left(&view).2 >= 1);
+    // As before: the next that finds no room makes some.
+    for n in 0..5_000 {
+        count_stranger(&world, n);
+    }
+    assert_eq!(world.service.counts_held(), (5_000 - 4_096, 0));
+}
+
+#[test]
+fn no_count_is_lost_by_many_threads_while_the_database_writes() {
+    let world = World::new();
+    let view = world.upload(b"x", unlimited());
+    let known = known(&world);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (world, known) = (&world, &known);
+            scope.spawn(move || {
+                for n in 0..4_000 {
+                    count_stranger(world, thread * 4_000 + n);
+                    if n % 4 == 0 {
+                        world.service.count_download(known);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(world.service.counts_held().1, 0);
+    world.service.flush_counts().unwrap();
+    assert_eq!(world.left(&view).2, 8_000);
 }
 
 #[test]
