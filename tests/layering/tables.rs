@@ -131,6 +131,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("serde", &["api", "config", "admin", "store/s3"]),
     ("ureq", &["store/s3"]),
     ("rustls", &["store/s3"]),
+    ("webpki_roots", &["store/s3/tls.rs"]),
     ("rust_s3", &["store/s3"]),
     ("quick_xml", &["store/s3"]),
     ("time", &["store/s3"]),

@@ -1,9 +1,11 @@
 //! Answers: whole ones, and those whose body is read as it comes. A body that ends early is an error.
 
 use super::error::{Kind, S3Error};
+use super::failure;
 use std::fmt;
 use std::io::{self, Read};
 use ureq::http::HeaderMap;
+use ureq::{Body, BodyReader};
 
 /// An answer with all of its body.
 #[derive(Debug)]
@@ -65,9 +67,9 @@ pub struct Streaming {
     pub length: Option<u64>,
     /// Which part of the object it is.
     pub range: Option<Range>,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Box<dyn Read + Send>,
-    pub(super) left: Option<u64>,
+    headers: HeaderMap,
+    body: Box<dyn Read + Send>,
+    left: Option<u64>,
 }
 
 impl Streaming {
@@ -95,22 +97,19 @@ impl Read for Streaming {
         if buffer.is_empty() || self.left == Some(0) {
             return Ok(0);
         }
-        let read = self.body.read(buffer)?;
+        let mut next = |buffer: &mut [u8]| self.body.read(buffer).map_err(failure::of_body);
+        let read = next(buffer)?;
         let Some(left) = self.left.as_mut() else {
             return Ok(read);
         };
+        let longer = || S3Error::new(Kind::Broken, "the answer is longer than it said");
         if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(S3Error::new(Kind::Broken, "the answer is shorter than it said").into());
         }
-        *left = left
-            .checked_sub(read as u64)
-            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-        if *left == 0 {
-            // The connection goes back to the pool when its reader has seen the end.
-            let more = self.body.read(&mut [0])?;
-            if more != 0 {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
+        *left = left.checked_sub(read as u64).ok_or_else(longer)?;
+        // The connection goes back to the pool when its reader has seen the end.
+        if *left == 0 && next(&mut [0])? != 0 {
+            return Err(longer().into());
         }
         Ok(read)
     }
@@ -143,19 +142,7 @@ fn number(text: &str) -> Option<u64> {
         .then(|| text.parse().ok())?
 }
 
-/// All of a body of at most `limit` bytes.
-pub(super) fn whole(mut body: impl Read, limit: usize) -> Result<Vec<u8>, S3Error> {
-    let mut bytes = Vec::new();
-    let most = (limit as u64).saturating_add(1);
-    body.by_ref()
-        .take(most)
-        .read_to_end(&mut bytes)
-        .map_err(|e| super::client::failed(e.into()))?;
-    if bytes.len() > limit {
-        return Err(S3Error::new(
-            Kind::Broken,
-            "the answer is longer than any that was expected",
-        ));
-    }
-    Ok(bytes)
+/// A body without the limit that is usual for texts.
+pub(super) fn reader(body: Body) -> BodyReader<'static> {
+    body.into_with_config().limit(u64::MAX).reader()
 }

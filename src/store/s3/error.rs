@@ -1,6 +1,7 @@
 //! What can go wrong between here and the bucket, sorted by what to do about it. Words of the server are bounded
 //! and escaped before they get into a message.
 
+use super::trust;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -124,6 +125,12 @@ impl S3Error {
         self
     }
 
+    /// A failure of this end that has a code of its own.
+    pub(super) fn coded(mut self, code: &str) -> Self {
+        code.clone_into(&mut self.code);
+        self
+    }
+
     pub(super) fn with_retry_after(mut self, time: Option<Duration>) -> Self {
         self.retry_after = time;
         self
@@ -144,7 +151,7 @@ impl S3Error {
             Kind::Precondition => "The object is there already, or has changed; nothing was overwritten.".to_owned(),
             Kind::NotImplemented => "The server lacks a function of the S3 protocol; update it, or use another one.".to_owned(),
             Kind::Busy => "Wait; the server asks for fewer requests. If that lasts, lower concurrency in [s3].".to_owned(),
-            Kind::Tls => "Look at the server's certificate; if an authority of your own signed it, name its file as ca_file in [s3].".to_owned(),
+            Kind::Tls => trust::remedy(&self.code).to_owned(),
             Kind::Unreachable => "Look whether the server runs and the endpoint of [s3] is right, and whether name resolution, network and firewall let it through.".to_owned(),
             Kind::TimedOut => "Look whether the server and the network are overloaded; it is tried again.".to_owned(),
             Kind::Broken => "Look whether the endpoint of [s3] is an S3 server, and what is between here and there; it is tried again.".to_owned(),

@@ -59,8 +59,13 @@ impl Health {
         .with_retry_after(Some(due.saturating_sub(now))))
     }
 
-    /// Takes down how a request went.
-    pub(super) fn note(&self, error: Option<&S3Error>) {
+    /// Whether requests fail at once.
+    pub(super) fn is_away(&self) -> bool {
+        self.lock().probe.is_some()
+    }
+
+    /// Takes down how a request went. What is denied counts only where files cannot be stored or read without it.
+    pub(super) fn note(&self, error: Option<&S3Error>, essential: bool) {
         let mut state = self.lock();
         let Some(error) = error else {
             *state = State::default();
@@ -73,6 +78,10 @@ impl Health {
                 if state.failures >= FAILURES && state.probe.is_none() {
                     state.probe = Some((self.clock.elapsed() + FIRST, FIRST));
                 }
+            }
+            Kind::Denied if !essential => {
+                state.failures = 0;
+                state.probe = None;
             }
             // The server is there, but nothing can be stored.
             Kind::NoBucket

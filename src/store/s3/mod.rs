@@ -6,14 +6,20 @@
 mod answer;
 mod client;
 mod error;
+mod exchange;
+mod failure;
 mod health;
+mod names;
+mod request;
 mod settings;
 mod sign;
 mod tls;
+mod trust;
 pub mod xml;
 
 pub use answer::{Answer, Range, Streaming};
-pub use client::{Client, Method, Request};
+pub use client::Client;
 pub use error::{Kind, S3Error};
 pub use health::Health;
+pub use request::{Method, Request};
 pub use settings::{Credentials, S3Settings};
