@@ -33,7 +33,7 @@ pub struct RedbMetadata {
     on_fatal: OnFatal,
     ride: Ride,
     // Dropped last: its thread closes the database, where a panic of the engine does no harm.
-    writer: Writer,
+    pub(super) writer: Writer,
 }
 
 impl RedbMetadata {
@@ -80,7 +80,7 @@ impl RedbMetadata {
 
     /// After an I/O error the engine refuses everything, reads as well: that is fatal. A damaged
     /// page is not, unless the engine gave up on it in a way that it does not come back from.
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&View) -> Result<T, MetadataError>,
     ) -> Result<T, MetadataError> {

@@ -8,8 +8,8 @@ use super::codec::{self, Record};
 use super::keys::{account_key, due_key, held_key, link_key, owned_key, tail};
 use super::records::{KeyPlace, Mark, Number, Place};
 use super::schema::{
-    ACCOUNTS, BIRTHS, BLOBS, CLOCK, DUE, GARBAGE, HELD, HOTLINKS, KEYS, LEASES, LINKS, NAMES,
-    OWNED, PLACES, PUBLICS, Rows, STATE, Snapshot, TAGS, need_link,
+    ACCOUNTS, BIRTHS, BLOBS, CLOCK, DUE, GARBAGE, HELD, HOTLINKS, KEYS, LEASES, LINKS, MULTIPARTS,
+    NAMES, OWNED, PLACES, PUBLICS, Rows, STATE, Snapshot, TAGS, View, need_link,
 };
 use crate::model::{Lookup, folded_name};
 use std::ops::Bound;
@@ -18,7 +18,7 @@ use std::ops::Bound;
 const PAGE: usize = 256;
 
 /// Checks everything that `view` shows.
-pub(super) fn verify(view: &impl Snapshot) -> Result<(), MetadataError> {
+pub(super) fn verify(view: &View) -> Result<(), MetadataError> {
     let mut leased = 0;
     let mut expected_due = 0;
     each(view, &LINKS, |key, link| {
@@ -113,6 +113,9 @@ pub(super) fn verify(view: &impl Snapshot) -> Result<(), MetadataError> {
     // Links go without their births: those are looked through when the clock is trusted again.
     each(view, &BIRTHS, |_, _| Ok(()))?;
     each(view, &CLOCK, |_, _| Ok(()))?;
+    if view.has_table(MULTIPARTS.name)? {
+        each(view, &MULTIPARTS, |_, _| Ok(()))?;
+    }
     each(view, &STATE, |_, _| Ok(()))
 }
 
