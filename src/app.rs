@@ -9,6 +9,7 @@ mod data_dir;
 mod error;
 mod first_account;
 mod first_admin;
+mod journal;
 mod listening;
 mod machine;
 mod opened;

@@ -140,9 +140,11 @@ fn refusal(service: &Service, error: &Error) -> Answer {
         ),
         Error::WrongPassword => (Reason::Wrong, "that does not open the account".to_owned()),
         Error::Invalid(what) => (Reason::Wrong, what.clone()),
-        Error::TooMany(_) | Error::Busy(_) | Error::Full { .. } | Error::ReadOnly => {
-            (Reason::Later, error.to_string())
-        }
+        Error::TooMany(_)
+        | Error::Busy(_)
+        | Error::Full { .. }
+        | Error::ReadOnly
+        | Error::Away(_) => (Reason::Later, error.to_string()),
         Error::Internal(what) => (Reason::Failed, what.clone()),
         Error::Unauthorized
         | Error::Forbidden

@@ -18,6 +18,9 @@ use route::{Call, Found, Route, Run};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+/// When to come back while the storage is away, in seconds.
+const AWAY: u64 = 30;
+
 /// What the dialects are told at their start and never changes.
 #[derive(Clone)]
 pub struct ApiSettings {

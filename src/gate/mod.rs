@@ -22,7 +22,6 @@ mod limits;
 mod listener;
 mod own;
 mod peer;
-mod progress;
 mod registry;
 mod relay;
 mod sink;
@@ -33,7 +32,6 @@ pub(crate) use exchange::{Exchange, Table};
 pub use limits::Limits;
 pub(crate) use listener::{Gate, Setup};
 pub(crate) use own::OwnConnection;
-pub(crate) use progress::Progress;
 pub(crate) use relay::SMALL;
 
 /// The field that names the exchange to the backend. Copies sent by clients are dropped.

@@ -3,7 +3,7 @@
 //! The socket is non-blocking and belongs to the gate's event loop between requests; while a
 //! worker holds the exchange, the loop leaves it alone, and the worker waits with `poll(2)`.
 
-use super::progress;
+use crate::model::progress;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use smol::Async;
 use std::io::{self, ErrorKind, Read};

@@ -33,7 +33,7 @@ pub struct RedbMetadata {
     on_fatal: OnFatal,
     ride: Ride,
     // Dropped last: its thread closes the database, where a panic of the engine does no harm.
-    writer: Writer,
+    pub(super) writer: Writer,
 }
 
 impl RedbMetadata {

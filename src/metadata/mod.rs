@@ -12,6 +12,7 @@ mod file;
 mod keys;
 mod leases;
 mod migrate;
+mod multiparts;
 mod opening;
 mod records;
 mod room;

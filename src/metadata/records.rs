@@ -5,6 +5,7 @@
 use super::Hotlink;
 use super::codec::{self, Decoder, Encoder, Record};
 use super::keys::parse_link_key;
+use super::multiparts::Multipart;
 use crate::model::{
     Account, AccountId, AccountKeyWraps, Allowance, ApiKey, Blob, BlobId, BootId, ClockRow, Expiry,
     Gap, Lease, LeaseId, Link, Lookup, Moment, Permissions, Role, Timestamp,
@@ -345,4 +346,5 @@ pub fn decode_any(key: &[u8], body: &[u8]) -> bool {
         && same::<Number>(key, body)
         && same::<Moment>(key, body)
         && same::<ClockRow>(key, body)
+        && same::<Multipart>(key, body)
 }

@@ -20,6 +20,7 @@
 //!     └ publics public id                        KeyPlace     the key
 //! clock         "mark"                           ClockRow     save_clock, or any change
 //! births        lookup                           Moment       a link made by a clock in doubt
+//! multiparts    blob                             Multipart    multipart_begun, which makes the table
 //! ```
 //!
 //! The links of one owner lie together and in the order of their listing: a page of it is read from a
@@ -28,6 +29,7 @@
 
 use super::codec::{self, Record};
 use super::keys::{after_prefix, link_key};
+use super::multiparts::Multipart;
 use super::records::{AccountOfSchema1, KeyPlace, Mark, Number, Place, Tagged};
 use super::{Hotlink, MetadataError};
 use crate::model::{Account, ApiKey, Blob, ClockRow, Lease, Link, Lookup, Moment};
@@ -58,6 +60,7 @@ pub(super) const OWNED: Rows<Mark> = Rows::new("owned");
 pub(super) const PUBLICS: Rows<KeyPlace> = Rows::new("publics");
 pub(super) const CLOCK: Rows<ClockRow> = Rows::new("clock");
 pub(super) const BIRTHS: Rows<Moment> = Rows::new("births");
+pub(super) const MULTIPARTS: Rows<Multipart> = Rows::new("multiparts");
 
 /// In [`STATE`]: the schema of the file. This row keeps its place and form in every schema.
 pub(super) const SCHEMA: &[u8] = b"schema";
@@ -113,6 +116,18 @@ pub(super) trait Snapshot {
 
 /// What is committed.
 pub(super) struct View(pub(super) ReadTransaction);
+
+impl View {
+    /// Whether there is a table of that name: not every file has those of what it was not used for.
+    pub(super) fn has_table(&self, name: &'static str) -> Result<bool, MetadataError> {
+        match self.0.open_table(Raw::new(name)) {
+            Ok(_) => Ok(true),
+            Err(TableError::TableDoesNotExist(_)) => Ok(false),
+            Err(TableError::Storage(error)) => Err(storage_error(&error)),
+            Err(other) => Err(MetadataError::Corrupt(other.to_string())),
+        }
+    }
+}
 
 impl Snapshot for View {
     fn table(

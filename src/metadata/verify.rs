@@ -7,8 +7,8 @@ use super::codec::{self, Record};
 use super::keys::{account_key, due_key, held_key, link_key, owned_key, tail};
 use super::records::{KeyPlace, Mark, Number, Place};
 use super::schema::{
-    ACCOUNTS, BIRTHS, BLOBS, CLOCK, DUE, GARBAGE, HELD, HOTLINKS, KEYS, LEASES, LINKS, NAMES,
-    OWNED, PLACES, PUBLICS, Rows, STATE, Snapshot, TAGS, need_link,
+    ACCOUNTS, BIRTHS, BLOBS, CLOCK, DUE, GARBAGE, HELD, HOTLINKS, KEYS, LEASES, LINKS, MULTIPARTS,
+    NAMES, OWNED, PLACES, PUBLICS, Rows, STATE, Snapshot, TAGS, View, need_link,
 };
 use super::{MetadataError, RedbMetadata};
 use crate::model::{Lookup, folded_name};
@@ -29,7 +29,7 @@ impl RedbMetadata {
 }
 
 /// Checks everything that `view` shows.
-fn verify(view: &impl Snapshot) -> Result<(), MetadataError> {
+fn verify(view: &View) -> Result<(), MetadataError> {
     let mut leased = 0;
     let mut expected_due = 0;
     each(view, &LINKS, |key, link| {
@@ -124,6 +124,9 @@ fn verify(view: &impl Snapshot) -> Result<(), MetadataError> {
     // Whether their links are there is no matter: earlier versions left some, until the next sweep.
     each(view, &BIRTHS, |_, _| Ok(()))?;
     each(view, &CLOCK, |_, _| Ok(()))?;
+    if view.has_table(MULTIPARTS.name)? {
+        each(view, &MULTIPARTS, |_, _| Ok(()))?;
+    }
     each(view, &STATE, |_, _| Ok(()))
 }
 

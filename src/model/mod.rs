@@ -6,6 +6,7 @@ mod lease;
 mod link;
 mod moment;
 mod name;
+pub(crate) mod progress;
 mod secret;
 mod time;
 mod timekeeper;

@@ -2,7 +2,7 @@
 //!
 //! All are bounded, and a full set refuses at once instead of letting requests wait.
 
-use crate::gate::Progress;
+use crate::model::progress::Progress;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

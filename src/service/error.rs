@@ -32,6 +32,8 @@ pub enum Error {
     },
     /// The file system has turned read-only: what is there can be read, nothing can be changed.
     ReadOnly,
+    /// The object storage cannot take or give bytes now; carries why, and the remedy.
+    Away(String),
     /// A value makes no sense; carries what and the remedy.
     Invalid(String),
     /// The client's body failed: cut short, too slow, or malformed.
@@ -70,6 +72,7 @@ impl fmt::Display for Error {
                 )
             }
             Self::ReadOnly => write!(f, "the disk of the server takes no changes at the moment"),
+            Self::Away(why) => write!(f, "the storage of the server is not to be had now: {why}"),
             Self::Invalid(what) => write!(f, "{what}"),
             Self::Input(e) => write!(f, "the upload broke off: {e}"),
             Self::Damaged => write!(f, "the stored file is damaged"),

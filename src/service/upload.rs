@@ -282,6 +282,9 @@ impl Service {
         }
         let what = describe(error);
         log::error!("an upload failed: {what}");
+        if let StoreError::Refused(cause) = error {
+            return Error::Away(cause.to_string());
+        }
         if let StoreError::Unavailable(cause) = error
             && cause.kind() == std::io::ErrorKind::ReadOnlyFilesystem
         {

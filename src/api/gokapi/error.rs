@@ -6,6 +6,7 @@
 //! limit are 429 with `Retry-After`. Their codes are Gokapi's.
 
 use super::wire;
+use crate::api::AWAY;
 use crate::http::Response;
 use crate::service::Error;
 use std::io::ErrorKind;
@@ -135,6 +136,10 @@ impl From<Error> for Fault {
             ),
             Error::Full { .. } => Self::new(507, code::CANNOT_ALLOCATE, text),
             Error::ReadOnly => Self::new(503, code::INTERNAL, text),
+            Error::Away(_) => Self {
+                retry_after: Some(AWAY),
+                ..Self::new(503, code::INTERNAL, text)
+            },
             Error::Invalid(_) => Self::new(400, code::INVALID_INPUT, text),
             Error::Input(e) if e.kind() == ErrorKind::TimedOut => {
                 Self::new(408, code::UNSPECIFIED, text)
@@ -166,6 +171,7 @@ mod tests {
             (Error::TooLarge { limit: 5 }, 413, 9),
             (Error::Full { available: 5 }, 507, 13),
             (Error::ReadOnly, 503, 8),
+            (Error::Away("no such bucket".into()), 503, 8),
             (Error::Invalid("no".into()), 400, 10),
             (Error::Input(io::ErrorKind::TimedOut.into()), 408, 0),
             (Error::Input(io::ErrorKind::UnexpectedEof.into()), 400, 0),
@@ -176,7 +182,11 @@ mod tests {
             let name = format!("{error:?}");
             let fault = Fault::from(error);
             assert_eq!((fault.status, fault.code), (status, code), "{name}");
-            assert_eq!(fault.retry_after, (status == 429).then_some(7), "{name}");
+            let retry = match (status, name.starts_with("Away")) {
+                (429, _) => Some(7),
+                (_, away) => away.then_some(AWAY),
+            };
+            assert_eq!(fault.retry_after, retry, "{name}");
             assert!(!fault.text.contains("secret cause"));
         }
     }

@@ -20,7 +20,7 @@ pub use assets::{
 };
 pub use problem::Problem;
 
-use crate::api::ApiSettings;
+use crate::api::{AWAY, ApiSettings};
 use crate::http::{Method, Response};
 use crate::model::Timestamp;
 use crate::service::Error;
@@ -231,6 +231,13 @@ impl Pages {
             Error::TooLarge { .. } => self.message(413, "Too large", &error.to_string()),
             Error::Full { .. } => self.message(507, "No space left", &error.to_string()),
             Error::ReadOnly => self.message(503, "Not possible now", &error.to_string()),
+            Error::Away(_) => self
+                .message(
+                    503,
+                    "Not possible now",
+                    "The server cannot reach its storage. Please try again later.",
+                )
+                .with("Retry-After", AWAY.to_string()),
             Error::Invalid(what) => self.message(400, "Not possible", what),
             Error::Input(_) => self.message(400, "Broken off", "The request broke off."),
             // For good, as far as anybody can tell: trying again helps nobody.

@@ -7,6 +7,7 @@ mod files;
 mod leases;
 mod links;
 mod migration;
+mod multiparts;
 mod time;
 mod writing;
 

@@ -93,7 +93,7 @@ fn an_upload_is_there_or_not_whatever_fails_in_the_store() {
                 let links = is_whole(&mut world, &bytes, &what);
                 match result {
                     Ok(_) => assert_eq!(links, existing + 1, "{what}: acknowledged is durable"),
-                    Err(Error::Internal(_) | Error::Full { .. }) => {
+                    Err(Error::Internal(_) | Error::Full { .. } | Error::Away(_)) => {
                         assert_eq!(links, existing, "{what}");
                     }
                     Err(error) => panic!("{what}: {error}"),

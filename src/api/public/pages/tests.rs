@@ -183,11 +183,16 @@ fn errors_have_their_status_and_tell_no_secret() {
         (Error::Input(std::io::ErrorKind::UnexpectedEof.into()), 400),
         (Error::Damaged, 410),
         (Error::Internal("/secret/path".into()), 500),
+        (Error::Away("bucket secret".into()), 503),
     ] {
         let response = pages().error(&error);
         assert_eq!(response.status, status, "{error:?}");
         let retry = header(&response, "Retry-After");
-        assert_eq!(retry, (status == 429).then_some("30"), "{error:?}");
+        assert_eq!(
+            retry,
+            [429, 503].contains(&status).then_some("30"),
+            "{error:?}"
+        );
         assert!(!html(&response).contains("secret"));
     }
 }

@@ -1,9 +1,9 @@
 //! Signs of life of a set of workers: what tells one that is busy from one that is stuck.
 //!
-//! Whoever runs a job lends a [`Progress`] to its thread. The code that talks to clients counts
-//! there: a step whenever bytes moved, and who waits for a client. Such a wait is never counted as
-//! being stuck, because a deadline ends it: otherwise clients that stand still together could make
-//! a whole set look dead.
+//! Whoever runs a job lends a [`Progress`] to its thread. The code that talks to clients and to object
+//! storage counts there: a step whenever bytes moved, and who waits for the other side. Such a wait
+//! is never counted as being stuck, because a deadline ends it: otherwise clients that stand still
+//! together, or a server that is away, could make a whole set look dead.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -36,14 +36,14 @@ impl Progress {
         self.steps.load(Ordering::Relaxed)
     }
 
-    /// Whether a job waits for its client.
+    /// Whether a job waits for its client, or for object storage.
     pub(crate) fn waits(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 }
 
 /// Counts a step of the job that this thread is at.
-pub(super) fn step() {
+pub(crate) fn step() {
     LENT.with_borrow(|lent| {
         if let Some(progress) = lent {
             progress.step();
@@ -51,8 +51,8 @@ pub(super) fn step() {
     });
 }
 
-/// Runs a wait for the client of the job that this thread is at.
-pub(super) fn waiting<T>(wait: impl FnOnce() -> T) -> T {
+/// Runs a wait of the job that this thread is at for somebody outside; a deadline ends it.
+pub(crate) fn waiting<T>(wait: impl FnOnce() -> T) -> T {
     let Some(progress) = LENT.with_borrow(Clone::clone) else {
         return wait();
     };
