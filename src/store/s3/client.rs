@@ -512,7 +512,7 @@ fn pause(attempts: u32, retry_after: Option<Duration>) -> Duration {
 }
 
 /// Seconds since 1970 of an HTTP date: RFC 9110, section 5.6.7, the form that is not obsolete.
-fn date(text: &str) -> Option<i64> {
+pub(super) fn date(text: &str) -> Option<i64> {
     let mut words = text.split_once(", ")?.1.split(' ');
     let day = words.next()?.parse().ok()?;
     let month = words.next()?;

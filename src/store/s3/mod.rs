@@ -5,7 +5,9 @@
 
 mod answer;
 mod client;
+mod diagnose;
 mod error;
+mod explain;
 mod health;
 mod settings;
 mod sign;
@@ -14,6 +16,8 @@ pub mod xml;
 
 pub use answer::{Answer, Range, Streaming};
 pub use client::{Client, Method, Request};
+pub use diagnose::{Finding, Mend, Outcome, Trouble, diagnose};
 pub use error::{Kind, S3Error};
+pub use explain::endpoint_in;
 pub use health::Health;
 pub use settings::{Credentials, S3Settings};
