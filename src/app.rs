@@ -6,6 +6,7 @@
 //! is accounted for.
 
 mod data_dir;
+mod doctor;
 mod error;
 mod first_account;
 mod first_admin;
@@ -16,13 +17,16 @@ mod opened;
 mod pages;
 mod reload;
 mod stopped;
+mod storage;
 mod supervision;
 
+pub use doctor::examine;
 pub use error::StartError;
 pub use first_admin::{FirstAdmin, Openers, first_admin};
 pub use pages::check_pages;
 pub use reload::source as settings_source;
 pub use stopped::Stopped;
+pub use storage::{Finding, Mend, Outcome, Trouble, bucket_endpoint_in, try_bucket};
 pub use supervision::database_probe;
 
 use crate::admin::{self, AdminSocket};

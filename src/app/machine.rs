@@ -45,11 +45,7 @@ impl Evidence for Machine {
 
     /// The kernel knows, unless it may not be asked; then a file of systemd-timesyncd tells.
     fn is_synchronised(&self, wall: Timestamp) -> bool {
-        match mayfly_sys::synchronised_clock() {
-            Ok(Some(time)) => wall.since(Timestamp(time)).abs() <= SAME,
-            Ok(None) => false,
-            Err(_) => is_fresh(Path::new(TIMESYNC), wall),
-        }
+        is_synchronised(wall)
     }
 
     fn is_vouched(&self) -> bool {
@@ -61,6 +57,15 @@ impl Evidence for Machine {
                 false
             }
         }
+    }
+}
+
+/// Whether somebody sets the clock that shows `wall`.
+pub(super) fn is_synchronised(wall: Timestamp) -> bool {
+    match mayfly_sys::synchronised_clock() {
+        Ok(Some(time)) => wall.since(Timestamp(time)).abs() <= SAME,
+        Ok(None) => false,
+        Err(_) => is_fresh(Path::new(TIMESYNC), wall),
     }
 }
 

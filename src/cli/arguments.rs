@@ -38,7 +38,7 @@ pub(super) enum Command {
         config: PathBuf,
         /// Ask nobody: the answers are in FILE. It has admin_password_file (or admin_password),
         /// data_dir, public_url, trusted_proxies, listen, default_days, default_downloads, encryption
-        /// and master_key_file
+        /// and master_key_file; for a bucket the tables [storage] and [s3] as in the settings
         #[arg(long, value_name = "FILE")]
         answers: Option<PathBuf>,
     },
@@ -59,6 +59,19 @@ pub(super) enum Command {
     },
     /// Say what is wrong with the settings, or OK
     CheckConfig {
+        /// The settings
+        #[arg(long, value_name = "FILE", default_value = CONFIG_FILE)]
+        config: PathBuf,
+        /// Try the bucket of [s3] out, too: store, read and delete a small object there
+        #[arg(long)]
+        online: bool,
+    },
+    /// Look at everything that the server needs, and say what is wrong and what to do
+    ///
+    /// Looks at the settings as check-config --online does, at the data directory and its free space,
+    /// at the clock, at the versions, and at the server, if it runs. Changes nothing. A remark is worth
+    /// reading; only a problem makes the exit code another one than 0.
+    Doctor {
         /// The settings
         #[arg(long, value_name = "FILE", default_value = CONFIG_FILE)]
         config: PathBuf,

@@ -1,10 +1,11 @@
 //! The program behind `main`: turns the command line into a run, and its result into an exit code.
 //!
-//! `arguments` says what can be asked for, `exit` has the exit codes. `serve` runs the server, `setup` asks for its settings, `keys`
+//! `arguments` says what can be asked for, `exit` has the exit codes. `serve` runs the server, `setup` asks for its settings, `check` looks whether all is well, `keys`
 //! and `users` look after accounts by way of `reach`, `secrets` asks for what must not stand on a
 //! command line, `documents` prints what is made from the command line itself.
 
 mod arguments;
+mod check;
 mod documents;
 mod exit;
 mod keys;
@@ -15,15 +16,12 @@ mod serve;
 mod setup;
 mod users;
 
-use crate::app;
-use crate::config::{self, Environment};
 use crate::logging;
 use arguments::{Arguments, Command};
 use clap::Parser;
 use clap::error::ErrorKind;
-use exit::{Failure, IO, USAGE, configuration};
-use print::{note, say};
-use std::path::Path;
+use exit::{Failure, USAGE};
+use print::say;
 use std::process::ExitCode;
 
 /// Does what the command line of this process asks for.
@@ -61,28 +59,11 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Setup { config, answers } => setup::setup(&config, answers.as_deref()),
         Command::Demo { dir, listen } => serve::demo(dir, listen),
-        Command::CheckConfig { config } => check(&config),
+        Command::CheckConfig { config, online } => check::check(&config, online),
+        Command::Doctor { config } => check::doctor(&config),
         Command::Key(command) => keys::run(command),
         Command::User(command) => users::run(command),
         Command::Completions { shell } => documents::completions(shell),
         Command::Man => documents::man(),
     }
-}
-
-/// Says what is wrong with the settings and with what they name, or OK. What works and is probably not
-/// meant is said as well.
-fn check(config: &Path) -> Result<(), Failure> {
-    let report = config::check(config, &Environment::of_process()).map_err(configuration)?;
-    for warning in &report.warnings {
-        note(&format!("mayfly: {warning}"));
-    }
-    let pages = app::check_pages(&report.settings).map_err(|e| Failure {
-        code: IO,
-        message: format!("the pages could not be checked: {e}"),
-    })?;
-    if pages.is_empty() {
-        return say("OK\n");
-    }
-    let problems: Vec<String> = pages.iter().map(ToString::to_string).collect();
-    Err(configuration(problems.join("\n")))
 }

@@ -2,7 +2,7 @@
 
 use super::resolve::Found;
 use super::secret::{SecretError, SecretFile};
-use super::{Environment, LogTarget, Problem, Settings};
+use super::{Environment, LogTarget, Problem, Settings, s3};
 use crate::service::Encryption;
 use rustix::process::{Resource, getrlimit};
 use std::io::ErrorKind;
@@ -15,6 +15,7 @@ pub(super) fn credentials(settings: &mut Settings, environment: &Environment) {
     if settings.encryption == Encryption::Server && settings.master_key_file.is_none() {
         settings.master_key_file = SecretFile::credential(environment, MASTER_KEY);
     }
+    s3::credentials(settings, environment);
 }
 
 /// What has to fit together. A key that is wrong by itself is not compared.
@@ -36,6 +37,8 @@ pub(super) fn between_keys(found: &mut Found) {
         .filter(|(keys, _)| found.is_sound(keys))
         .filter_map(|(_, rule)| rule(found))
         .collect();
+    found.problems.extend(problems);
+    let problems = s3::between_keys(found);
     found.problems.extend(problems);
 }
 
@@ -120,6 +123,10 @@ const FILES: &[&str] = &[
     "admin_socket",
     "master_key_file",
     "log.file",
+    "s3.key_id_file",
+    "s3.secret_file",
+    "s3.token_file",
+    "s3.ca_file",
 ];
 
 /// One of them would overwrite the other.
@@ -130,6 +137,10 @@ fn distinct_files(found: &Found) -> Option<Problem> {
         settings.admin_socket.as_deref(),
         settings.master_key_file.as_ref().map(SecretFile::path),
         settings.log.file.as_deref(),
+        settings.s3.key_id.file.as_ref().map(SecretFile::path),
+        settings.s3.secret.file.as_ref().map(SecretFile::path),
+        settings.s3.token.file.as_ref().map(SecretFile::path),
+        settings.s3.ca_file.as_deref(),
     ];
     for (second, key) in FILES.iter().enumerate() {
         let same =
@@ -160,16 +171,19 @@ fn connections(found: &Found) -> Option<Problem> {
 
 /// What can only be seen on this machine.
 pub(super) fn on_disk(found: &mut Found) {
-    let Some(file) = &found.settings.master_key_file else {
-        return;
-    };
-    let problem = match file.open() {
-        Ok(_) => return,
+    let mut problems = s3::on_disk(found);
+    let opened = found
+        .settings
+        .master_key_file
+        .as_ref()
+        .map(SecretFile::open);
+    match opened {
+        None | Some(Ok(_)) => {}
         // The first start makes it.
-        Err(SecretError::Io(e)) if e.kind() == ErrorKind::NotFound => return,
-        Err(e) => found.about("master_key_file", e.to_string()),
-    };
-    found.problems.push(problem);
+        Some(Err(SecretError::Io(e))) if e.kind() == ErrorKind::NotFound => {}
+        Some(Err(e)) => problems.push(found.about("master_key_file", e.to_string())),
+    }
+    found.problems.extend(problems);
 }
 
 /// What works, and is probably not meant.

@@ -8,7 +8,7 @@
 use super::secret::SecretFile;
 use super::source::{self, Value};
 use super::values::{self, Read};
-use super::{DATA_DIR, LogTarget, Settings};
+use super::{DATA_DIR, LogTarget, Settings, StorageKind, s3_values};
 use crate::service::Encryption;
 use log::LevelFilter;
 use std::path::PathBuf;
@@ -29,14 +29,18 @@ pub(super) struct Key {
     /// One line, as in `config/mayfly.toml`.
     pub help: &'static str,
     pub takes: Takes,
+    /// What stands there is a secret: it is never repeated, not even to say that it is wrong.
+    pub secret: bool,
     /// Reads a value into the settings.
     pub read: fn(&mut Settings, &Value<'_>) -> Read<()>,
-    /// The value as TOML; `None` when there is none.
+    /// The value as TOML; `None` when there is none, or when it is a secret.
     pub show: fn(&Settings) -> Option<String>,
+    /// Whether two settings have the same value.
+    pub same: fn(&Settings, &Settings) -> bool,
 }
 
 /// The tables of the file.
-pub(super) const TABLES: &[&str] = &["account", "log", "pages", "limits"];
+pub(super) const TABLES: &[&str] = &["account", "storage", "s3", "log", "pages", "limits"];
 
 /// The longest life of a link that can be set, in days: a hundred years.
 const DAYS: u32 = 36_500;
@@ -46,6 +50,7 @@ const ENCRYPTIONS: &[(&str, Encryption)] = &[
     ("server", Encryption::Server),
     ("none", Encryption::None),
 ];
+const STORAGES: &[(&str, StorageKind)] = &[("disk", StorageKind::Disk), ("s3", StorageKind::S3)];
 const LEVELS: &[(&str, LevelFilter)] = &[
     ("error", LevelFilter::Error),
     ("warn", LevelFilter::Warn),
@@ -66,11 +71,23 @@ macro_rules! key {
             name: $name,
             help: $help,
             takes: Takes::$takes,
+            secret: false,
             read: |settings, value| {
                 settings.$($field).+ = $reader(value)?;
                 Ok(())
             },
             show: |settings| $shower(&settings.$($field).+),
+            same: |a, b| a.$($field).+ == b.$($field).+,
+        }
+    };
+}
+
+/// A row whose value is a secret in the field `$($field).+`.
+macro_rules! secret {
+    ($name:literal, $($field:ident).+, $help:literal) => {
+        Key {
+            secret: true,
+            ..key!($name, Restart, $($field).+, s3_values::clear_text, |_| None, $help)
         }
     };
 }
@@ -92,7 +109,7 @@ pub(super) static KEYS: &[Key] = &[
         "The socket through which the commands of the administrator reach the server."),
     key!("encryption", Restart, encryption, word(ENCRYPTIONS), shown_word(ENCRYPTIONS),
         "How files are kept: \"link\", \"server\" or \"none\"."),
-    key!("master_key_file", Restart, master_key_file, master_key, shown_master_key,
+    key!("master_key_file", Restart, master_key_file, secret_file, shown_secret_file,
         "The master key of encryption \"server\": a file outside of data_dir, made at the first start."),
     key!("default_downloads", Restart, default_downloads, number(u32::MAX), values::plain,
         "Downloads of a link whose uploader does not say; 0 is any number."),
@@ -116,6 +133,34 @@ pub(super) static KEYS: &[Key] = &[
         "How long the password of a link, given once, opens it in the same browser."),
     key!("account.name", Restart, account.name, values::account, values::quoted,
         "The name of the account that a first start makes."),
+    key!("storage.kind", Restart, storage, word(STORAGES), shown_word(STORAGES),
+        "Where new files are kept: \"disk\", which is data_dir, or \"s3\", the bucket of [s3]."),
+    key!("s3.endpoint", Restart, s3.endpoint, some(s3_values::endpoint), values::quoted_if_any,
+        "The address of the S3 server, without bucket and path."),
+    key!("s3.region", Restart, s3.region, s3_values::region, values::quoted,
+        "The region of the bucket."),
+    key!("s3.bucket", Restart, s3.bucket, some(s3_values::bucket), values::quoted_if_any,
+        "The bucket. Mayfly does not make it."),
+    key!("s3.prefix", Restart, s3.prefix, s3_values::prefix, values::quoted,
+        "What the names of all objects begin with, such as \"mayfly/\"."),
+    key!("s3.path_style", Restart, s3.path_style, values::switch, values::plain,
+        "Whether the bucket stands in the path of an address (true) or in the name of the host (false)."),
+    key!("s3.key_id_file", Restart, s3.key_id.file, secret_file, shown_secret_file,
+        "A file that holds the id of the access key, for the owner alone (chmod 600)."),
+    key!("s3.secret_file", Restart, s3.secret.file, secret_file, shown_secret_file,
+        "A file that holds the secret of the access key, for the owner alone (chmod 600)."),
+    key!("s3.token_file", Restart, s3.token.file, secret_file, shown_secret_file,
+        "A file that holds a session token, for the owner alone (chmod 600); most keys have none."),
+    secret!("s3.key_id", s3.key_id.text,
+        "The id of the access key itself, instead of key_id_file."),
+    secret!("s3.secret", s3.secret.text,
+        "The secret of the access key itself, instead of secret_file."),
+    secret!("s3.token", s3.token.text,
+        "The session token itself, instead of token_file."),
+    key!("s3.ca_file", Restart, s3.ca_file, some(values::path), values::shown_path_if_any,
+        "Certificates (PEM) that are trusted besides those of the program, for a server of one's own."),
+    key!("s3.concurrency", Restart, s3.concurrency, concurrency, values::plain,
+        "Requests at once that carry uploads, and again as many for downloads: 1 to 16."),
     key!("log.level", AtOnce, log.level, word(LEVELS), shown_word(LEVELS),
         "What is logged: \"error\", \"warn\", \"info\" or \"debug\"."),
     key!("log.target", Restart, log.target, word(TARGETS), shown_word(TARGETS),
@@ -183,11 +228,16 @@ fn count(value: &Value<'_>) -> Read<usize> {
     usize::try_from(number).map_err(|e| e.to_string())
 }
 
-fn master_key(value: &Value<'_>) -> Read<Option<SecretFile>> {
+fn concurrency(value: &Value<'_>) -> Read<usize> {
+    let number = values::number(value, 1, 16)?;
+    usize::try_from(number).map_err(|e| e.to_string())
+}
+
+fn secret_file(value: &Value<'_>) -> Read<Option<SecretFile>> {
     Ok(Some(SecretFile::named(values::path(value)?)))
 }
 
-fn shown_master_key(file: &Option<SecretFile>) -> Option<String> {
+fn shown_secret_file(file: &Option<SecretFile>) -> Option<String> {
     file.as_ref().and_then(|f| values::shown_path(f.path()))
 }
 
@@ -224,7 +274,7 @@ pub fn reference() -> Vec<Reference> {
 pub struct Change {
     /// The key, with its table.
     pub key: &'static str,
-    /// What it was, as TOML; `None` was nothing.
+    /// What it was, as TOML; `None` was nothing, or a secret.
     pub before: Option<String>,
     /// What it is.
     pub after: Option<String>,
@@ -235,14 +285,12 @@ pub struct Change {
 impl Settings {
     /// What is different in `new`, in the order of the file.
     pub fn difference(&self, new: &Self) -> Vec<Change> {
-        let changes = KEYS.iter().filter_map(|key| {
-            let (before, after) = ((key.show)(self), (key.show)(new));
-            (before != after).then_some(Change {
-                key: key.name,
-                before,
-                after,
-                restart: key.takes == Takes::Restart,
-            })
+        let changes = KEYS.iter().filter(|key| !(key.same)(self, new));
+        let changes = changes.map(|key| Change {
+            key: key.name,
+            before: (key.show)(self),
+            after: (key.show)(new),
+            restart: key.takes == Takes::Restart,
         });
         changes.collect()
     }

@@ -4,7 +4,7 @@
 //! what is given for each key and where (a line of the file, a variable); `values` reads single
 //! values; `resolve` puts [`Settings`] together without gaps and reports every [`Problem`] at once,
 //! each with place, key, value and remedy. `checks` are the rules between several keys, and with what is
-//! on the disk. `secret` opens key files, `credentials` is the small file that a first start leaves behind.
+//! on the disk; those of the bucket are in `s3`, and its readers in `s3_values`. `secret` opens key files, `credentials` is the small file that a first start leaves behind.
 //! Settings are read at the start and on a wish to reload; nothing below `app` sees them.
 
 mod checks;
@@ -12,6 +12,8 @@ mod credentials;
 mod keys;
 mod problem;
 mod resolve;
+mod s3;
+mod s3_values;
 mod secret;
 mod source;
 mod values;
@@ -20,7 +22,8 @@ pub use credentials::Credentials;
 pub use keys::{Change, Reference, reference};
 pub use problem::{Place, Problem, Problems};
 pub use resolve::{Report, check, load, parse};
-pub use secret::{SecretError, SecretFile};
+pub use s3::{Held, S3, StorageKind};
+pub use secret::{ClearText, SecretError, SecretFile};
 pub use source::Environment;
 
 use crate::server::Limits;
@@ -83,6 +86,10 @@ pub struct Settings {
     pub unlock: Duration,
     /// The first account.
     pub account: Account,
+    /// Where new files are kept.
+    pub storage: StorageKind,
+    /// The bucket, as far as there is one.
+    pub s3: S3,
     /// The log.
     pub log: Log,
     /// The pages.
@@ -166,6 +173,8 @@ impl Settings {
             account: Account {
                 name: "admin".to_owned(),
             },
+            storage: StorageKind::Disk,
+            s3: S3::default(),
             log: Log {
                 level: log::LevelFilter::Info,
                 target: LogTarget::Auto,

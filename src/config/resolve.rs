@@ -4,7 +4,7 @@
 use super::keys::{KEYS, TABLES};
 use super::problem::{Place, Problem, Problems};
 use super::source::{self, Environment, Given, Lines};
-use super::{CREDENTIALS, DATA_DIR, Settings, checks, values};
+use super::{CREDENTIALS, DATA_DIR, Settings, checks, s3, values};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
@@ -47,6 +47,7 @@ pub fn check(path: &Path, environment: &Environment) -> Result<Report, Problems>
         checks::on_disk(&mut found);
     }
     let mut warnings = checks::warnings(&found);
+    warnings.extend(s3::warnings(&found, path));
     if is_open_to_others(path) {
         warnings.push(whole(format!(
             "others may change the file, and with it where files go: chmod go-w {}",
@@ -160,13 +161,14 @@ impl Found {
             };
             match (key.read)(&mut self.settings, &value) {
                 Ok(()) => {
+                    let shown = if key.secret { String::new() } else { shown };
                     self.given.insert(key.name, (place, shown));
                 }
                 Err(remedy) => self.problems.push(Problem {
                     place,
                     key: name,
                     // An address may have a password in it.
-                    value: if shown.contains('@') {
+                    value: if key.secret || shown.contains('@') {
                         String::new()
                     } else {
                         shown

@@ -4,9 +4,24 @@ use super::Environment;
 use super::source::CREDENTIAL_STORE;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
+use zeroize::Zeroizing;
+
+/// No secret text is longer, in bytes.
+const LARGEST: u64 = 64 * 1024;
+
+/// A secret that stands in the settings themselves: wiped when dropped, and never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClearText(pub Zeroizing<String>);
+
+impl fmt::Debug for ClearText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
 
 /// A file that holds a secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +54,8 @@ pub enum SecretError {
         /// The file.
         path: PathBuf,
     },
+    /// What is in it cannot be meant: the remedy.
+    Unfit(&'static str),
 }
 
 impl fmt::Display for SecretError {
@@ -56,6 +73,7 @@ impl fmt::Display for SecretError {
                 "it belongs to user {owner}, and Mayfly runs as user {me}: chown {me} {}",
                 path.display()
             ),
+            Self::Unfit(remedy) => f.write_str(remedy),
         }
     }
 }
@@ -64,7 +82,7 @@ impl std::error::Error for SecretError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(e) => Some(e),
-            Self::NotAFile | Self::Open { .. } | Self::Owner { .. } => None,
+            Self::NotAFile | Self::Open { .. } | Self::Owner { .. } | Self::Unfit(_) => None,
         }
     }
 }
@@ -133,5 +151,24 @@ impl SecretFile {
             });
         }
         Ok(file)
+    }
+
+    /// The text in it, without the end of its last line.
+    ///
+    /// # Errors
+    /// As [`SecretFile::open`]; what is no UTF-8 is [`SecretError::Io`], too.
+    pub fn read_text(&self) -> Result<Zeroizing<String>, SecretError> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
+        let file = self.open()?;
+        file.take(LARGEST)
+            .read_to_end(&mut bytes)
+            .map_err(SecretError::Io)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| {
+            let what = "this is no text: write it in UTF-8";
+            SecretError::Io(io::Error::new(io::ErrorKind::InvalidData, what))
+        })?;
+        Ok(Zeroizing::new(
+            text.trim_end_matches(['\n', '\r']).to_owned(),
+        ))
     }
 }

@@ -5,8 +5,10 @@
 
 mod answer;
 mod client;
+mod diagnose;
 mod error;
 mod exchange;
+mod explain;
 mod failure;
 mod health;
 mod journal;
@@ -20,7 +22,9 @@ pub mod xml;
 
 pub use answer::{Answer, Range, Streaming};
 pub use client::Client;
+pub use diagnose::{Finding, Mend, Outcome, Trouble, diagnose};
 pub use error::{Kind, S3Error};
+pub use explain::endpoint_in;
 pub use health::Health;
 pub use journal::{Journal, MemoryJournal};
 pub use request::{Method, Request};
