@@ -160,8 +160,8 @@ impl Service {
         Ok(())
     }
 
-    /// One step of removing an account: it is disabled, its files go some at a time, and at last
-    /// itself with its keys. False when it is gone, true when there is more to do. A removal that
+    /// One step of removing an account: it is disabled, its files go some at a time, then its
+    /// keys, and at last itself. False when it is gone, true when there is more to do. A removal that
     /// breaks off leaves a disabled account, and goes on with the next call.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ impl Service {
                 Ok(false)
             }
             // An upload that was on its way became visible meanwhile.
-            AccountRemoved::HasLinks => Ok(true),
+            AccountRemoved::HasLinks | AccountRemoved::HasKeys => Ok(true),
             AccountRemoved::LastAdmin => Err(last_admin()),
             AccountRemoved::Gone => Err(Error::NotFound),
         }
