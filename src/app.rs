@@ -18,6 +18,7 @@ mod stopped;
 mod supervision;
 
 pub use error::StartError;
+pub use first_account::Usable;
 pub use first_admin::{FirstAdmin, Openers, first_admin};
 pub use pages::check_pages;
 pub use reload::source as settings_source;
@@ -26,7 +27,7 @@ pub use supervision::database_probe;
 
 use crate::admin::{self, AdminSocket};
 use crate::api::{Api, ApiSettings, Readiness};
-use crate::config::{Credentials, Settings};
+use crate::config::Settings;
 use crate::metadata::{Metadata, MetadataError};
 use crate::model::{Clock, MADE, Timekeeper};
 use crate::server::Server;
@@ -65,7 +66,7 @@ pub struct App {
     endings: Endings,
     address: SocketAddr,
     url: String,
-    credentials: Option<Credentials>,
+    first_account: Option<first_account::Kept>,
     /// Held, never used: with it the lock on the directory.
     _data_dir: DataDir,
 }
@@ -90,7 +91,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     let database = data_dir.database();
     let ready = readiness(&metadata, &store, database.clone(), &endings, &service);
     service.recover().map_err(StartError::Service)?;
-    let credentials =
+    let first_account =
         first_account::ensure(&service, &settings.credentials_file, &settings.account.name)?;
 
     let listener = listening::listener(settings.listen)?;
@@ -136,7 +137,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         endings,
         address,
         url,
-        credentials,
+        first_account,
         _data_dir: data_dir,
     })
 }
@@ -157,10 +158,22 @@ impl App {
         &self.service
     }
 
-    /// The credentials of the first account, as far as their file is there. Given out once: a long
-    /// life in memory does secrets no good.
-    pub fn take_credentials(&mut self) -> Option<Credentials> {
-        self.credentials.take()
+    /// The credentials of the first account, as far as their file is there, after a check of what still
+    /// opens it: a key that does not is replaced. Given out once: a long life in memory does secrets
+    /// no good.
+    ///
+    /// # Errors
+    /// [`StartError::Credentials`] when nothing in the file opens the account.
+    pub fn usable_credentials(&mut self) -> Result<Option<Usable>, StartError> {
+        let path = &self.settings.credentials_file;
+        let kept = self.first_account.take();
+        kept.map(|kept| first_account::check(&self.service, path, kept))
+            .transpose()
+    }
+
+    /// Forgets the credentials of the first account.
+    pub fn forget_credentials(&mut self) {
+        self.first_account = None;
     }
 
     /// Where the wish to end comes from.

@@ -18,11 +18,12 @@ pub(super) fn demo(dir: PathBuf, listen: SocketAddr) -> Result<(), Failure> {
     let settings = demo::settings(dir, listen);
     let _log = start_log(&settings.log)?;
     let mut app = start(settings.clone(), HangUp::End)?;
-    let credentials = demo::credentials(&mut app, &settings).map_err(configuration)?;
-    if let Err(e) = demo::greet(&mut io::stdout().lock(), app.url(), &credentials) {
+    let usable = demo::credentials(&mut app, &settings)?;
+    let file = &settings.credentials_file;
+    if let Err(e) = demo::greet(&mut io::stdout().lock(), app.url(), &usable, file) {
         log::warn!("the greeting could not be printed: {e}");
     }
-    drop(credentials);
+    drop(usable);
     until_the_end(app, settings.drain, || {
         Err("a demo has no settings file".to_owned())
     })
@@ -35,7 +36,7 @@ pub(super) fn serve(config: &Path) -> Result<(), Failure> {
     let _log = start_log(&settings.log)?;
     let drain = settings.drain;
     let mut app = start(settings, HangUp::Reload)?;
-    drop(app.take_credentials());
+    app.forget_credentials();
     if let Err(e) = demo::announce(&mut io::stdout().lock(), app.url()) {
         log::warn!("the address could not be printed: {e}");
     }

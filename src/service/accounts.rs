@@ -120,14 +120,15 @@ impl Service {
     ) -> Result<Vec<AccountView>, Error> {
         let accounts = self.parts.metadata.accounts(after, limit);
         let accounts = accounts.map_err(|error| self.failed(error))?.into_iter();
-        let view = |account: Account| AccountView {
-            id: account.id,
-            name: account.name,
-            role: account.role,
-            disabled: account.disabled,
-            created: account.created,
-        };
         Ok(accounts.map(view).collect())
+    }
+
+    /// The account of that name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn account_named(&self, name: &str) -> Result<AccountView, Error> {
+        self.account_row(name).map(view)
     }
 
     /// Gives an account another role. Its API keys lose at once what the role does not allow.
@@ -218,6 +219,16 @@ impl Service {
         let account = self.parts.metadata.account(id);
         let account = account.map_err(|error| self.failed(error))?;
         Ok(account.is_some_and(|account| !account.disabled))
+    }
+}
+
+fn view(account: Account) -> AccountView {
+    AccountView {
+        id: account.id,
+        name: account.name,
+        role: account.role,
+        disabled: account.disabled,
+        created: account.created,
     }
 }
 
