@@ -21,7 +21,7 @@ pub use error::StartError;
 pub use first_account::Usable;
 pub use first_admin::{FirstAdmin, Openers, first_admin};
 pub use pages::check_pages;
-pub use reload::source as settings_source;
+pub use reload::{Load, source as settings_source};
 pub use stopped::Stopped;
 pub use supervision::database_probe;
 
@@ -61,6 +61,7 @@ pub struct App {
     api: Arc<Api>,
     /// With a service manager only.
     watchdog: Option<Watchdog>,
+    reload: reload::Reload,
     settings: Settings,
     service: Arc<Service>,
     endings: Endings,
@@ -131,6 +132,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         admin,
         background: Some(background),
         watchdog,
+        reload: reload::Reload::default(),
         settings,
         api,
         service,
@@ -182,32 +184,18 @@ impl App {
     }
 
     /// Says that it is ready, and waits until somebody or something wants it to end. Whenever somebody
-    /// wants the settings to be read again, `load` reads them: those that are wrong change nothing.
-    pub fn wait(&mut self, load: impl Fn() -> Result<Settings, String>) -> Ending {
+    /// wants the settings to be read again, `load` reads them on a thread of its own, however long that
+    /// takes: those that are wrong change nothing.
+    pub fn wait(&mut self, load: Load) -> Ending {
         let beginning = Notice::Status(supervision::beginning(&self.url));
         notify::tell(&[Notice::Ready, beginning]);
         loop {
             match self.endings.next() {
                 Wish::End(ending) => return ending,
-                Wish::Reload => self.reload(&load),
+                Wish::Reload => self.begin_reload(&load),
+                Wish::Reloaded => self.end_reload(&load),
             }
         }
-    }
-
-    fn reload(&mut self, load: impl Fn() -> Result<Settings, String>) {
-        notify::tell(&[Notice::Reloading]);
-        let remark = match load() {
-            Ok(new) => self.apply(new),
-            Err(why) => {
-                let why = why.lines().collect::<Vec<_>>().join("; ");
-                log::error!("the settings could not be read again, and stay as they were: {why}");
-                format!("The settings stay as they were: {why}")
-            }
-        };
-        if let Some(watchdog) = &self.watchdog {
-            watchdog.remark(remark);
-        }
-        notify::tell(&[Notice::Ready]);
     }
 
     /// Stops accepting, lets running requests end for up to `patience`, and puts everything away.
