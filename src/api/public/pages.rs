@@ -4,14 +4,17 @@
 //! status for unknown, expired, used up and deleted.
 
 mod assets;
+mod branches;
 mod color;
 mod content;
 mod folder;
 mod image;
 mod lint;
 mod look;
+mod place;
 mod policy;
 mod problem;
+mod token;
 mod words;
 
 pub use assets::{
