@@ -6,6 +6,7 @@
 //! is accounted for.
 
 mod data_dir;
+pub mod durable;
 mod error;
 mod first_account;
 mod first_admin;

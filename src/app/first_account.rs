@@ -6,8 +6,7 @@
 //! file without a key continues there. What is replaced later, by whoever looks after the account, is
 //! found out by [`check`].
 
-use super::StartError;
-use super::data_dir::write_durably;
+use super::{StartError, durable};
 use crate::config::Credentials;
 use crate::model::{Permissions, Token};
 use crate::pipeline::seal::keys;
@@ -181,7 +180,7 @@ fn read(path: &Path) -> Result<Option<Credentials>, StartError> {
 }
 
 fn write(path: &Path, credentials: &Credentials) -> Result<(), StartError> {
-    write_durably(path, credentials.to_toml().as_bytes()).map_err(|source| StartError::File {
+    durable::write(path, credentials.to_toml().as_bytes()).map_err(|source| StartError::File {
         attempt: "writing",
         path: path.to_owned(),
         source,
