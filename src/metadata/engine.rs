@@ -11,9 +11,9 @@ use super::schema::{
 };
 use super::writer::Writer;
 use super::{
-    AccountEdit, AccountEdited, AccountRemoved, Due, Duplicate, Freed, Hotlink, LinkCursor,
-    LinkEdit, Metadata, MetadataError, NewLink, OnFatal, Published, Taken, accounts, changes, file,
-    leases,
+    AccountEdit, AccountEdited, AccountRemoved, Due, Duplicate, Freed, Hotlink, KeyAdded,
+    LinkCursor, LinkEdit, Metadata, MetadataError, NewLink, OnFatal, Published, Taken, accounts,
+    changes, file, leases,
 };
 use crate::model::{
     Account, AccountId, ApiKey, Blob, BlobId, ClockRow, Lease, LeaseId, Link, Lookup, Rebase,
@@ -347,8 +347,9 @@ impl Metadata for RedbMetadata {
         self.read(|view| accounts::keys_of(view, owner, after, limit))
     }
 
-    fn add_api_key(&self, key: ApiKey) -> Result<(), MetadataError> {
-        self.writer.run(move |to| accounts::add_api_key(to, &key))
+    fn add_api_key(&self, key: ApiKey, most: u64) -> Result<KeyAdded, MetadataError> {
+        self.writer
+            .run(move |to| accounts::add_api_key(to, &key, most))
     }
 
     fn remove_api_key(&self, lookup: &Lookup) -> Result<bool, MetadataError> {

@@ -138,7 +138,8 @@ pub trait Metadata: Send + Sync {
     ) -> Result<AccountEdited, MetadataError>;
     /// Removes up to `limit` links of an account in one transaction. None when there are no more.
     fn remove_links_of(&self, owner: AccountId, limit: usize) -> Result<Vec<Freed>, MetadataError>;
-    /// Removes an account without links, and its API keys.
+    /// Removes an account without links, with its API keys: some of them with each call, and with
+    /// the last of them the account.
     fn remove_account(&self, id: AccountId) -> Result<AccountRemoved, MetadataError>;
     /// The API key of that hash.
     fn api_key(&self, lookup: &Lookup) -> Result<Option<ApiKey>, MetadataError>;
@@ -151,8 +152,8 @@ pub trait Metadata: Send + Sync {
         after: Option<&Lookup>,
         limit: usize,
     ) -> Result<Vec<ApiKey>, MetadataError>;
-    /// Adds an API key.
-    fn add_api_key(&self, key: ApiKey) -> Result<(), MetadataError>;
+    /// Adds an API key, unless its account has `most` of them.
+    fn add_api_key(&self, key: ApiKey, most: u64) -> Result<KeyAdded, MetadataError>;
     /// Removes an API key. False when there was none.
     fn remove_api_key(&self, lookup: &Lookup) -> Result<bool, MetadataError>;
 
@@ -313,8 +314,21 @@ pub enum AccountRemoved {
     LastAdmin,
     /// It still has links; nothing was changed.
     HasLinks,
+    /// Some of its API keys are gone, and there are more.
+    HasKeys,
     /// There is no such account.
     Gone,
+}
+
+/// What became of a new API key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyAdded {
+    /// It is there, durably.
+    Done,
+    /// The account has as many as it may have; nothing was changed.
+    TooMany,
+    /// The account of the key is no more; nothing was changed.
+    OwnerGone,
 }
 
 /// What became of the wish for a download.

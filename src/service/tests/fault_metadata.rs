@@ -127,7 +127,7 @@ pass_on! {
     api_key(lookup: &Lookup) -> Option<ApiKey>;
     api_key_named(public_id: &str) -> Option<ApiKey>;
     api_keys_of(owner: AccountId, after: Option<&Lookup>, limit: usize) -> Vec<ApiKey>;
-    add_api_key(key: ApiKey) -> ();
+    add_api_key(key: ApiKey, most: u64) -> KeyAdded;
     remove_api_key(lookup: &Lookup) -> bool;
     clock() -> Option<ClockRow>;
     save_clock(row: &ClockRow) -> ();

@@ -244,4 +244,5 @@ fn large_assets_are_not_copied_for_everybody_who_takes_them() {
     assert_eq!(Arc::strong_count(&bytes), 2 + answers.len());
 }
 
+mod branches;
 mod own;
