@@ -314,6 +314,7 @@ fn readiness(
             return Err("stopping".to_owned());
         }
         metadata.link_count().map_err(|e| e.to_string())?;
+        metadata.room_for_more().map_err(|e| e.to_string())?;
         // A file system that has turned read-only refuses this, and nothing else changes it.
         let writable = OpenOptions::new().write(true).open(&database);
         writable.map_err(|e| format!("{}: {e}", database.display()))?;

@@ -161,6 +161,7 @@ impl fmt::Display for StartError {
                     MetadataError::TooNew { .. }
                     | MetadataError::InUse
                     | MetadataError::Full
+                    | MetadataError::Quota
                     | MetadataError::ReadOnly => Ok(()),
                 }
             }

@@ -19,6 +19,7 @@ mod keys;
 mod load;
 mod migration;
 mod oracle;
+mod quota;
 mod resources;
 mod runner;
 mod seen;
@@ -63,6 +64,22 @@ const FAULTS: &[Fault] = &[
         needs: &[Needs::Mounts],
         quick: true,
         run: space::at_start,
+    },
+    Fault {
+        name: "quota",
+        fault: "a quota is used up, again and again, while the disk says that it has plenty (btrfs)",
+        expected: "upload 507; says so; nothing staged; download whole; each delete 200, after a restart too; what was kept aside was used; upload 507; ready again; upload 200; no start but that",
+        needs: &[Needs::Mounts, Needs::Quota],
+        quick: true,
+        run: quota::used_up,
+    },
+    Fault {
+        name: "quota_refuses_all",
+        fault: "EDQUOT when the database is written, and whenever space is to be set aside",
+        expected: "delete 200; delete 507; upload 507; says so; nothing staged; download whole; not ready; same process; after it: ready again; delete 200; upload 200",
+        needs: &[Needs::Strace],
+        quick: true,
+        run: quota::refuses_all,
     },
     Fault {
         name: "inodes",

@@ -1,4 +1,5 @@
-//! File systems of their own: small ones in memory, and ext4 in a file whose power can be cut.
+//! File systems of their own: small ones in memory, ext4 in a file whose power can be cut, and btrfs
+//! in a file, with a quota.
 //!
 //! Each is unmounted when it is dropped; the loop device goes with its mount.
 
@@ -59,21 +60,27 @@ const SHUTDOWN: &str = r#"
     ioctl($dir, 0x8004587d, $flags) or die "ioctl: $!";
 "#;
 
+/// A directory with an empty image of that size, in memory where there is room for it, and a place
+/// to mount it at.
+fn image(mebibytes: u32) -> (tempfile::TempDir, PathBuf) {
+    let memory = Path::new("/dev/shm");
+    let home = match memory.is_dir() {
+        true => tempfile::tempdir_in(memory),
+        false => tempfile::tempdir(),
+    };
+    let home = home.unwrap();
+    let at = home.path().join("mount");
+    std::fs::create_dir(&at).unwrap();
+    let image = std::fs::File::create(home.path().join("image")).unwrap();
+    image.set_len(u64::from(mebibytes) << 20).unwrap();
+    (home, at)
+}
+
 impl LoopDisk {
     /// Makes and mounts one. `None` when that is not possible here.
     pub fn mount(mebibytes: u32) -> Option<Self> {
-        let memory = Path::new("/dev/shm");
-        let home = match memory.is_dir() {
-            true => tempfile::tempdir_in(memory),
-            false => tempfile::tempdir(),
-        };
-        let home = home.unwrap();
-        let at = home.path().join("mount");
-        std::fs::create_dir(&at).unwrap();
+        let (home, at) = image(mebibytes);
         let disk = Self { home, at };
-        let image = std::fs::File::create(disk.image()).unwrap();
-        image.set_len(u64::from(mebibytes) << 20).unwrap();
-        drop(image);
         let made = ["mkfs.ext4", "/usr/sbin/mkfs.ext4"].iter().any(|program| {
             let words = ["-q", "-F", "-m", "0"].map(OsStr::new);
             done(program, &[&words[..], &[disk.image().as_os_str()]].concat())
@@ -130,6 +137,46 @@ impl LoopDisk {
 }
 
 impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        done("umount", &[OsStr::new("-l"), self.at.as_os_str()]);
+    }
+}
+
+/// btrfs in a file, mounted over a loop device: half a gibibyte that is free, and a quota that gives
+/// less of it.
+pub struct QuotaDisk {
+    _home: tempfile::TempDir,
+    at: PathBuf,
+}
+
+impl QuotaDisk {
+    /// Makes and mounts one, whose directory [`QuotaDisk::path`] may hold `mebibytes`. `None` when
+    /// that is not possible here.
+    pub fn mount(mebibytes: u32) -> Option<Self> {
+        let (home, at) = image(600);
+        let disk = Self { _home: home, at };
+        let image = disk.at.with_file_name("image");
+        let (image, at) = (image.as_os_str(), disk.at.as_os_str());
+        let (limited, limit) = (disk.path(), format!("{mebibytes}M"));
+        let words = |words: &[&str], path: &OsStr| {
+            let words: Vec<_> = words.iter().map(OsStr::new).chain([path]).collect();
+            done("btrfs", &words)
+        };
+        let mounted = done("mkfs.btrfs", &[OsStr::new("-q"), image])
+            && done("mount", &[OsStr::new("-o"), OsStr::new("loop"), image, at])
+            && words(&["quota", "enable"], at)
+            && words(&["subvolume", "create"], limited.as_os_str())
+            && words(&["qgroup", "limit", &limit], limited.as_os_str());
+        mounted.then_some(disk)
+    }
+
+    /// The directory that the quota holds for.
+    pub fn path(&self) -> PathBuf {
+        self.at.join("limited")
+    }
+}
+
+impl Drop for QuotaDisk {
     fn drop(&mut self) {
         done("umount", &[OsStr::new("-l"), self.at.as_os_str()]);
     }
