@@ -13,6 +13,7 @@ mod listening;
 mod machine;
 mod opened;
 mod pages;
+mod read_only;
 mod reload;
 mod stopped;
 mod supervision;

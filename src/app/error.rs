@@ -1,5 +1,6 @@
 //! Why there is no server: each error says what happened and what to do.
 
+use super::read_only;
 use crate::config::SecretError;
 use crate::metadata::MetadataError;
 use crate::{service, store::StoreError};
@@ -103,6 +104,8 @@ impl StartError {
             | Self::Secret { .. }
             | Self::Credentials { .. } => true,
             Self::Metadata(MetadataError::TooNew { .. }) => true,
+            Self::Metadata(MetadataError::ReadOnly) => true,
+            Self::File { source, .. } => source.kind() == io::ErrorKind::ReadOnlyFilesystem,
             Self::Listen { .. } => !self.is_temporary(),
             _ => false,
         }
@@ -132,6 +135,16 @@ impl fmt::Display for StartError {
                 "{0} holds stored files but no database (mayfly.redb), and a new one would not know them: \
                  restore mayfly.redb from a backup, or choose another directory. To give those files up, delete {0}/blobs",
                 data_dir.display()
+            ),
+            Self::File {
+                attempt,
+                path,
+                source,
+            } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => write!(
+                f,
+                "{attempt} {} failed: {}",
+                path.display(),
+                read_only::explain(path)
             ),
             Self::File {
                 attempt,

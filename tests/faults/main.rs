@@ -146,6 +146,14 @@ const FAULTS: &[Fault] = &[
         run: writes::read_only,
     },
     Fault {
+        name: "read_only_start",
+        fault: "a start on a file system, then on a mount, that is read-only",
+        expected: "ends with 78; names mount and remedy; ends with 78; names mount and remedy; the unit does not try it for ever; after a remount: upload 200; download whole",
+        needs: &[Needs::Mounts, Needs::Loop],
+        quick: true,
+        run: writes::read_only_start,
+    },
+    Fault {
         name: "slow_disk",
         fault: "each sync takes 3 s",
         expected: "others download meanwhile; health < 1 s; upload 200; same process",

@@ -106,6 +106,13 @@ impl LoopDisk {
         })
     }
 
+    /// Mounts it with other options, as soon as nobody has a file open in the way of it.
+    pub fn remount(&self, options: &str) -> bool {
+        let options = format!("remount,{options}");
+        let words = [OsStr::new("-o"), OsStr::new(&options), self.at.as_os_str()];
+        within(Duration::from_secs(20), || done("mount", &words))
+    }
+
     /// Takes it away as soon as nobody has a file open there.
     pub fn unmount(&self) -> bool {
         within(Duration::from_secs(20), || done("umount", &[&self.at]))
