@@ -33,6 +33,8 @@ pub enum Needs {
     Mounts,
     /// Loop devices and ext4.
     Loop,
+    /// fsfreeze, for a disk that hangs.
+    Freeze,
     /// btrfs on loop devices, with quotas.
     Quota,
     Strace,
@@ -55,6 +57,7 @@ impl Needs {
                 }
                 own
             }
+            Self::Freeze => have("fsfreeze"),
             Self::Loop => {
                 static TRIED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
                 let works = || crate::support::LoopDisk::mount(8).is_some();

@@ -5,8 +5,9 @@
 
 use super::within;
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// Runs a command quietly; whether it succeeded.
@@ -113,6 +114,26 @@ impl LoopDisk {
         within(Duration::from_secs(20), || done("mount", &words))
     }
 
+    /// Lets nobody write there until the answer is dropped: whoever tries hangs, and cannot be
+    /// killed. `None` when that is not possible here.
+    pub fn freeze(&self) -> Option<Frozen> {
+        // It thaws when this process is gone, too, however that ended.
+        let script = "trap '' INT TERM; PATH=$PATH:/usr/sbin:/sbin; \
+            fsfreeze -f \"$1\" || exit; echo frozen; read end; fsfreeze -u \"$1\"";
+        let child = Command::new("sh")
+            .args(["-c", script, "sh"])
+            .arg(&self.at)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut child = child.ok()?;
+        let mut said = String::new();
+        let out = child.stdout.take()?;
+        let _ended = BufReader::new(out).read_line(&mut said);
+        let frozen = Frozen(child);
+        (said == "frozen\n").then_some(frozen)
+    }
+
     /// Takes it away as soon as nobody has a file open there.
     pub fn unmount(&self) -> bool {
         within(Duration::from_secs(20), || done("umount", &[&self.at]))
@@ -140,6 +161,16 @@ impl LoopDisk {
         let at = self.at.to_str()?;
         let line = mounts.lines().find(|l| l.split(' ').nth(1) == Some(at))?;
         Some(line.split(' ').next()?.strip_prefix("/dev/")?.to_owned())
+    }
+}
+
+/// A file system that hangs.
+pub struct Frozen(Child);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 
