@@ -14,6 +14,7 @@
 )]
 
 mod damage;
+mod every;
 mod frozen;
 mod interruptions;
 mod keys;
@@ -121,6 +122,14 @@ const FAULTS: &[Fault] = &[
         needs: &[Needs::Strace],
         quick: false,
         run: writes::eio_in_sync_of_database,
+    },
+    Fault {
+        name: "eio_everywhere",
+        fault: "EIO at each write and sync of an upload and a deletion, one after the other",
+        expected: "met each; an acknowledged upload is whole; none is half; an acknowledged deletion lasts; goes on, or ends with 74; starts again; the rest whole; upload 200; delete 200",
+        needs: &[Needs::Strace],
+        quick: false,
+        run: every::write_and_sync,
     },
     Fault {
         name: "short_writes",

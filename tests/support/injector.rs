@@ -19,10 +19,32 @@ impl Injector {
         Self::attach_all(pid, only, &[(calls, fault)])
     }
 
+    /// Attaches and only writes down `calls` into the file `record`; with a `fault`, as
+    /// [`Injector::attach`] as well.
+    pub fn record(
+        pid: u32,
+        only: Option<&Path>,
+        calls: &str,
+        fault: Option<&str>,
+        record: &Path,
+    ) -> Option<Self> {
+        Self::start(pid, only, &[(calls, fault.unwrap_or_default())], record)
+    }
+
     /// As [`Injector::attach`], with several faults for different calls.
     pub fn attach_all(pid: u32, only: Option<&Path>, faults: &[(&str, &str)]) -> Option<Self> {
+        Self::start(pid, only, faults, Path::new("/dev/null"))
+    }
+
+    fn start(
+        pid: u32,
+        only: Option<&Path>,
+        faults: &[(&str, &str)],
+        record: &Path,
+    ) -> Option<Self> {
         let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "-o", "/dev/null", "-p", &pid.to_string()]);
+        strace.args(["-f", "-qq", "-p", &pid.to_string(), "-o"]);
+        strace.arg(record);
         if let Some(path) = only {
             strace.arg("-P").arg(path);
         }
@@ -72,7 +94,8 @@ fn rules(faults: &[(&str, &str)]) -> Vec<String> {
     let all: Vec<String> = faults.iter().map(|(calls, _)| names(calls)).collect();
     let mut rules = vec![format!("trace={}", all.join(",")), "signal=none".to_owned()];
     let inject = |(calls, fault): &(&str, &str)| format!("inject={}:{fault}", names(calls));
-    rules.extend(faults.iter().map(inject));
+    let faults = faults.iter().filter(|(_, fault)| !fault.is_empty());
+    rules.extend(faults.map(inject));
     rules
         .iter()
         .flat_map(|rule| ["-e".to_owned(), rule.clone()])
