@@ -14,6 +14,7 @@ mod listening;
 mod machine;
 mod opened;
 mod pages;
+mod read_only;
 mod reload;
 mod stopped;
 mod supervision;
@@ -316,6 +317,7 @@ fn readiness(
             return Err("stopping".to_owned());
         }
         metadata.link_count().map_err(|e| e.to_string())?;
+        metadata.room_for_more().map_err(|e| e.to_string())?;
         // A file system that has turned read-only refuses this, and nothing else changes it.
         let writable = OpenOptions::new().write(true).open(&database);
         writable.map_err(|e| format!("{}: {e}", database.display()))?;

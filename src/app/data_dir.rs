@@ -3,7 +3,7 @@
 //! ```text
 //! lock          held while a process runs
 //! mayfly.redb   the database
-//! ballast       16 MiB of nothing, given up when others have filled the disk
+//! ballast       16 MiB of nothing, given up when others have filled the disk or used up the quota
 //! blobs/        the stored files
 //! incoming/     uploads that are not complete yet
 //! admin.sock    while a server runs: the admin socket, or a link to it

@@ -5,6 +5,7 @@ use super::clock::{self, Ride};
 use super::codec;
 use super::keys::{account_key, after_prefix, due_key, link_key, parse_due_key, tail};
 use super::records::{Mark, Number};
+use super::room::Room;
 use super::schema::{
     ACCOUNTS, BIRTHS, BLOBS, CLOCK, DUE, GARBAGE, HOTLINKS, KEYS, LINKS, MARK, NAMES, SCHEMA,
     STATE, TAGS, View, find_link, storage_error,
@@ -21,7 +22,6 @@ use crate::model::{
 };
 use redb::{Database, ReadableDatabase};
 use std::ops::Bound;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -47,7 +47,7 @@ impl RedbMetadata {
 
     pub(super) fn with_database(
         database: Database,
-        path: Option<&Path>,
+        room: Option<Arc<Room>>,
         on_fatal: OnFatal,
     ) -> Result<Self, MetadataError> {
         let called = AtomicBool::new(false);
@@ -60,7 +60,7 @@ impl RedbMetadata {
         let database = Arc::new(database);
         let ride = Ride::default();
         let shared = Arc::clone(&database);
-        let writer = Writer::start(shared, path, ride.clone(), Arc::clone(&once))?;
+        let writer = Writer::start(shared, room, ride.clone(), Arc::clone(&once))?;
         Ok(Self {
             database,
             on_fatal: once,
@@ -137,6 +137,10 @@ impl Metadata for RedbMetadata {
             let rows = LINKS.sound_range(view, (start, end), limit)?;
             Ok(rows.into_iter().map(|(_, link)| link).collect())
         })
+    }
+
+    fn room_for_more(&self) -> Result<(), MetadataError> {
+        self.writer.room_for_more()
     }
 
     fn publish(&self, new: NewLink) -> Result<Published, MetadataError> {

@@ -4,6 +4,7 @@
 //! one atomic step, nothing above it relies on being the only process.
 
 mod accounts;
+mod backend;
 mod changes;
 mod clock;
 mod codec;
@@ -57,6 +58,12 @@ pub trait Metadata: Send + Sync {
         after: Option<&LinkCursor>,
         limit: usize,
     ) -> Result<Vec<Link>, MetadataError>;
+    /// Whether new things may be stored. Costs nothing; [`Metadata::publish`] does not ask again.
+    ///
+    /// # Errors
+    /// [`MetadataError::Full`] or [`MetadataError::Quota`] while the file system refuses space that
+    /// deletions may need. What is removed is removed meanwhile.
+    fn room_for_more(&self) -> Result<(), MetadataError>;
     /// Makes a link visible, with its blob, its hotlink and its place in the dedup index.
     fn publish(&self, new: NewLink) -> Result<Published, MetadataError>;
     /// Changes a link. `None` when there is no such link; otherwise the link after the change.
@@ -362,6 +369,8 @@ pub enum MetadataError {
     InUse,
     /// The disk is full, and so is what was kept aside. Nothing was changed, and reading goes on.
     Full,
+    /// As [`MetadataError::Full`], of a quota: the disk itself may have plenty.
+    Quota,
     /// The file system takes no writes any more. Nothing was changed, and reading goes on.
     ReadOnly,
     /// Opening or reading failed.
@@ -384,6 +393,10 @@ impl fmt::Display for MetadataError {
                 "the database is in use: another Mayfly runs on this data directory"
             ),
             Self::Full => write!(f, "the disk of the database is full: make space"),
+            Self::Quota => write!(
+                f,
+                "the disk quota of the user that runs Mayfly is used up: delete files, or have the quota raised"
+            ),
             Self::ReadOnly => write!(
                 f,
                 "the file system of the database is read-only: its disk may be failing. Read what the kernel says of it (dmesg), \

@@ -30,6 +30,8 @@ pub enum Error {
         /// Bytes that uploads may still take.
         available: u64,
     },
+    /// A disk quota is used up: nothing new fits before files are deleted or the quota is raised.
+    Quota,
     /// The file system has turned read-only: what is there can be read, nothing can be changed.
     ReadOnly,
     /// A value makes no sense; carries what and the remedy.
@@ -69,6 +71,10 @@ impl fmt::Display for Error {
                     "not enough space on the server: {available} bytes are left for uploads"
                 )
             }
+            Self::Quota => write!(
+                f,
+                "the disk quota of the server is used up: nothing can be stored before files are deleted or the quota is raised"
+            ),
             Self::ReadOnly => write!(f, "the disk of the server takes no changes at the moment"),
             Self::Invalid(what) => write!(f, "{what}"),
             Self::Input(e) => write!(f, "the upload broke off: {e}"),

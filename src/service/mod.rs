@@ -155,6 +155,7 @@ impl Service {
         match error {
             MetadataError::ReadOnly => return Error::ReadOnly,
             MetadataError::Full => return Error::Full { available: 0 },
+            MetadataError::Quota => return Error::Quota,
             _ => {}
         }
         Error::Internal(error.to_string())

@@ -23,7 +23,8 @@ pub trait Store: Send + Sync {
     /// Starts a blob of `expected` bytes, if known. Nothing is visible before [`Stage::commit`].
     ///
     /// # Errors
-    /// [`StoreError::Full`] at once when `expected` does not fit beside the reserve.
+    /// [`StoreError::Full`] at once when `expected` does not fit beside the reserve,
+    /// [`StoreError::Quota`] when a quota does not give it.
     fn stage(&self, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError>;
     /// Opens a blob for reading.
     ///
@@ -62,14 +63,16 @@ pub trait Stage: Send {
     /// Appends all of `bytes`.
     ///
     /// # Errors
-    /// [`StoreError::Full`] when they do not fit, [`StoreError::Unavailable`] otherwise.
+    /// [`StoreError::Full`] or [`StoreError::Quota`] when they do not fit,
+    /// [`StoreError::Unavailable`] otherwise.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
     /// Makes the bytes durable under their final name. When it returns, they survive a power cut.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] when the name is taken, [`StoreError::Full`] when the medium turned
-    /// out to be, [`StoreError::Refused`]: nothing is stored then. Any other error leaves the outcome unknown: the blob may
-    /// be there, now or after a restart, and trying again cannot tell.
+    /// [`StoreError::Exists`] when the name is taken, [`StoreError::Full`] or [`StoreError::Quota`]
+    /// when the medium turned out to be, [`StoreError::Refused`]: nothing is stored then. Any other
+    /// error leaves the outcome unknown: the blob may be there, now or after a restart, and trying
+    /// again cannot tell.
     fn commit(self: Box<Self>, id: &BlobId) -> Result<(), StoreError>;
 }
 
@@ -100,6 +103,11 @@ pub enum StoreError {
         /// Bytes that uploads may still take.
         available: u64,
     },
+    /// A quota of the file system refused `needed` bytes. How many it would give, nobody tells.
+    Quota {
+        /// Bytes asked for, as far as known.
+        needed: u64,
+    },
     /// The medium, or this process, has too little of something right now. Nothing was changed.
     Refused(io::Error),
     /// The medium failed.
@@ -116,6 +124,9 @@ impl fmt::Display for StoreError {
                     f,
                     "the store is full: {needed} bytes needed, {available} available"
                 )
+            }
+            Self::Quota { needed } => {
+                write!(f, "the disk quota is used up: {needed} bytes needed")
             }
             Self::Refused(_) => write!(f, "the store cannot take it now"),
             Self::Unavailable(_) => write!(f, "the store does not answer"),

@@ -99,6 +99,7 @@ pass_on! {
     link(lookup: &Lookup) -> Option<Link>;
     hotlink(hotlink: &Lookup) -> Option<Hotlink>;
     links_of(owner: AccountId, after: Option<&LinkCursor>, limit: usize) -> Vec<Link>;
+    room_for_more() -> ();
     publish(new: NewLink) -> Published;
     edit(lookup: &Lookup, edit: LinkEdit) -> Option<Link>;
     remove(lookup: &Lookup) -> Option<Freed>;

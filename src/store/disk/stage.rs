@@ -52,9 +52,8 @@ impl DiskStage {
         }
         let file = match rustix::fs::openat(&place.incoming, &name, flags, PRIVATE_FILE) {
             Ok(file) => File::from(file),
-            Err(Errno::NOSPC | Errno::DQUOT) => {
-                return Err(StoreError::Full { needed, available });
-            }
+            Err(Errno::NOSPC) => return Err(StoreError::Full { needed, available }),
+            Err(Errno::DQUOT) => return Err(StoreError::Quota { needed }),
             Err(e) => return Err(unavailable(e)),
         };
         let mut stage = Self {
@@ -122,7 +121,7 @@ impl DiskStage {
     /// nothing is removed.
     fn fail(&mut self, error: Errno) -> StoreError {
         let error = self.place.full_or_unavailable(error.into(), self.written);
-        if !matches!(error, StoreError::Full { .. }) {
+        if !matches!(error, StoreError::Full { .. } | StoreError::Quota { .. }) {
             self.removable = false;
         }
         error
@@ -283,7 +282,8 @@ mod tests {
         ] {
             let mut stage = DiskStage::new(&store.place, "name".into(), None).unwrap();
             let error = stage.fail(error);
-            assert_eq!(matches!(error, StoreError::Full { .. }), full);
+            let told = matches!(error, StoreError::Full { .. } | StoreError::Quota { .. });
+            assert_eq!(told, full, "{error}");
             drop(stage);
             assert_eq!(left(), remaining);
         }
