@@ -2,6 +2,7 @@
 
 use crate::seen::{Seen, delete};
 use crate::support::{Launch, LoopDisk, Server, Upload, Uploaded};
+use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
@@ -34,12 +35,18 @@ impl Manager {
 
     /// The next message before `end`.
     fn hears(&self, end: Instant) -> Option<String> {
-        let left = end.saturating_duration_since(Instant::now());
-        let left = left.max(Duration::from_millis(1));
-        self.socket.set_read_timeout(Some(left)).unwrap();
         let mut message = [0; 4096];
-        let length = self.socket.recv(&mut message).ok()?;
-        Some(String::from_utf8_lossy(&message[..length]).into_owned())
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let left = left.max(Duration::from_millis(1));
+            self.socket.set_read_timeout(Some(left)).unwrap();
+            match self.socket.recv(&mut message) {
+                Ok(n) => return Some(String::from_utf8_lossy(&message[..n]).into_owned()),
+                // This process was stopped for a moment.
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
     }
 
     /// Forgets what was said, and waits for so many beats more.
