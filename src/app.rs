@@ -7,6 +7,7 @@
 
 mod data_dir;
 mod doctor;
+pub mod durable;
 mod error;
 mod first_account;
 mod first_admin;
@@ -15,6 +16,7 @@ mod listening;
 mod machine;
 mod opened;
 mod pages;
+mod read_only;
 mod reload;
 mod stopped;
 mod storage;
@@ -22,16 +24,17 @@ mod supervision;
 
 pub use doctor::examine;
 pub use error::StartError;
+pub use first_account::Usable;
 pub use first_admin::{FirstAdmin, Openers, first_admin};
 pub use pages::check_pages;
-pub use reload::source as settings_source;
+pub use reload::{Load, source as settings_source};
 pub use stopped::Stopped;
 pub use storage::{Finding, Mend, Outcome, Trouble, bucket_endpoint_in, try_bucket};
 pub use supervision::database_probe;
 
 use crate::admin::{self, AdminSocket};
 use crate::api::{Api, ApiSettings, Readiness};
-use crate::config::{Credentials, Settings};
+use crate::config::Settings;
 use crate::metadata::{Metadata, MetadataError};
 use crate::model::{Clock, MADE, Timekeeper};
 use crate::server::Server;
@@ -65,12 +68,13 @@ pub struct App {
     api: Arc<Api>,
     /// With a service manager only.
     watchdog: Option<Watchdog>,
+    reload: reload::Reload,
     settings: Settings,
     service: Arc<Service>,
     endings: Endings,
     address: SocketAddr,
     url: String,
-    credentials: Option<Credentials>,
+    first_account: Option<first_account::Kept>,
     /// Held, never used: with it the lock on the directory.
     _data_dir: DataDir,
 }
@@ -95,7 +99,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     let database = data_dir.database();
     let ready = readiness(&metadata, &store, database.clone(), &endings, &service);
     service.recover().map_err(StartError::Service)?;
-    let credentials =
+    let first_account =
         first_account::ensure(&service, &settings.credentials_file, &settings.account.name)?;
 
     let listener = listening::listener(settings.listen)?;
@@ -135,13 +139,14 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         admin,
         background: Some(background),
         watchdog,
+        reload: reload::Reload::default(),
         settings,
         api,
         service,
         endings,
         address,
         url,
-        credentials,
+        first_account,
         _data_dir: data_dir,
     })
 }
@@ -162,10 +167,22 @@ impl App {
         &self.service
     }
 
-    /// The credentials of the first account, as far as their file is there. Given out once: a long
-    /// life in memory does secrets no good.
-    pub fn take_credentials(&mut self) -> Option<Credentials> {
-        self.credentials.take()
+    /// The credentials of the first account, as far as their file is there, after a check of what still
+    /// opens it: a key that does not is replaced. Given out once: a long life in memory does secrets
+    /// no good.
+    ///
+    /// # Errors
+    /// [`StartError::Credentials`] when nothing in the file opens the account.
+    pub fn usable_credentials(&mut self) -> Result<Option<Usable>, StartError> {
+        let path = &self.settings.credentials_file;
+        let kept = self.first_account.take();
+        kept.map(|kept| first_account::check(&self.service, path, kept))
+            .transpose()
+    }
+
+    /// Forgets the credentials of the first account.
+    pub fn forget_credentials(&mut self) {
+        self.first_account = None;
     }
 
     /// Where the wish to end comes from.
@@ -174,32 +191,18 @@ impl App {
     }
 
     /// Says that it is ready, and waits until somebody or something wants it to end. Whenever somebody
-    /// wants the settings to be read again, `load` reads them: those that are wrong change nothing.
-    pub fn wait(&mut self, load: impl Fn() -> Result<Settings, String>) -> Ending {
+    /// wants the settings to be read again, `load` reads them on a thread of its own, however long that
+    /// takes: those that are wrong change nothing.
+    pub fn wait(&mut self, load: Load) -> Ending {
         let beginning = Notice::Status(supervision::beginning(&self.url));
         notify::tell(&[Notice::Ready, beginning]);
         loop {
             match self.endings.next() {
                 Wish::End(ending) => return ending,
-                Wish::Reload => self.reload(&load),
+                Wish::Reload => self.begin_reload(&load),
+                Wish::Reloaded => self.end_reload(&load),
             }
         }
-    }
-
-    fn reload(&mut self, load: impl Fn() -> Result<Settings, String>) {
-        notify::tell(&[Notice::Reloading]);
-        let remark = match load() {
-            Ok(new) => self.apply(new),
-            Err(why) => {
-                let why = why.lines().collect::<Vec<_>>().join("; ");
-                log::error!("the settings could not be read again, and stay as they were: {why}");
-                format!("The settings stay as they were: {why}")
-            }
-        };
-        if let Some(watchdog) = &self.watchdog {
-            watchdog.remark(remark);
-        }
-        notify::tell(&[Notice::Ready]);
     }
 
     /// Stops accepting, lets running requests end for up to `patience`, and puts everything away.
@@ -319,6 +322,7 @@ fn readiness(
             return Err("stopping".to_owned());
         }
         metadata.link_count().map_err(|e| e.to_string())?;
+        metadata.room_for_more().map_err(|e| e.to_string())?;
         // A file system that has turned read-only refuses this, and nothing else changes it.
         let writable = OpenOptions::new().write(true).open(&database);
         writable.map_err(|e| format!("{}: {e}", database.display()))?;

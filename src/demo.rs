@@ -1,11 +1,11 @@
 //! The demo: a complete server without a settings file, and a greeting that says how to use it.
 
-use crate::app::{App, StartError};
-use crate::config::{Credentials, Settings};
-use crate::model::{Permissions, Token};
+use crate::app::{App, StartError, Usable};
+use crate::config::Settings;
+use crate::model::Token;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 /// The settings of a demo in `dir`: the defaults, and credentials in `demo-credentials.toml`.
 pub fn settings(dir: PathBuf, listen: SocketAddr) -> Settings {
@@ -16,26 +16,15 @@ pub fn settings(dir: PathBuf, listen: SocketAddr) -> Settings {
     }
 }
 
-/// The credentials of a demo, after a check that they open its account.
+/// The credentials of a demo, after a check of what still opens its account.
 ///
 /// # Errors
 /// [`StartError::Credentials`] when the file is gone, or belongs to other data.
-pub fn credentials(app: &mut App, settings: &Settings) -> Result<Credentials, StartError> {
-    let problem = |problem| StartError::Credentials {
+pub fn credentials(app: &mut App, settings: &Settings) -> Result<Usable, StartError> {
+    app.usable_credentials()?.ok_or_else(|| StartError::Credentials {
         path: settings.credentials_file.clone(),
-        problem,
-    };
-    let credentials = app.take_credentials().ok_or_else(|| {
-        problem("the credentials of this demo are gone and cannot be made again: restore the file, or choose another directory with --dir")
-    })?;
-    let key = credentials.api_key.as_ref().map(Token::reveal);
-    let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    match app.service().authenticate(key, Permissions::NONE, here) {
-        Ok(_) => Ok(credentials),
-        Err(_) => Err(problem(
-            "the API key in it does not open this demo (any more): restore the file that belongs here; or make a key with mayfly key create --user admin --data-dir DIR and put it into the file; or choose another directory with --dir",
-        )),
-    }
+        problem: "the credentials of this demo are gone and cannot be made again: restore the file, or choose another directory with --dir",
+    })
 }
 
 /// Prints where a server is, for whoever started it: `URL=` and the address, a line of its own.
@@ -47,19 +36,39 @@ pub fn announce(out: &mut impl Write, url: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Prints what a program needs, one `KEY=VALUE` a line, and then what a person needs.
+/// Prints what a program needs, one `KEY=VALUE` a line, and then what a person needs. A password that
+/// was changed since `file` was written is not known here: its line has no value.
 ///
 /// # Errors
 /// What the output reports; the server runs all the same.
-pub fn greet(out: &mut impl Write, url: &str, credentials: &Credentials) -> io::Result<()> {
+pub fn greet(out: &mut impl Write, url: &str, usable: &Usable, file: &Path) -> io::Result<()> {
+    let credentials = &usable.credentials;
     let key = credentials.api_key.as_ref().map_or("", Token::reveal);
-    let (user, password) = (&credentials.user, credentials.password.as_str());
+    let user = &credentials.user;
+    let password = match usable.password_fits {
+        true => credentials.password.as_str(),
+        false => "",
+    };
     announce(out, url)?;
     write!(
         out,
         "API_KEY={key}\nADMIN_USER={user}\nADMIN_PASSWORD={password}\n"
     )?;
     out.flush()?;
+    if usable.key_is_new {
+        writeln!(
+            out,
+            "\nThe API key of before was revoked. This one is new, and kept in {}.",
+            file.display()
+        )?;
+    }
+    if !usable.password_fits {
+        writeln!(
+            out,
+            "\nThe password of {user} was changed since {} was written: the new one works, and only\nwho set it knows it. To see it here again, write it into that file.",
+            file.display()
+        )?;
+    }
     write!(
         out,
         "
@@ -77,21 +86,32 @@ The answer holds the link (UrlDownload). Ctrl-C stops the server; the data stays
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Credentials;
 
-    fn sample() -> Credentials {
-        Credentials {
+    fn sample() -> Usable {
+        let credentials = Credentials {
             user: "admin".to_owned(),
             password: zeroize::Zeroizing::new("pass".to_owned()),
             api_key: Token::parse("abcdefghij0123456789ABCDEFGHIJ"),
             recovery_phrase: None,
+        };
+        Usable {
+            credentials,
+            key_is_new: false,
+            password_fits: true,
         }
+    }
+
+    fn greeting(usable: &Usable) -> String {
+        let mut out = Vec::new();
+        let file = Path::new("/data/demo-credentials.toml");
+        greet(&mut out, "http://127.0.0.1:1", usable, file).unwrap();
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn the_first_lines_are_for_programs_and_the_rest_can_be_pasted() {
-        let mut out = Vec::new();
-        greet(&mut out, "http://127.0.0.1:1", &sample()).unwrap();
-        let text = String::from_utf8(out).unwrap();
+        let text = greeting(&sample());
         assert!(text.starts_with(
             "URL=http://127.0.0.1:1\nAPI_KEY=abcdefghij0123456789ABCDEFGHIJ\nADMIN_USER=admin\nADMIN_PASSWORD=pass\n\n"
         ));
@@ -99,5 +119,20 @@ mod tests {
             "curl -X POST http://127.0.0.1:1/api/files/add -H \"apikey: abcdefghij0123456789ABCDEFGHIJ\""
         ));
         assert!(text.contains("-F \"allowedDownloads=5\" -F \"expiryDays=7\""));
+        assert!(!text.contains("demo-credentials"), "nothing to explain");
+    }
+
+    #[test]
+    fn what_was_replaced_is_explained_after_the_lines_for_programs() {
+        let text = greeting(&Usable {
+            key_is_new: true,
+            password_fits: false,
+            ..sample()
+        });
+        let (lines, explained) = text.split_once("\n\n").unwrap();
+        assert!(lines.ends_with("\nADMIN_USER=admin\nADMIN_PASSWORD="));
+        assert!(explained.contains("The API key of before was revoked"));
+        assert!(explained.contains("The password of admin was changed"));
+        assert!(!text.contains("=pass"));
     }
 }

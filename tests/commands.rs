@@ -9,11 +9,12 @@ mod console;
 mod program;
 
 use console::{Console, basic, value};
-use program::{Running, directory, get, mayfly, modes, serve, settings, upload};
+use program::{Greeting, Running, directory, get, mayfly, modes, serve, settings, upload};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Every command, on a demo that runs and on the same one when it is stopped.
@@ -138,6 +139,85 @@ fn a_changed_password_a_disabled_and_a_removed_account_act_at_once() {
     let mut files = Vec::new();
     modes(&dir.join("blobs"), &mut files);
     assert!(files.iter().all(|(path, _)| path.is_dir()), "{files:?}");
+}
+
+/// Ends a demo and starts it again.
+fn again(mut demo: Running, dir: &Path) -> (Running, Greeting) {
+    demo.signal("TERM");
+    demo.wait();
+    let mut demo = Running::demo(dir);
+    let greeting = demo.greeting();
+    (demo, greeting)
+}
+
+#[test]
+fn a_demo_whose_key_was_revoked_makes_another_and_says_so_once() {
+    let (_home, dir) = directory();
+    let mut demo = Running::demo(&dir);
+    let first = demo.greeting();
+    let console = Console::on_data(&dir);
+    let keys = || console.json(&["key", "list"], "");
+    let id = keys()[0]["id"].as_str().unwrap().to_owned();
+    console.ok(&["key", "revoke", &id], "");
+
+    let (demo, second) = again(demo, &dir);
+    assert_ne!(second.key, first.key);
+    assert_eq!(second.password, first.password);
+    assert!(second.friendly.contains("was revoked"), "{second:?}");
+    assert_eq!(get(&second.url, "/api/files/list", &second.key).0, 200);
+    assert_eq!(get(&second.url, "/api/files/list", &first.key).0, 401);
+    let (demo, third) = again(demo, &dir);
+    assert_eq!(third.key, second.key);
+    assert!(!third.friendly.contains("was revoked"), "{third:?}");
+    assert_eq!(keys().as_array().unwrap().len(), 1, "one for one");
+
+    // Neither the key nor the password of the file opens it any more, but the recovery phrase does.
+    let id = keys()[0]["id"].as_str().unwrap().to_owned();
+    let said = format!("{}\na new password\n", third.password);
+    console.ok(&["user", "passwd", "admin"], &said);
+    console.ok(&["key", "revoke", &id], "");
+    let (demo, fourth) = again(demo, &dir);
+    assert_eq!(upload(&fourth.url, &fourth.key, "hello").0, 200);
+    assert_eq!(fourth.password, "");
+
+    // An account that is disabled gets no keys.
+    console.ok(
+        &["user", "add", "ann", "--role", "admin"],
+        "correct horse\n",
+    );
+    console.ok(&["user", "disable", "admin"], "");
+    demo.signal("TERM");
+    demo.end();
+    for _ in 0..2 {
+        let (code, log) = Running::demo(&dir).end();
+        assert!(code == Some(78) && log.contains("user enable"), "{log}");
+    }
+    console.ok(&["user", "enable", "admin"], "");
+    assert_eq!(Running::demo(&dir).greeting().key, fourth.key);
+}
+
+#[test]
+fn a_demo_prints_no_password_that_was_changed_and_the_new_one_when_it_is_told() {
+    let (_home, dir) = directory();
+    let mut demo = Running::demo(&dir);
+    let first = demo.greeting();
+    let said = format!("{}\nof my own\n", first.password);
+    Console::on_data(&dir).ok(&["user", "passwd", "admin"], &said);
+    let (demo, second) = again(demo, &dir);
+    assert_eq!((second.password.as_str(), &second.key), ("", &first.key));
+    let told = second.friendly.contains("password of admin was changed");
+    assert!(told && second.friendly.contains("demo-credentials.toml"));
+    assert_eq!(basic(&second.url, "admin", "of my own").0, 200, "it stays");
+
+    let file = dir.join("demo-credentials.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace(&first.password, "of my own")).unwrap();
+    let (_demo, third) = again(demo, &dir);
+    assert_eq!(
+        (third.password.as_str(), &third.key),
+        ("of my own", &first.key)
+    );
+    assert!(!third.friendly.contains("was changed"), "{third:?}");
 }
 
 #[test]

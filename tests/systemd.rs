@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -177,6 +179,81 @@ fn a_reload_is_announced_and_wrong_settings_are_told_and_change_nothing() {
     manager.until("RELOADING=1\n");
     manager.until("STATUS=Links begin with");
     assert!(server.stop(LONG).success());
+}
+
+/// Puts a pipe in the place of the settings: whoever reads them waits, as on a mount that hangs.
+fn hang(server: &Server) -> PathBuf {
+    let path = server.settings_path();
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let pipe = path.with_extension("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    std::fs::rename(&pipe, &path).unwrap();
+    path
+}
+
+/// The end to write to, once somebody waits at the other.
+fn waited_at(pipe: &Path) -> std::fs::File {
+    let open = || {
+        let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).custom_flags(nonblock).open(pipe)
+    };
+    let mut opened = None;
+    within(LONG, || {
+        opened = open().ok();
+        opened.is_some()
+    });
+    opened.expect("somebody reads")
+}
+
+#[test]
+fn settings_on_a_mount_that_hangs_keep_nobody_from_ending_the_server() {
+    let manager = Manager::new();
+    let mut server = Server::launched(manager.launch(Launch::with_settings("")));
+    manager.until("READY=1\n");
+    let pipe = hang(&server);
+    signal(&server, rustix::process::Signal::HUP);
+    manager.until("RELOADING=1\n");
+    let _never_written = waited_at(&pipe);
+    manager.beats(6, LONG);
+    assert!(server.probe().is_some(), "it serves");
+    assert!(server.stop(LONG).success());
+    let heard = manager.until("STOPPING=1\n").join("");
+    assert!(!heard.contains("READY=1"), "{heard}");
+    assert!(server.log().contains("stopped cut=0"), "{}", server.log());
+}
+
+#[test]
+fn wishes_to_reload_while_settings_are_read_are_one_more_reload_with_what_is_there_then() {
+    let manager = Manager::new();
+    let launch = Launch::with_settings("[pages]\nname = \"Cuckoo\"\n");
+    let mut server = Server::launched(manager.launch(launch));
+    manager.until("READY=1\n");
+    let before = std::fs::read_to_string(server.settings_path()).unwrap();
+    let path = hang(&server);
+    signal(&server, rustix::process::Signal::HUP);
+    manager.until("RELOADING=1\n");
+    let mut writer = waited_at(&path);
+    for count in 1..=3 {
+        signal(&server, rustix::process::Signal::HUP);
+        let said = || server.log().matches("still being read").count();
+        assert!(within(LONG, || said() == count), "{}", server.log());
+    }
+    assert!(server.get("/").text().contains("Cuckoo"));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, before.replace("Cuckoo", "Magpie")).unwrap();
+    writer
+        .write_all(before.replace("Cuckoo", "Jay").as_bytes())
+        .unwrap();
+    drop(writer);
+    let first = manager.until("READY=1\n").join("");
+    assert!(!first.contains("RELOADING=1"), "{first}");
+    manager.until("RELOADING=1\n");
+    manager.until("READY=1\n");
+    assert!(server.get("/").text().contains("Magpie"));
+    assert!(server.stop(LONG).success());
+    let rest = manager.until("STOPPING=1\n").join("");
+    assert!(!rest.contains("RELOADING=1"), "{rest}");
 }
 
 #[test]

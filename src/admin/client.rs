@@ -39,8 +39,9 @@ pub fn ask(path: &Path, request: &Request) -> Result<Answer, AskError> {
         stream.write_all(&wire::to_line(request)?)?;
         let deadline = Instant::now() + PATIENCE;
         let line = wire::read_line(stream, deadline)?;
-        serde_json::from_slice(&line)
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "an answer of another version"))
+        wire::answer(&line).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "an answer of another version")
+        })
     };
     exchange().map_err(AskError::Broken)
 }

@@ -6,6 +6,8 @@
 //! what is asked; it works as well without a socket, on the service of a stopped server.
 
 mod client;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod perform;
 mod server;
 mod socket;

@@ -2,7 +2,7 @@
 
 use super::wire::{Answer, Hidden, KeyRow, Reason, Request, UserRow, role};
 use crate::model::{AccountId, Lookup, Permissions};
-use crate::service::{AccountWish, Encryption, Error, Service};
+use crate::service::{AccountWish, Encryption, Error, Proof, Service};
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
@@ -33,7 +33,7 @@ fn run(service: &Service, request: &Request) -> Result<Answer, Error> {
                 recovery_phrase: Hidden(new.recovery.reveal()),
             })
         }
-        Request::Opens { user } => service.opens_by_master(user).map(Answer::Opens),
+        Request::Opens { user } => service.opens(user, Proof::Master).map(Answer::Opens),
         Request::ChangePassword {
             user,
             proof,
@@ -143,6 +143,7 @@ fn refusal(service: &Service, error: &Error) -> Answer {
         Error::TooMany(_)
         | Error::Busy(_)
         | Error::Full { .. }
+        | Error::Quota
         | Error::ReadOnly
         | Error::Away(_) => (Reason::Later, error.to_string()),
         Error::Internal(what) => (Reason::Failed, what.clone()),

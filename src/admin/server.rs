@@ -3,7 +3,7 @@
 
 use super::perform::perform;
 use super::socket::Place;
-use super::wire::{self, Answer, Reason, Request};
+use super::wire::{self, Answer, Reason};
 use crate::service::Service;
 use smol::Async;
 use smol::channel::{Receiver, Sender};
@@ -122,10 +122,9 @@ fn answer(service: &Service, mut stream: &UnixStream, patience: Duration) -> io:
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
         line => line?,
     };
-    let answer = match serde_json::from_slice::<Request>(&line) {
-        Ok(request) => perform(service, &request),
-        // What serde says may repeat what was sent.
-        Err(_) => Answer::Refused {
+    let answer = match wire::request(&line) {
+        Some(request) => perform(service, &request),
+        None => Answer::Refused {
             reason: Reason::Wrong,
             message: "the server does not understand this command: it may be of another version than the program, restart it".to_owned(),
         },

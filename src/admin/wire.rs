@@ -217,6 +217,17 @@ pub(super) fn role(admin: bool) -> Role {
     if admin { Role::Admin } else { Role::User }
 }
 
+/// What this line asks for. `None` when it is not understood: what is wrong is not told in more words,
+/// because those might repeat a secret.
+pub(super) fn request(line: &[u8]) -> Option<Request> {
+    serde_json::from_slice(line).ok()
+}
+
+/// What this line answers. `None` when it is not understood.
+pub(super) fn answer(line: &[u8]) -> Option<Answer> {
+    serde_json::from_slice(line).ok()
+}
+
 /// The bytes of a line, with its end.
 pub(super) fn to_line(message: &impl Serialize) -> io::Result<Zeroizing<Vec<u8>>> {
     // Room for the usual at once: a buffer that moves leaves an unwiped one behind.

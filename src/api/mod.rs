@@ -13,7 +13,9 @@ use crate::http::{Handler, Head, Request, Response, Room};
 use crate::model::Clock;
 use crate::service::Service;
 use public::pages::Pages;
-pub use public::pages::{PageSettings, Problem as PageProblem, check as check_pages};
+pub use public::pages::{
+    PageSettings, Problem as PageProblem, ReadPages, check as check_pages, read as read_pages,
+};
 use route::{Call, Found, Route, Run};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -74,13 +76,10 @@ impl Api {
         }
     }
 
-    /// Reads templates, style and pictures again and takes them into use as a whole. Returns what
-    /// is wrong with them; the log has it, too.
-    ///
-    /// # Errors
-    /// When the system has no thread for it; everything stays as it was.
-    pub fn reload_pages(&self, settings: &PageSettings) -> std::io::Result<Vec<PageProblem>> {
-        self.pages.reload(settings)
+    /// Takes templates, style and pictures into use as a whole. Returns what is wrong with them; the
+    /// log has it, too.
+    pub fn replace_pages(&self, read: ReadPages) -> Vec<PageProblem> {
+        self.pages.replace(read)
     }
 
     /// The path of [`ApiSettings::base_url`]: what stands before every path that clients see.

@@ -1,9 +1,9 @@
-//! The data directory: who has it, what lies where, and small files that survive a power cut.
+//! The data directory: who has it, and what lies where.
 //!
 //! ```text
 //! lock          held while a process runs
 //! mayfly.redb   the database
-//! ballast       16 MiB of nothing, given up when others have filled the disk
+//! ballast       16 MiB of nothing, given up when others have filled the disk or used up the quota
 //! blobs/        the stored files
 //! incoming/     uploads that are not complete yet
 //! admin.sock    while a server runs: the admin socket, or a link to it
@@ -12,13 +12,13 @@
 //!
 //! Everything in it belongs to its owner alone: files 0600, directories 0700.
 
-use super::StartError;
+use super::{StartError, durable};
 use crate::config::{SecretError, SecretFile};
 use crate::model::Secret;
 use crate::pipeline::seal::keys;
 use rustix::fs::OFlags;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -194,7 +194,7 @@ fn key_in(mut file: File, path: &Path) -> Result<Secret, StartError> {
 
 fn make_key(path: &Path) -> Result<Secret, StartError> {
     let key = keys::random_secret();
-    write_durably(path, key.reveal()).map_err(failed("writing", path))?;
+    durable::write(path, key.reveal()).map_err(failed("writing", path))?;
     Ok(key)
 }
 
@@ -204,48 +204,13 @@ pub(super) fn make_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => Path::new("/"),
-    };
+    let parent = durable::parent_of(path);
     make_directory(parent)?;
     match DirBuilder::new().mode(0o700).create(path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(e) => Err(e),
-        Ok(()) => sync_directory(parent),
+        Ok(()) => durable::sync_directory(parent),
     }
-}
-
-/// Writes a file for its owner alone, whole or not at all, and durably: temporary file, fsync,
-/// rename, fsync of the directory.
-pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => return Err(io::ErrorKind::IsADirectory.into()),
-    };
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = parent.join(name);
-    // What a crash left behind; nobody else writes here while the lock is held.
-    match std::fs::remove_file(&new) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
-    sync_directory(parent)
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StartError {

@@ -1,5 +1,6 @@
 //! Why there is no server: each error says what happened and what to do.
 
+use super::read_only;
 use crate::config::SecretError;
 use crate::metadata::MetadataError;
 use crate::{service, store::StoreError};
@@ -103,6 +104,8 @@ impl StartError {
             | Self::Secret { .. }
             | Self::Credentials { .. } => true,
             Self::Metadata(MetadataError::TooNew { .. }) => true,
+            Self::Metadata(MetadataError::ReadOnly) => true,
+            Self::File { source, .. } => source.kind() == io::ErrorKind::ReadOnlyFilesystem,
             Self::Listen { .. } => !self.is_temporary(),
             _ => false,
         }
@@ -137,6 +140,16 @@ impl fmt::Display for StartError {
                 attempt,
                 path,
                 source,
+            } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => write!(
+                f,
+                "{attempt} {} failed: {}",
+                path.display(),
+                read_only::explain(path)
+            ),
+            Self::File {
+                attempt,
+                path,
+                source,
             } => write!(
                 f,
                 "{attempt} {} failed: {source}. Check that the directory exists, belongs to the user that runs Mayfly, and has space",
@@ -161,6 +174,7 @@ impl fmt::Display for StartError {
                     MetadataError::TooNew { .. }
                     | MetadataError::InUse
                     | MetadataError::Full
+                    | MetadataError::Quota
                     | MetadataError::ReadOnly => Ok(()),
                 }
             }

@@ -3,18 +3,34 @@
 //!
 //! A crash at any instant leaves an account that the file opens, or none: the file is durable with
 //! name and password before the account is made, and gets the API key after. A start that finds a
-//! file without a key continues there.
+//! file without a key continues there. What is replaced later, by whoever looks after the account, is
+//! found out by [`check`].
 
-use super::StartError;
-use super::data_dir::write_durably;
+use super::{StartError, durable};
 use crate::config::Credentials;
-use crate::model::Token;
+use crate::model::{Permissions, Token};
 use crate::pipeline::seal::keys;
-use crate::service::Service;
+use crate::service::{Error, Proof, Service};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use zeroize::Zeroizing;
+
+/// What is in the file.
+pub(super) struct Kept {
+    credentials: Credentials,
+    /// Whether this start made the account: all of it opens it then.
+    is_new: bool,
+}
+
+/// What of the credentials in the file still opens the account.
+pub struct Usable {
+    /// The credentials.
+    pub credentials: Credentials,
+    /// Whether the API key is another one than in the file so far, which opened nothing any more.
+    pub key_is_new: bool,
+    /// Whether the password is the one of the account.
+    pub password_fits: bool,
+}
 
 /// Makes the first account, of this name, if there is none. Returns what opens it, as far as the
 /// file is there.
@@ -22,16 +38,63 @@ pub(super) fn ensure(
     service: &Service,
     path: &Path,
     name: &str,
-) -> Result<Option<Credentials>, StartError> {
+) -> Result<Option<Kept>, StartError> {
     let exists = service.has_accounts().map_err(StartError::Service)?;
     let found = read(path)?;
-    match (exists, found) {
+    let credentials = match (exists, found) {
         // The owner has noted them elsewhere, as advised.
-        (true, None) => Ok(None),
-        (true, Some(credentials)) if credentials.api_key.is_some() => Ok(Some(credentials)),
-        (true, Some(credentials)) => add_key(service, path, credentials).map(Some),
-        (false, found) => add_account(service, path, found, name).map(Some),
+        (true, None) => return Ok(None),
+        (true, Some(credentials)) if credentials.api_key.is_some() => credentials,
+        (true, Some(mut credentials)) => {
+            // A crash came between the account and its file: the key was never shown.
+            let problem = "the password in it does not open the account: delete the file if it belongs to another data directory";
+            add_key(service, path, &mut credentials, problem)?;
+            log::info!("made another API key: the first one was lost in a crash");
+            credentials
+        }
+        (false, found) => add_account(service, path, found, name)?,
+    };
+    Ok(Some(Kept {
+        credentials,
+        is_new: !exists,
+    }))
+}
+
+/// Finds out what still opens the account, and makes another API key for one that was revoked. The
+/// password is nobody's to replace but its owner's.
+pub(super) fn check(service: &Service, path: &Path, kept: Kept) -> Result<Usable, StartError> {
+    let mut credentials = kept.credentials;
+    if kept.is_new {
+        return Ok(Usable {
+            credentials,
+            key_is_new: false,
+            password_fits: true,
+        });
     }
+    let opens = |proof| match service.opens(&credentials.user, proof) {
+        Err(Error::NotFound) => Ok(false),
+        other => other.map_err(StartError::Service),
+    };
+    let password_fits = opens(Proof::Password(&credentials.password))?;
+    let key = credentials.api_key.as_ref().map_or("", Token::reveal);
+    let key_is_new = !opens(Proof::Recovery(key))?;
+    if key_is_new {
+        let account = service.account_named(&credentials.user);
+        if account.is_ok_and(|account| account.disabled) {
+            return Err(StartError::Credentials {
+                path: path.to_owned(),
+                problem: "the account in it is disabled: enable it with mayfly user enable, and start again",
+            });
+        }
+        let problem = "nothing in it opens the account (any more): restore the file that belongs to this data directory; or put a user name and a password that works into it (mayfly user list and mayfly user passwd help to one); or choose another data directory";
+        add_key(service, path, &mut credentials, problem)?;
+        log::warn!("the API key of the first account was revoked, and is another one now");
+    }
+    Ok(Usable {
+        credentials,
+        key_is_new,
+        password_fits,
+    })
 }
 
 fn add_account(
@@ -67,26 +130,35 @@ fn add_account(
     Ok(credentials)
 }
 
-/// A crash came between the account and its file: the password is there, the key was never shown.
+/// Makes another API key with what is left: the password, or the recovery phrase. `problem` is what is
+/// wrong when neither opens the account.
 fn add_key(
     service: &Service,
     path: &Path,
-    mut credentials: Credentials,
-) -> Result<Credentials, StartError> {
-    let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let session = service
-        .authenticate_password(&credentials.user, &credentials.password, here)
-        .map_err(|_| StartError::Credentials {
+    credentials: &mut Credentials,
+    problem: &'static str,
+) -> Result<(), StartError> {
+    let phrase = credentials.recovery_phrase.as_ref();
+    let proofs = [
+        Some(Proof::Password(&credentials.password)),
+        phrase.map(|phrase| Proof::Recovery(phrase)),
+    ];
+    let mut made = Err(Error::WrongPassword);
+    for proof in proofs.into_iter().flatten() {
+        made = service.create_key_for(&credentials.user, proof, "First key", Permissions::ALL);
+        if !matches!(made, Err(Error::WrongPassword)) {
+            break;
+        }
+    }
+    let key = made.map_err(|error| match error {
+        Error::WrongPassword | Error::NotFound => StartError::Credentials {
             path: path.to_owned(),
-            problem: "the password in it does not open the account: delete the file if it belongs to another data directory",
-        })?;
-    let key = service
-        .create_api_key(&session, "first key", true)
-        .map_err(StartError::Service)?;
+            problem,
+        },
+        other => StartError::Service(other),
+    })?;
     credentials.api_key = Some(key.key);
-    write(path, &credentials)?;
-    log::info!("made another API key: the first one was lost in a crash");
-    Ok(credentials)
+    write(path, credentials)
 }
 
 fn read(path: &Path) -> Result<Option<Credentials>, StartError> {
@@ -108,7 +180,7 @@ fn read(path: &Path) -> Result<Option<Credentials>, StartError> {
 }
 
 fn write(path: &Path, credentials: &Credentials) -> Result<(), StartError> {
-    write_durably(path, credentials.to_toml().as_bytes()).map_err(|source| StartError::File {
+    durable::write(path, credentials.to_toml().as_bytes()).map_err(|source| StartError::File {
         attempt: "writing",
         path: path.to_owned(),
         source,

@@ -24,15 +24,3 @@ pub(super) fn page_settings(settings: &Settings) -> PageSettings {
 pub fn check_pages(settings: &Settings) -> io::Result<Vec<PageProblem>> {
     api::check_pages(&page_settings(settings))
 }
-
-impl super::App {
-    /// Reads templates, style and pictures again, with the name and the colour of these settings,
-    /// and takes them into use as a whole. What cannot be used goes to the log, and what is built
-    /// in takes its place.
-    ///
-    /// # Errors
-    /// When the system has no thread for it; everything stays as it was.
-    pub fn reload_pages(&self, settings: &Settings) -> io::Result<Vec<PageProblem>> {
-        self.api.reload_pages(&page_settings(settings))
-    }
-}

@@ -1,10 +1,33 @@
 //! Reading the settings again while the server runs.
+//!
+//! Files may lie on a mount that hangs, so they are read on a thread of their own, one reading at a
+//! time. That thread holds nothing of the server: whoever ends the server need not wait for it.
 
+use super::pages::page_settings;
+use crate::api::{self, ReadPages};
 use crate::config::{Change, Settings};
 use crate::logging;
+use crate::tasks::notify::{self, Notice};
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Reads the settings.
+pub type Load = Arc<dyn Fn() -> Result<Settings, String> + Send + Sync>;
+
+/// What was read: the settings, and the pages that they name.
+type Read = Result<(Settings, io::Result<ReadPages>), String>;
+
+/// The reading that is going on, if any.
+#[derive(Default)]
+pub(super) struct Reload {
+    running: Option<(JoinHandle<Read>, Instant)>,
+    /// Somebody wished it again meanwhile: what was read may be older than that.
+    again: bool,
+}
 
 /// How old the copy of a reload may be when that is heard of.
 const FRESH: Duration = Duration::from_secs(60);
@@ -44,10 +67,60 @@ fn is_fresh(copy: &Path) -> bool {
 }
 
 impl super::App {
-    /// Takes over what can change in a running server, and tells what cannot. Pages are read again in
-    /// any case: their files may have changed under the same settings. Returns what is left to
+    /// Begins to read the settings again; when that is going on already, it is done once more after.
+    pub(super) fn begin_reload(&mut self, load: &Load) {
+        if let Some((_, began)) = &self.reload.running {
+            log::warn!(
+                "the settings or the pages are still being read since {} s: if that does not end, look at the disk or network mount that they are on. They will be read once more then",
+                began.elapsed().as_secs()
+            );
+            self.reload.again = true;
+            return;
+        }
+        notify::tell(&[Notice::Reloading]);
+        let (load, url) = (Arc::clone(load), self.url.clone());
+        let reading = self.endings.beside(move || {
+            let settings = load()?;
+            // In any case: files may have changed under the same settings.
+            let pages = api::read_pages(&url, &page_settings(&settings));
+            Ok((settings, pages))
+        });
+        match reading {
+            Ok(thread) => self.reload.running = Some((thread, Instant::now())),
+            Err(e) => self.reloaded(Err(format!("there is no thread to read them: {e}"))),
+        }
+    }
+
+    /// What was begun has ended.
+    pub(super) fn end_reload(&mut self, load: &Load) {
+        let Some((thread, _)) = self.reload.running.take() else {
+            return;
+        };
+        let read = thread.join();
+        self.reloaded(read.unwrap_or_else(|_| Err("the thread that reads them panicked".into())));
+        if std::mem::take(&mut self.reload.again) {
+            self.begin_reload(load);
+        }
+    }
+
+    fn reloaded(&mut self, read: Read) {
+        let remark = match read {
+            Ok((settings, pages)) => self.apply(settings, pages),
+            Err(why) => {
+                let why = why.lines().collect::<Vec<_>>().join("; ");
+                log::error!("the settings could not be read again, and stay as they were: {why}");
+                format!("The settings stay as they were: {why}")
+            }
+        };
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.remark(remark);
+        }
+        notify::tell(&[Notice::Ready]);
+    }
+
+    /// Takes over what can change in a running server, and tells what cannot. Returns what is left to
     /// remark about it.
-    pub(super) fn apply(&mut self, new: Settings) -> String {
+    fn apply(&mut self, new: Settings, pages: io::Result<ReadPages>) -> String {
         let (restart, at_once): (Vec<_>, Vec<_>) = self
             .settings
             .difference(&new)
@@ -58,7 +131,7 @@ impl super::App {
             keys.join(", ")
         };
         logging::set_level(new.log.level);
-        let pages = self.reload_pages(&new);
+        let pages = pages.map(|pages| self.api.replace_pages(pages));
         match at_once.as_slice() {
             [] => log::info!("the settings were read again"),
             changes => log::info!("the settings were read again: {} changed", keys(changes)),

@@ -15,7 +15,7 @@ Exit codes:
   64  wrong usage, or the command was refused (it says why)
   74  input or output failed, or a permission is missing
   75  something is in the way: try again later
-  78  wrong settings, settings that exist already, or no data to work on
+  78  wrong settings, settings that exist already, no data to work on, or a read-only file system
   130 ended by Ctrl-C (serve: the second one); other signals: 128 and their number";
 
 /// Upload a file, get a link; both vanish when they are used up.

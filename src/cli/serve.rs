@@ -1,7 +1,7 @@
 //! `serve` and `demo`: from settings to a running server, and to its end.
 
 use super::exit::{Failure, IO, configuration};
-use crate::app::{self, App, PATIENCE_IN_DOUBT};
+use crate::app::{self, App, Load, PATIENCE_IN_DOUBT};
 use crate::config::{self, Environment, LogTarget, Settings};
 use crate::demo;
 use crate::logging::{self, Options, Target, event};
@@ -18,14 +18,14 @@ pub(super) fn demo(dir: PathBuf, listen: SocketAddr) -> Result<(), Failure> {
     let settings = demo::settings(dir, listen);
     let _log = start_log(&settings.log)?;
     let mut app = start(settings.clone(), HangUp::End)?;
-    let credentials = demo::credentials(&mut app, &settings).map_err(configuration)?;
-    if let Err(e) = demo::greet(&mut io::stdout().lock(), app.url(), &credentials) {
+    let usable = demo::credentials(&mut app, &settings)?;
+    let file = &settings.credentials_file;
+    if let Err(e) = demo::greet(&mut io::stdout().lock(), app.url(), &usable, file) {
         log::warn!("the greeting could not be printed: {e}");
     }
-    drop(credentials);
-    until_the_end(app, settings.drain, || {
-        Err("a demo has no settings file".to_owned())
-    })
+    drop(usable);
+    let load = || Err("a demo has no settings file".to_owned());
+    until_the_end(app, settings.drain, Arc::new(load))
 }
 
 /// Runs the server of a settings file until it ends.
@@ -35,13 +35,15 @@ pub(super) fn serve(config: &Path) -> Result<(), Failure> {
     let _log = start_log(&settings.log)?;
     let drain = settings.drain;
     let mut app = start(settings, HangUp::Reload)?;
-    drop(app.take_credentials());
+    app.forget_credentials();
     if let Err(e) = demo::announce(&mut io::stdout().lock(), app.url()) {
         log::warn!("the address could not be printed: {e}");
     }
-    until_the_end(app, drain, || {
-        config::load(&app::settings_source(config), &environment).map_err(|e| e.to_string())
-    })
+    let config = config.to_owned();
+    let load = move || {
+        config::load(&app::settings_source(&config), &environment).map_err(|e| e.to_string())
+    };
+    until_the_end(app, drain, Arc::new(load))
 }
 
 fn start(settings: Settings, hang_up: HangUp) -> Result<App, Failure> {
@@ -66,11 +68,7 @@ fn start(settings: Settings, hang_up: HangUp) -> Result<App, Failure> {
     Ok(app)
 }
 
-fn until_the_end(
-    mut app: App,
-    drain: Duration,
-    load: impl Fn() -> Result<Settings, String>,
-) -> Result<(), Failure> {
+fn until_the_end(mut app: App, drain: Duration, load: Load) -> Result<(), Failure> {
     let ending = app.wait(load);
     let why = match &ending {
         Ending::Asked => "asked",

@@ -9,7 +9,7 @@ use super::records::{KeyPlace, Mark, Number};
 use super::schema::{
     ACCOUNTS, Change, KEYS, LAST_ACCOUNT, LINKS, NAMES, OWNED, PUBLICS, STATE, Snapshot,
 };
-use super::{AccountEdit, AccountEdited, AccountRemoved, Freed, MetadataError};
+use super::{AccountEdit, AccountEdited, AccountRemoved, Freed, KeyAdded, MetadataError};
 use crate::model::{Account, AccountId, ApiKey, Lookup, Role, folded_name};
 use std::ops::Bound;
 
@@ -17,6 +17,8 @@ type Result<T> = std::result::Result<T, MetadataError>;
 
 /// Accounts looked at in one go.
 const PAGE: usize = 64;
+/// API keys that go in one step of a removal: bounds memory, and how long other changes wait.
+const KEYS_STEP: usize = 128;
 
 /// Whether that account was there once and is no more. Its number is not given out again.
 pub(super) fn is_removed(from: &impl Snapshot, id: AccountId) -> Result<bool> {
@@ -47,8 +49,7 @@ pub(super) fn keys_of(
     after: Option<&Lookup>,
     limit: usize,
 ) -> Result<Vec<ApiKey>> {
-    let first = owned_key(owner, after.unwrap_or(&Lookup([0; 32])));
-    let last = owned_key(owner, &Lookup([u8::MAX; 32]));
+    let (first, last) = owned_range(owner, after);
     let start = match after {
         Some(_) => Bound::Excluded(&first[..]),
         None => Bound::Included(&first[..]),
@@ -58,6 +59,14 @@ pub(super) fn keys_of(
         .iter()
         .map(|(key, Mark)| KEYS.need(from, &tail::<32>(OWNED.name, key)?))
         .collect()
+}
+
+/// Where the API keys of `owner` from `after` on are, in `owned`.
+fn owned_range(owner: AccountId, after: Option<&Lookup>) -> ([u8; 40], [u8; 40]) {
+    (
+        owned_key(owner, after.unwrap_or(&Lookup([0; 32]))),
+        owned_key(owner, &Lookup([u8::MAX; 32])),
+    )
 }
 
 /// The API key with that public id.
@@ -153,7 +162,8 @@ pub(super) fn remove_links_of(
     Ok(freed)
 }
 
-/// Removes an account that has no links any more, with its API keys.
+/// Removes an account that has no links any more, with the last [`KEYS_STEP`] of its API keys. As
+/// long as it has more of them, it stays, and only they go.
 pub(super) fn remove_account(to: &Change<'_>, id: AccountId) -> Result<AccountRemoved> {
     let Some(account) = ACCOUNTS.get(to, &account_key(id))? else {
         return Ok(AccountRemoved::Gone);
@@ -164,20 +174,31 @@ pub(super) fn remove_account(to: &Change<'_>, id: AccountId) -> Result<AccountRe
     if !LINKS.under(to, &account_key(id), 1)?.is_empty() {
         return Ok(AccountRemoved::HasLinks);
     }
-    for key in keys_of(to, id, None, usize::MAX)? {
-        delete_key(to, &key)?;
+    let keys = keys_of(to, id, None, KEYS_STEP + 1)?;
+    for key in keys.iter().take(KEYS_STEP) {
+        delete_key(to, key)?;
+    }
+    if keys.len() > KEYS_STEP {
+        return Ok(AccountRemoved::HasKeys);
     }
     NAMES.delete(to, folded_name(&account.name).as_bytes())?;
     ACCOUNTS.delete(to, &account_key(id))?;
     Ok(AccountRemoved::Done)
 }
 
-pub(super) fn add_api_key(to: &Change<'_>, key: &ApiKey) -> Result<()> {
+/// Adds an API key, unless its account has `most` of them.
+pub(super) fn add_api_key(to: &Change<'_>, key: &ApiKey, most: u64) -> Result<KeyAdded> {
     expect_new(to, key)?;
     if !ACCOUNTS.has(to, &account_key(key.account))? {
-        return Err(refused("an API key of no account"));
+        return Ok(KeyAdded::OwnerGone);
     }
-    put_key(to, key)
+    let (first, last) = owned_range(key.account, None);
+    let all = (Bound::Included(&first[..]), Bound::Included(&last[..]));
+    if OWNED.count_range(to, all, most)? >= most {
+        return Ok(KeyAdded::TooMany);
+    }
+    put_key(to, key)?;
+    Ok(KeyAdded::Done)
 }
 
 pub(super) fn remove_api_key(to: &Change<'_>, lookup: &Lookup) -> Result<bool> {

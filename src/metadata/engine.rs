@@ -5,15 +5,16 @@ use super::clock::{self, Ride};
 use super::codec;
 use super::keys::{account_key, after_prefix, due_key, link_key, parse_due_key, tail};
 use super::records::{Mark, Number};
+use super::room::Room;
 use super::schema::{
     ACCOUNTS, BIRTHS, BLOBS, CLOCK, DUE, GARBAGE, HOTLINKS, KEYS, LINKS, MARK, NAMES, SCHEMA,
     STATE, TAGS, View, find_link, storage_error,
 };
 use super::writer::Writer;
 use super::{
-    AccountEdit, AccountEdited, AccountRemoved, Due, Duplicate, Freed, Hotlink, LinkCursor,
-    LinkEdit, Metadata, MetadataError, NewLink, OnFatal, Published, Taken, accounts, changes, file,
-    leases,
+    AccountEdit, AccountEdited, AccountRemoved, Due, Duplicate, Freed, Hotlink, KeyAdded,
+    LinkCursor, LinkEdit, Metadata, MetadataError, NewLink, OnFatal, Published, Taken, accounts,
+    changes, file, leases,
 };
 use crate::model::{
     Account, AccountId, ApiKey, Blob, BlobId, ClockRow, Lease, LeaseId, Link, Lookup, Rebase,
@@ -21,7 +22,6 @@ use crate::model::{
 };
 use redb::{Database, ReadableDatabase};
 use std::ops::Bound;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -47,7 +47,7 @@ impl RedbMetadata {
 
     pub(super) fn with_database(
         database: Database,
-        path: Option<&Path>,
+        room: Option<Arc<Room>>,
         on_fatal: OnFatal,
     ) -> Result<Self, MetadataError> {
         let called = AtomicBool::new(false);
@@ -60,7 +60,7 @@ impl RedbMetadata {
         let database = Arc::new(database);
         let ride = Ride::default();
         let shared = Arc::clone(&database);
-        let writer = Writer::start(shared, path, ride.clone(), Arc::clone(&once))?;
+        let writer = Writer::start(shared, room, ride.clone(), Arc::clone(&once))?;
         Ok(Self {
             database,
             on_fatal: once,
@@ -137,6 +137,10 @@ impl Metadata for RedbMetadata {
             let rows = LINKS.sound_range(view, (start, end), limit)?;
             Ok(rows.into_iter().map(|(_, link)| link).collect())
         })
+    }
+
+    fn room_for_more(&self) -> Result<(), MetadataError> {
+        self.writer.room_for_more()
     }
 
     fn publish(&self, new: NewLink) -> Result<Published, MetadataError> {
@@ -347,8 +351,9 @@ impl Metadata for RedbMetadata {
         self.read(|view| accounts::keys_of(view, owner, after, limit))
     }
 
-    fn add_api_key(&self, key: ApiKey) -> Result<(), MetadataError> {
-        self.writer.run(move |to| accounts::add_api_key(to, &key))
+    fn add_api_key(&self, key: ApiKey, most: u64) -> Result<KeyAdded, MetadataError> {
+        self.writer
+            .run(move |to| accounts::add_api_key(to, &key, most))
     }
 
     fn remove_api_key(&self, lookup: &Lookup) -> Result<bool, MetadataError> {

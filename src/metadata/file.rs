@@ -1,14 +1,18 @@
 //! Opening the database file: made whole or not at all, never made anew over what is there.
 
+use super::backend::WithRoom;
 use super::migrate::{self, Needs, STEPS};
-use super::schema::{Change, View, storage_error};
+use super::room::Room;
+use super::schema::{Change, View, io_error, storage_error};
 use super::{MetadataError, writer};
+use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Memory that redb may use for pages, in bytes. Its default is 1 GiB.
 const CACHE: usize = 2 * 1024 * 1024;
@@ -23,7 +27,7 @@ pub(super) fn exists(path: &Path) -> Result<bool, MetadataError> {
 }
 
 /// Makes an empty database under another name, syncs it, and moves it to `path`, where nothing is.
-pub(super) fn create(path: &Path) -> Result<Database, MetadataError> {
+pub(super) fn create(path: &Path, room: &Arc<Room>) -> Result<Database, MetadataError> {
     if exists(path)? {
         return Err(MetadataError::Unavailable(format!(
             "{} exists already",
@@ -47,7 +51,7 @@ pub(super) fn create(path: &Path) -> Result<Database, MetadataError> {
         .map_err(fail)?;
     let made = file.metadata().map_err(fail)?;
     let database = guarded(|| {
-        let database = builder().create_file(file).map_err(|e| open_error(&e))?;
+        let database = in_file(file, room)?;
         initialise(&database)?;
         Ok(database)
     })?;
@@ -62,7 +66,7 @@ pub(super) fn create(path: &Path) -> Result<Database, MetadataError> {
 }
 
 /// Opens what is at `path`, in the newest schema.
-pub(super) fn open(path: &Path) -> Result<Database, MetadataError> {
+pub(super) fn open(path: &Path, room: &Arc<Room>) -> Result<Database, MetadataError> {
     let named = |error| match error {
         MetadataError::Corrupt(what) => {
             MetadataError::Corrupt(format!("{}: {what}", path.display()))
@@ -73,7 +77,13 @@ pub(super) fn open(path: &Path) -> Result<Database, MetadataError> {
         other => other,
     };
     guarded(|| {
-        let database = builder().open(path).map_err(|e| open_error(&e))?;
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let file = file.map_err(|e| io_error(&e))?;
+        // The engine would make a new one of it.
+        if file.metadata().map_err(|e| io_error(&e))?.len() == 0 {
+            return Err(MetadataError::Corrupt("the file is empty".to_owned()));
+        }
+        let database = in_file(file, room)?;
         upgrade(&database, STEPS)?;
         Ok(database)
     })
@@ -99,6 +109,14 @@ pub(super) fn on_backend(backend: impl StorageBackend) -> Result<Database, Metad
     })
 }
 
+/// The database in `file`, which is made if that is empty.
+fn in_file(file: File, room: &Arc<Room>) -> Result<Database, MetadataError> {
+    let file = FileBackend::new(file).map_err(|e| open_error(&e))?;
+    let backend = WithRoom::new(file, Arc::clone(room));
+    let database = builder().create_with_backend(backend);
+    database.map_err(|e| open_error(&e))
+}
+
 fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE);
@@ -117,7 +135,12 @@ pub(super) fn guarded<T>(
 }
 
 fn unavailable(path: &Path, error: &io::Error) -> MetadataError {
-    MetadataError::Unavailable(format!("{}: {error}", path.display()))
+    match io_error(error) {
+        MetadataError::Unavailable(_) => {
+            MetadataError::Unavailable(format!("{}: {error}", path.display()))
+        }
+        told => told,
+    }
 }
 
 fn open_error(error: &DatabaseError) -> MetadataError {

@@ -10,8 +10,8 @@ use super::schema::{
     self, ACCOUNTS, ACCOUNTS_OF_SCHEMA_1, Change, KEYS, NAMES, OWNED, PUBLICS, SCHEMA, STATE,
     Snapshot,
 };
+use super::verify::each;
 use crate::model::folded_name;
-use std::ops::Bound;
 
 /// Turns one schema into the next.
 pub(super) type Step = fn(&Change<'_>) -> Result<(), MetadataError>;
@@ -73,16 +73,11 @@ pub(super) fn create(to: &Change<'_>) -> Result<(), MetadataError> {
 /// Schema 2: accounts have a role, may be disabled and may have a recovery phrase; names are found
 /// by their folded form; API keys are found by account and by public id.
 ///
-/// Accounts and their keys are few, and are read in one go.
+/// There was no limit to the number of keys: they are read in pages.
 fn roles_and_key_indexes(to: &Change<'_>) -> Result<(), MetadataError> {
     schema::create_tables(to)?;
-    const ALL: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
-    let accounts = ACCOUNTS_OF_SCHEMA_1.range(to, ALL, usize::MAX)?;
-    let keys = KEYS.range(to, ALL, usize::MAX)?;
-    for (name, Number(_)) in NAMES.range(to, ALL, usize::MAX)? {
-        NAMES.delete(to, &name)?;
-    }
-    for (_, AccountOfSchema1(account)) in accounts {
+    each(to, &NAMES, |name, Number(_)| NAMES.delete(to, name))?;
+    each(to, &ACCOUNTS_OF_SCHEMA_1, |_, AccountOfSchema1(account)| {
         let name = folded_name(&account.name);
         if NAMES.has(to, name.as_bytes())? {
             return Err(MetadataError::Corrupt(format!(
@@ -90,11 +85,10 @@ fn roles_and_key_indexes(to: &Change<'_>) -> Result<(), MetadataError> {
             )));
         }
         NAMES.put(to, name.as_bytes(), &Number(account.id.0))?;
-        ACCOUNTS.put(to, &account_key(account.id), &account)?;
-    }
-    for (_, key) in keys {
+        ACCOUNTS.put(to, &account_key(account.id), &account)
+    })?;
+    each(to, &KEYS, |_, key| {
         OWNED.put(to, &owned_key(key.account, &key.lookup), &Mark)?;
-        PUBLICS.put(to, key.public_id.as_bytes(), &KeyPlace(key.lookup))?;
-    }
-    Ok(())
+        PUBLICS.put(to, key.public_id.as_bytes(), &KeyPlace(key.lookup))
+    })
 }

@@ -4,10 +4,12 @@
 //! one atomic step, nothing above it relies on being the only process.
 
 mod accounts;
+mod backend;
 mod changes;
 mod clock;
 mod codec;
 mod engine;
+mod error;
 mod file;
 mod keys;
 mod leases;
@@ -23,13 +25,13 @@ mod verify;
 mod writer;
 
 pub use engine::RedbMetadata;
+pub use error::MetadataError;
 pub use records::decode_any;
 
 use crate::model::{
     Account, AccountId, Allowance, ApiKey, Blob, BlobId, ClockRow, Expiry, Lease, LeaseId, Link,
     Lookup, Moment, PasswordParams, Rebase, Role, Timestamp,
 };
-use std::fmt;
 use std::sync::Arc;
 
 /// Called once, with the reason, when a commit failed or the file cannot be read any more: the
@@ -58,6 +60,12 @@ pub trait Metadata: Send + Sync {
         after: Option<&LinkCursor>,
         limit: usize,
     ) -> Result<Vec<Link>, MetadataError>;
+    /// Whether new things may be stored. Costs nothing; [`Metadata::publish`] does not ask again.
+    ///
+    /// # Errors
+    /// [`MetadataError::Full`] or [`MetadataError::Quota`] while the file system refuses space that
+    /// deletions may need. What is removed is removed meanwhile.
+    fn room_for_more(&self) -> Result<(), MetadataError>;
     /// Makes a link visible, with its blob, its hotlink and its place in the dedup index.
     fn publish(&self, new: NewLink) -> Result<Published, MetadataError>;
     /// Changes a link. `None` when there is no such link; otherwise the link after the change.
@@ -139,7 +147,8 @@ pub trait Metadata: Send + Sync {
     ) -> Result<AccountEdited, MetadataError>;
     /// Removes up to `limit` links of an account in one transaction. None when there are no more.
     fn remove_links_of(&self, owner: AccountId, limit: usize) -> Result<Vec<Freed>, MetadataError>;
-    /// Removes an account without links, and its API keys.
+    /// Removes an account without links, with its API keys: some of them with each call, and with
+    /// the last of them the account.
     fn remove_account(&self, id: AccountId) -> Result<AccountRemoved, MetadataError>;
     /// The API key of that hash.
     fn api_key(&self, lookup: &Lookup) -> Result<Option<ApiKey>, MetadataError>;
@@ -152,8 +161,8 @@ pub trait Metadata: Send + Sync {
         after: Option<&Lookup>,
         limit: usize,
     ) -> Result<Vec<ApiKey>, MetadataError>;
-    /// Adds an API key.
-    fn add_api_key(&self, key: ApiKey) -> Result<(), MetadataError>;
+    /// Adds an API key, unless its account has `most` of them.
+    fn add_api_key(&self, key: ApiKey, most: u64) -> Result<KeyAdded, MetadataError>;
     /// Removes an API key. False when there was none.
     fn remove_api_key(&self, lookup: &Lookup) -> Result<bool, MetadataError>;
 
@@ -314,8 +323,21 @@ pub enum AccountRemoved {
     LastAdmin,
     /// It still has links; nothing was changed.
     HasLinks,
+    /// Some of its API keys are gone, and there are more.
+    HasKeys,
     /// There is no such account.
     Gone,
+}
+
+/// What became of a new API key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyAdded {
+    /// It is there, durably.
+    Done,
+    /// The account has as many as it may have; nothing was changed.
+    TooMany,
+    /// The account of the key is no more; nothing was changed.
+    OwnerGone,
 }
 
 /// What became of the wish for a download.
@@ -330,55 +352,3 @@ pub enum Taken {
     /// There is no such link, or it is over.
     Gone,
 }
-
-/// What can go wrong with the database.
-#[derive(Debug)]
-pub enum MetadataError {
-    /// A commit failed: it may have happened or not. The process must stop and start again.
-    OutcomeUnknown(String),
-    /// A record or the file does not check out. Carries what and where.
-    Corrupt(String),
-    /// The file was written by a newer Mayfly.
-    TooNew {
-        /// Schema of the file.
-        found: u32,
-        /// Newest schema that this program knows.
-        known: u32,
-    },
-    /// Another process has the file.
-    InUse,
-    /// The disk is full, and so is what was kept aside. Nothing was changed, and reading goes on.
-    Full,
-    /// The file system takes no writes any more. Nothing was changed, and reading goes on.
-    ReadOnly,
-    /// Opening or reading failed.
-    Unavailable(String),
-}
-
-impl fmt::Display for MetadataError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OutcomeUnknown(what) => {
-                write!(f, "a commit failed and its outcome is unknown: {what}")
-            }
-            Self::Corrupt(what) => write!(f, "the database is damaged: {what}"),
-            Self::TooNew { found, known } => write!(
-                f,
-                "the database has schema {found}, this program knows up to {known}: install the newer Mayfly that wrote it"
-            ),
-            Self::InUse => write!(
-                f,
-                "the database is in use: another Mayfly runs on this data directory"
-            ),
-            Self::Full => write!(f, "the disk of the database is full: make space"),
-            Self::ReadOnly => write!(
-                f,
-                "the file system of the database is read-only: its disk may be failing. Read what the kernel says of it (dmesg), \
-                 save the data, and mount it again before the next start"
-            ),
-            Self::Unavailable(what) => write!(f, "the database does not answer: {what}"),
-        }
-    }
-}
-
-impl std::error::Error for MetadataError {}

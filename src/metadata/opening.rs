@@ -1,5 +1,6 @@
 //! Where a database comes from: a file, made or opened, or a backend of redb.
 
+use super::room::Room;
 use super::{MetadataError, OnFatal, RedbMetadata, file};
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
@@ -22,10 +23,11 @@ impl RedbMetadata {
     /// `on_fatal` is called at most once, from whichever thread finds out.
     ///
     /// # Errors
-    /// [`MetadataError::InUse`] when another process makes the same file,
-    /// [`MetadataError::Unavailable`] when `path` exists or cannot be written.
+    /// [`MetadataError::InUse`] when another process makes the same file, [`MetadataError::Full`],
+    /// [`MetadataError::Quota`], [`MetadataError::ReadOnly`], [`MetadataError::Unavailable`] when `path` exists or cannot be written.
     pub fn create(path: &Path, on_fatal: OnFatal) -> Result<Self, MetadataError> {
-        Self::with_database(file::create(path)?, Some(path), on_fatal)
+        let room = Arc::new(Room::beside(path));
+        Self::with_database(file::create(path, &room)?, Some(room), on_fatal)
     }
 
     /// Opens the database at `path`, which must exist, and brings it to the newest schema.
@@ -33,9 +35,13 @@ impl RedbMetadata {
     ///
     /// # Errors
     /// [`MetadataError::InUse`], [`MetadataError::TooNew`], [`MetadataError::Corrupt`] when the
-    /// file is empty, cut or is no database, [`MetadataError::Unavailable`] when it is not there.
+    /// file is empty, cut or is no database, [`MetadataError::Full`], [`MetadataError::Quota`],
+    /// [`MetadataError::ReadOnly`], [`MetadataError::Unavailable`] when it is not there.
     pub fn open(path: &Path, on_fatal: OnFatal) -> Result<Self, MetadataError> {
-        Self::with_database(file::open(path)?, Some(path), on_fatal)
+        let room = Arc::new(Room::beside(path));
+        let database = file::open(path, &room)?;
+        room.hold_again();
+        Self::with_database(database, Some(room), on_fatal)
     }
 
     /// A database on a storage backend of redb: an empty one is initialised, another is opened.

@@ -38,6 +38,7 @@ use redb::{
     TableError, WriteTransaction,
 };
 use std::cell::Cell;
+use std::io;
 use std::marker::PhantomData;
 use std::ops::Bound;
 
@@ -149,13 +150,24 @@ impl Snapshot for View {
 
 /// What an engine error means to somebody who only reads.
 pub(super) fn storage_error(error: &StorageError) -> MetadataError {
-    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
     match error {
         StorageError::Corrupted(what) => MetadataError::Corrupt(what.clone()),
-        StorageError::Io(e) if matches!(e.kind(), InvalidData | UnexpectedEof) => {
-            MetadataError::Corrupt(e.to_string())
-        }
+        StorageError::Io(e) => io_error(e),
         other => MetadataError::Unavailable(other.to_string()),
+    }
+}
+
+/// What an error of the file means.
+pub(super) fn io_error(error: &io::Error) -> MetadataError {
+    use io::ErrorKind;
+    match error.kind() {
+        ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
+            MetadataError::Corrupt(error.to_string())
+        }
+        ErrorKind::StorageFull => MetadataError::Full,
+        ErrorKind::QuotaExceeded => MetadataError::Quota,
+        ErrorKind::ReadOnlyFilesystem => MetadataError::ReadOnly,
+        _ => MetadataError::Unavailable(error.to_string()),
     }
 }
 

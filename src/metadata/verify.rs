@@ -144,7 +144,7 @@ fn total(table: &str, found: u64, expected: u64) -> Result<(), MetadataError> {
 }
 
 /// Goes through a table in pages.
-fn each<R: Record>(
+pub(super) fn each<R: Record>(
     view: &impl Snapshot,
     rows: &Rows<R>,
     mut look: impl FnMut(&[u8], R) -> Result<(), MetadataError>,

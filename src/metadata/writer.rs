@@ -11,7 +11,6 @@ use super::schema::Change;
 use super::{MetadataError, OnFatal};
 use redb::Database;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{Builder, JoinHandle};
@@ -39,7 +38,7 @@ pub(super) type Job = Box<dyn FnOnce(&Change<'_>) -> Ran + Send>;
 /// The sending end. Dropping it ends the thread.
 pub(super) struct Writer {
     /// Looks before each change; `None` for a database that is no file.
-    room: Option<Room>,
+    room: Option<Arc<Room>>,
     queue: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -48,7 +47,7 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(
         database: Arc<Database>,
-        path: Option<&Path>,
+        room: Option<Arc<Room>>,
         ride: Ride,
         on_fatal: OnFatal,
     ) -> Result<Self, MetadataError> {
@@ -63,10 +62,16 @@ impl Writer {
             })
             .map_err(|e| MetadataError::Unavailable(format!("no thread to write with: {e}")))?;
         Ok(Self {
-            room: path.map(Room::beside),
+            room,
             queue: Some(queue),
             thread: Some(thread),
         })
+    }
+
+    /// Whether more may be stored.
+    pub(super) fn room_for_more(&self) -> Result<(), MetadataError> {
+        let room = self.room.as_ref();
+        room.map_or(Ok(()), |room| room.check_for_more())
     }
 
     /// Makes a change, and waits until it is durable.
@@ -76,7 +81,7 @@ impl Writer {
         &self,
         change: impl FnOnce(&Change<'_>) -> Result<T, MetadataError> + Send + 'static,
     ) -> Result<T, MetadataError> {
-        self.room.as_ref().map_or(Ok(()), Room::check)?;
+        self.room.as_ref().map_or(Ok(()), |room| room.check())?;
         let (job, answer) = job(change);
         let stopped = || {
             MetadataError::Unavailable(
@@ -88,7 +93,13 @@ impl Writer {
             .ok_or_else(stopped)?
             .send(job)
             .map_err(|_| stopped())?;
-        answer.recv().unwrap_or_else(|_| Err(stopped()))
+        let answer = answer.recv().unwrap_or_else(|_| Err(stopped()));
+        match (&self.room, &answer) {
+            // The next start may need all that there is.
+            (None, _) | (_, Err(MetadataError::OutcomeUnknown(_))) => {}
+            (Some(room), _) => room.hold_again(),
+        }
+        answer
     }
 }
 

@@ -120,14 +120,15 @@ impl Service {
     ) -> Result<Vec<AccountView>, Error> {
         let accounts = self.parts.metadata.accounts(after, limit);
         let accounts = accounts.map_err(|error| self.failed(error))?.into_iter();
-        let view = |account: Account| AccountView {
-            id: account.id,
-            name: account.name,
-            role: account.role,
-            disabled: account.disabled,
-            created: account.created,
-        };
         Ok(accounts.map(view).collect())
+    }
+
+    /// The account of that name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn account_named(&self, name: &str) -> Result<AccountView, Error> {
+        self.account_row(name).map(view)
     }
 
     /// Gives an account another role. Its API keys lose at once what the role does not allow.
@@ -160,8 +161,8 @@ impl Service {
         Ok(())
     }
 
-    /// One step of removing an account: it is disabled, its files go some at a time, and at last
-    /// itself with its keys. False when it is gone, true when there is more to do. A removal that
+    /// One step of removing an account: it is disabled, its files go some at a time, then its
+    /// keys, and at last itself. False when it is gone, true when there is more to do. A removal that
     /// breaks off leaves a disabled account, and goes on with the next call.
     ///
     /// # Errors
@@ -189,7 +190,7 @@ impl Service {
                 Ok(false)
             }
             // An upload that was on its way became visible meanwhile.
-            AccountRemoved::HasLinks => Ok(true),
+            AccountRemoved::HasLinks | AccountRemoved::HasKeys => Ok(true),
             AccountRemoved::LastAdmin => Err(last_admin()),
             AccountRemoved::Gone => Err(Error::NotFound),
         }
@@ -218,6 +219,16 @@ impl Service {
         let account = self.parts.metadata.account(id);
         let account = account.map_err(|error| self.failed(error))?;
         Ok(account.is_some_and(|account| !account.disabled))
+    }
+}
+
+fn view(account: Account) -> AccountView {
+    AccountView {
+        id: account.id,
+        name: account.name,
+        role: account.role,
+        disabled: account.disabled,
+        created: account.created,
     }
 }
 

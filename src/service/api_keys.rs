@@ -2,6 +2,7 @@
 //! account key wrapped under it.
 
 use super::{Error, Proof, Service, Session, events};
+use crate::metadata::KeyAdded;
 use crate::model::{AccountId, ApiKey, Lookup, Permissions, Secret, Timestamp, Token};
 use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
 
@@ -9,6 +10,9 @@ use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
 const PUBLIC_ID: usize = 35;
 /// The longest name of a key, in characters.
 const NAME_MAX: usize = 64;
+/// The most keys of an account: more are made by a script that has gone wrong, or by a thief who wants
+/// to fill the disk.
+pub const KEYS_MAX: u64 = 1_000;
 
 /// A new API key: shown once.
 pub struct NewApiKey {
@@ -39,7 +43,8 @@ impl Service {
     /// none, within those of the session.
     ///
     /// # Errors
-    /// [`Error::Internal`].
+    /// [`Error::Invalid`] when the account has [`KEYS_MAX`] keys, [`Error::Unauthorized`] when it is
+    /// no more.
     pub fn create_api_key(
         &self,
         session: &Session,
@@ -54,18 +59,19 @@ impl Service {
         let permissions = wished.and(session.permissions);
         let (row, key) =
             self.draw_api_key(session.account, &session.account_key, name, permissions);
-        let lookup = row.lookup;
-        let added = self.parts.metadata.add_api_key(row);
-        added.map_err(|error| self.failed(error))?;
-        events::key("made", &lookup, session.account);
-        Ok(key)
+        match self.keep_key(row)? {
+            KeyAdded::Done => Ok(key),
+            KeyAdded::TooMany => Err(too_many_keys()),
+            KeyAdded::OwnerGone => Err(Error::Unauthorized),
+        }
     }
 
     /// Makes an API key for the account of that name. Only who can open the account can do so:
     /// `proof` says how.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such account, and what [`Proof`] says.
+    /// [`Error::NotFound`] when there is no such account, [`Error::Invalid`] when it has
+    /// [`KEYS_MAX`] keys, and what [`Proof`] says.
     pub fn create_key_for(
         &self,
         account: &str,
@@ -77,11 +83,21 @@ impl Service {
         let account_key = self.open_account(&account, proof)?;
         let permissions = wished.and(account.role.permissions());
         let (row, key) = self.draw_api_key(account.id, &account_key, name, permissions);
-        let lookup = row.lookup;
-        let added = self.parts.metadata.add_api_key(row);
-        added.map_err(|error| self.failed(error))?;
-        events::key("made", &lookup, account.id);
-        Ok(key)
+        match self.keep_key(row)? {
+            KeyAdded::Done => Ok(key),
+            KeyAdded::TooMany => Err(too_many_keys()),
+            KeyAdded::OwnerGone => Err(Error::NotFound),
+        }
+    }
+
+    fn keep_key(&self, row: ApiKey) -> Result<KeyAdded, Error> {
+        let (lookup, owner) = (row.lookup, row.account);
+        let added = self.parts.metadata.add_api_key(row, KEYS_MAX);
+        let added = added.map_err(|error| self.failed(error))?;
+        if added == KeyAdded::Done {
+            events::key("made", &lookup, owner);
+        }
+        Ok(added)
     }
 
     /// Up to `limit` API keys of the account of that name, after `after`.
@@ -158,4 +174,10 @@ impl Service {
         };
         (row, new)
     }
+}
+
+fn too_many_keys() -> Error {
+    Error::Invalid(format!(
+        "this account has {KEYS_MAX} API keys, and no account may have more: revoke some that are not in use (mayfly key list, mayfly key revoke)"
+    ))
 }

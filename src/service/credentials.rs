@@ -208,13 +208,17 @@ impl Service {
         opened.ok_or(Error::WrongPassword)
     }
 
-    /// Whether the master key opens the account of that name: no other credential is needed then.
+    /// Whether `proof` opens the account of that name.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub fn opens_by_master(&self, name: &str) -> Result<bool, Error> {
+    pub fn opens(&self, name: &str, proof: Proof<'_>) -> Result<bool, Error> {
         let account = self.account_row(name)?;
-        Ok(self.by_master(&account).is_some())
+        match self.open_account(&account, proof) {
+            Ok(_) => Ok(true),
+            Err(Error::PasswordNeeded | Error::WrongPassword) => Ok(false),
+            Err(other) => Err(other),
+        }
     }
 
     /// Whether the master key, if there is one, is the one that the first account was made with.

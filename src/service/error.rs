@@ -30,6 +30,8 @@ pub enum Error {
         /// Bytes that uploads may still take.
         available: u64,
     },
+    /// A disk quota is used up: nothing new fits before files are deleted or the quota is raised.
+    Quota,
     /// The file system has turned read-only: what is there can be read, nothing can be changed.
     ReadOnly,
     /// The object storage cannot take or give bytes now; carries why, and the remedy.
@@ -71,6 +73,10 @@ impl fmt::Display for Error {
                     "not enough space on the server: {available} bytes are left for uploads"
                 )
             }
+            Self::Quota => write!(
+                f,
+                "the disk quota of the server is used up: nothing can be stored before files are deleted or the quota is raised"
+            ),
             Self::ReadOnly => write!(f, "the disk of the server takes no changes at the moment"),
             Self::Away(why) => write!(f, "the storage of the server is not to be had now: {why}"),
             Self::Invalid(what) => write!(f, "{what}"),

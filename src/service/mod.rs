@@ -30,7 +30,7 @@ mod upload;
 mod tests;
 
 pub use accounts::{AccountView, AccountWish, NewAccount, check_name, check_password};
-pub use api_keys::{KeyView, NewApiKey};
+pub use api_keys::{KEYS_MAX, KeyView, NewApiKey};
 pub use credentials::{Proof, Session};
 pub use download::{Download, DownloadWish, LEASE_SECONDS_DEFAULT, Part};
 pub use error::Error;
@@ -155,6 +155,7 @@ impl Service {
         match error {
             MetadataError::ReadOnly => return Error::ReadOnly,
             MetadataError::Full => return Error::Full { available: 0 },
+            MetadataError::Quota => return Error::Quota,
             _ => {}
         }
         Error::Internal(error.to_string())

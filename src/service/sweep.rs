@@ -42,9 +42,11 @@ impl Service {
         match metadata.settle_closing() {
             Ok(settled) => settled.iter().for_each(|freed| self.dispose(freed)),
             // What is there can be read: that is worth more than to count these downloads now.
-            Err(error @ (MetadataError::Full | MetadataError::ReadOnly)) => log::error!(
-                "downloads that had ended are not counted before the next start: {error}"
-            ),
+            Err(error @ (MetadataError::Full | MetadataError::Quota | MetadataError::ReadOnly)) => {
+                log::error!(
+                    "downloads that had ended are not counted before the next start: {error}"
+                )
+            }
             Err(error) => return Err(self.failed(error)),
         }
         self.recover_clock()?;

@@ -73,7 +73,8 @@ impl Service {
     /// Takes a whole file in. `declared` is the most it can be, if the client said so.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] and [`Error::Full`], at once when `declared` tells; [`Error::Input`].
+    /// [`Error::TooLarge`], [`Error::Full`] and [`Error::Quota`], at once when `declared` tells;
+    /// [`Error::Input`].
     pub fn receive(
         &self,
         // Who uploads: quotas will ask. Holding one is also what allows it.
@@ -90,6 +91,8 @@ impl Service {
         if declared.is_some_and(|declared| declared > limit) {
             return Err(Error::TooLarge { limit });
         }
+        let room = self.parts.metadata.room_for_more();
+        room.map_err(|error| self.failed(error))?;
         let sealed = self.policy.encryption != Encryption::None;
         let expected = declared.map(|size| if sealed { stored_len(size) } else { size });
         let id = BlobId(keys::random());
@@ -121,7 +124,7 @@ impl Service {
     /// Makes a received file visible under a new link. When it returns, file and link are durable.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Invalid`] (password over 1,024 bytes, more than a maximum), [`Error::Internal`].
+    /// [`Error::Full`], [`Error::Quota`], [`Error::Invalid`] (password over 1,024 bytes, more than a maximum), [`Error::Internal`].
     pub fn publish(
         &self,
         session: &Session,
@@ -176,7 +179,10 @@ impl Service {
         match stage.commit() {
             Ok(()) => {}
             Err(
-                error @ (StoreError::Full { .. } | StoreError::Exists | StoreError::Refused(_)),
+                error @ (StoreError::Full { .. }
+                | StoreError::Quota { .. }
+                | StoreError::Exists
+                | StoreError::Refused(_)),
             ) => {
                 let refused = self.refused(&error);
                 events::upload_refused(session.account, &refused);
@@ -279,6 +285,9 @@ impl Service {
             return Error::Full {
                 available: *available,
             };
+        }
+        if let StoreError::Quota { .. } = error {
+            return Error::Quota;
         }
         let what = describe(error);
         log::error!("an upload failed: {what}");

@@ -7,16 +7,17 @@
 
 use super::closing::expects_proxy;
 use super::{Answers, SetupError};
+use crate::app::durable::{self, parent_of, sync_directory};
 use crate::app::{self, StartError};
 use crate::config::SecretFile;
 use crate::model::{Clock, Token};
 use crate::service::RecoveryPhrase;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::fs::{DirBuilder, Permissions};
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -96,20 +97,17 @@ struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     fn write(target: &'a Path, bytes: &[u8]) -> Result<Self, SetupError> {
-        let mut name = target.file_name().unwrap_or_default().to_owned();
-        name.push(".new");
+        let temporary = durable::draft_of(target).map_err(failed("writing", target))?;
         let mut waiting = Self {
             target,
-            temporary: target.with_file_name(name),
+            temporary,
             directories: Vec::new(),
             published: false,
         };
         waiting
             .make_directories()
             .map_err(failed("making the directory of", target))?;
-        waiting
-            .write_temporary(bytes)
-            .map_err(failed("writing", &waiting.temporary))?;
+        durable::write_draft(target, bytes).map_err(failed("writing", &waiting.temporary))?;
         Ok(waiting)
     }
 
@@ -121,24 +119,9 @@ impl<'a> Waiting<'a> {
             self.directories.push(path.to_owned());
             // Templates and logo beside the settings are read by the user of the service.
             std::fs::set_permissions(path, Permissions::from_mode(0o755))?;
-            sync(parent_of(path))?;
+            sync_directory(parent_of(path))?;
         }
         Ok(())
-    }
-
-    fn write_temporary(&self, bytes: &[u8]) -> io::Result<()> {
-        // What a crash left behind.
-        match std::fs::remove_file(&self.temporary) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(&self.temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()
     }
 
     /// Gives the file its name, unless there is one of that name.
@@ -167,7 +150,7 @@ impl<'a> Waiting<'a> {
             }
             Err(e) => return Err(failed("writing", self.target)(e)),
         }
-        if let Err(e) = sync(parent_of(self.target)) {
+        if let Err(e) = sync_directory(parent_of(self.target)) {
             // Whether it would survive a power cut is not known: it was not written.
             let _gone = std::fs::remove_file(self.target);
             return Err(failed("writing", self.target)(e));
@@ -190,18 +173,6 @@ impl Drop for Waiting<'_> {
             log::debug!("cleaning up: {failure}");
         }
     }
-}
-
-fn parent_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => Path::new("/"),
-    }
-}
-
-fn sync(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }
 
 fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SetupError {

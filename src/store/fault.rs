@@ -31,6 +31,8 @@ pub enum Operation {
 pub enum Fault {
     /// [`StoreError::Full`] without effect; for a read, an I/O error.
     Full,
+    /// [`StoreError::Quota`] without effect; for a read, an I/O error.
+    Quota,
     /// [`StoreError::Refused`] without effect; for a read, an I/O error.
     Refused,
     /// [`StoreError::Unavailable`] without effect.
@@ -124,6 +126,7 @@ impl Faults {
         match self.next(operation) {
             None => work(),
             Some(Fault::Full) => Err(full()),
+            Some(Fault::Quota) => Err(StoreError::Quota { needed: 1 }),
             Some(Fault::Refused) => Err(StoreError::Refused(injected())),
             Some(Fault::DoneButUnavailable) => {
                 work()?;
@@ -221,6 +224,7 @@ impl Stage for FaultStage {
         match self.faults.next(Operation::Write) {
             None => self.inner.write(bytes),
             Some(Fault::Full) => Err(full()),
+            Some(Fault::Quota) => Err(StoreError::Quota { needed: 1 }),
             Some(Fault::Refused) => Err(StoreError::Refused(injected())),
             Some(Fault::Short) => {
                 self.inner.write(&bytes[..bytes.len() / 2])?;

@@ -25,7 +25,8 @@ pub trait Store: Send + Sync {
     /// direction. Nothing is visible before [`Stage::commit`].
     ///
     /// # Errors
-    /// [`StoreError::Full`] at once when `expected` does not fit beside the reserve.
+    /// [`StoreError::Full`] at once when `expected` does not fit beside the reserve,
+    /// [`StoreError::Quota`] when a quota does not give it.
     fn stage(&self, id: &BlobId, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError>;
     /// Opens a blob for reading.
     ///
@@ -64,16 +65,17 @@ pub trait Stage: Send {
     /// Appends all of `bytes`.
     ///
     /// # Errors
-    /// [`StoreError::Full`] when they do not fit, [`StoreError::Refused`] when the medium does not
-    /// take them now, [`StoreError::Unavailable`] otherwise. The stage is of no use after any.
+    /// [`StoreError::Full`] or [`StoreError::Quota`] when they do not fit, [`StoreError::Refused`] when
+    /// the medium does not take them now, [`StoreError::Unavailable`] otherwise. The stage is of no
+    /// use after any.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
     /// Makes the bytes durable under the name of the blob. When it returns, they survive a power cut.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] when the name is taken, [`StoreError::Full`] when the medium turned
-    /// out to be, [`StoreError::Refused`]: whatever of it is or will be there is an orphan then, which
-    /// the sweep removes. Any other error leaves the outcome unknown: the blob may be there, now or
-    /// after a restart, and trying again cannot tell.
+    /// [`StoreError::Exists`] when the name is taken, [`StoreError::Full`] or [`StoreError::Quota`]
+    /// when the medium turned out to be, [`StoreError::Refused`]: whatever of it is or will be there
+    /// is an orphan then, which the sweep removes. Any other error leaves the outcome unknown: the
+    /// blob may be there, now or after a restart, and trying again cannot tell.
     fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }
 
@@ -104,6 +106,11 @@ pub enum StoreError {
         /// Bytes that uploads may still take.
         available: u64,
     },
+    /// A quota of the file system refused `needed` bytes. How many it would give, nobody tells.
+    Quota {
+        /// Bytes asked for, as far as known.
+        needed: u64,
+    },
     /// The medium, or this process, has too little of something right now, or the medium is away.
     /// Nothing was changed that anybody can see.
     Refused(io::Error),
@@ -121,6 +128,9 @@ impl fmt::Display for StoreError {
                     f,
                     "the store is full: {needed} bytes needed, {available} available"
                 )
+            }
+            Self::Quota { needed } => {
+                write!(f, "the disk quota is used up: {needed} bytes needed")
             }
             Self::Refused(_) => write!(f, "the store cannot take it now"),
             Self::Unavailable(_) => write!(f, "the store does not answer"),

@@ -7,6 +7,7 @@ use smol::stream::StreamExt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 /// Why it is to end.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +25,8 @@ pub enum Ending {
 pub enum Wish {
     /// To read the settings again.
     Reload,
+    /// None: the work that [`Endings::beside`] began has ended.
+    Reloaded,
     /// To end.
     End(Ending),
 }
@@ -43,6 +46,8 @@ pub struct Endings {
     receiver: Receiver<Ending>,
     reload: Sender<()>,
     reloads: Receiver<()>,
+    ended: Sender<()>,
+    ends: Receiver<()>,
     wished: Arc<AtomicBool>,
 }
 
@@ -51,11 +56,14 @@ impl Endings {
     pub fn new() -> Self {
         let (sender, receiver) = smol::channel::bounded(1);
         let (reload, reloads) = smol::channel::bounded(1);
+        let (ended, ends) = smol::channel::bounded(1);
         Self {
             sender,
             receiver,
             reload,
             reloads,
+            ended,
+            ends,
             wished: Arc::default(),
         }
     }
@@ -90,16 +98,51 @@ impl Endings {
         }
     }
 
+    /// Does what a wish to reload asks for on a thread of its own, however long that takes. When it has
+    /// ended, even by a panic, [`Endings::next`] says [`Wish::Reloaded`]: until then there is to be no
+    /// other one.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn beside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<JoinHandle<T>> {
+        let end = End(self.ended.clone());
+        std::thread::Builder::new()
+            .name("reload".to_owned())
+            .spawn(move || {
+                let _end = end;
+                work()
+            })
+    }
+
     /// Waits for the next wish. After one to end there is no other.
     pub fn next(&self) -> Wish {
         // The channels cannot be closed: of each, one sender is beside it.
         smol::block_on(smol::future::or(
             async { Wish::End(self.receiver.recv().await.unwrap_or(Ending::Asked)) },
-            async {
-                let _open = self.reloads.recv().await;
-                Wish::Reload
-            },
+            smol::future::or(
+                async {
+                    let _open = self.ends.recv().await;
+                    Wish::Reloaded
+                },
+                async {
+                    let _open = self.reloads.recv().await;
+                    Wish::Reload
+                },
+            ),
         ))
+    }
+}
+
+/// Tells of an end, however it comes.
+struct End(Sender<()>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // There is room: only one of these is there at a time.
+        let _room = self.0.try_send(());
     }
 }
 
@@ -165,6 +208,25 @@ mod tests {
         let in_doubt = Ending::InDoubt("disk gone".to_owned());
         assert_eq!(endings.next(), Wish::End(in_doubt));
         assert!(is_ending());
+    }
+
+    #[test]
+    fn work_beside_is_told_when_it_ends_and_nobody_who_wants_to_end_waits_for_it() {
+        let endings = Endings::new();
+        let quick = endings.beside(|| 7).unwrap();
+        assert_eq!(endings.next(), Wish::Reloaded);
+        assert_eq!(quick.join().unwrap(), 7);
+        let panics = endings.beside(|| panic!("on purpose")).unwrap();
+        assert_eq!(endings.next(), Wish::Reloaded);
+        assert!(panics.join().is_err());
+
+        let (go, hangs) = std::sync::mpsc::channel::<()>();
+        let hanging = endings.beside(move || hangs.recv().is_ok()).unwrap();
+        endings.on_loss()("gone");
+        assert!(matches!(endings.next(), Wish::End(_)));
+        assert!(!hanging.is_finished());
+        go.send(()).unwrap();
+        assert!(hanging.join().unwrap());
     }
 
     #[test]

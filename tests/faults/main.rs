@@ -14,11 +14,14 @@
 )]
 
 mod damage;
+mod every;
+mod frozen;
 mod interruptions;
 mod keys;
 mod load;
 mod migration;
 mod oracle;
+mod quota;
 mod resources;
 mod runner;
 mod seen;
@@ -65,6 +68,22 @@ const FAULTS: &[Fault] = &[
         run: space::at_start,
     },
     Fault {
+        name: "quota",
+        fault: "a quota is used up, again and again, while the disk says that it has plenty (btrfs)",
+        expected: "upload 507; says so; nothing staged; download whole; each delete 200, after a restart too; what was kept aside was used; upload 507; ready again; upload 200; no start but that",
+        needs: &[Needs::Mounts, Needs::Quota],
+        quick: true,
+        run: quota::used_up,
+    },
+    Fault {
+        name: "quota_refuses_all",
+        fault: "EDQUOT when the database is written, and whenever space is to be set aside",
+        expected: "delete 200; delete 507; upload 507; says so; nothing staged; download whole; not ready; same process; after it: ready again; delete 200; upload 200",
+        needs: &[Needs::Strace],
+        quick: true,
+        run: quota::refuses_all,
+    },
+    Fault {
         name: "inodes",
         fault: "the file system has no file left to give (nr_inodes)",
         expected: "upload 507; nothing staged; download whole; delete 200; upload after it 200; same process",
@@ -105,6 +124,14 @@ const FAULTS: &[Fault] = &[
         run: writes::eio_in_sync_of_database,
     },
     Fault {
+        name: "eio_everywhere",
+        fault: "EIO at each write and sync of an upload and a deletion, one after the other",
+        expected: "met each; an acknowledged upload is whole; none is half; an acknowledged deletion lasts; goes on, or ends with 74; starts again; the rest whole; upload 200; delete 200",
+        needs: &[Needs::Strace],
+        quick: false,
+        run: every::write_and_sync,
+    },
+    Fault {
         name: "short_writes",
         fault: "every write takes a part of its bytes only",
         expected: "upload 200; download whole; whole after a restart",
@@ -129,12 +156,28 @@ const FAULTS: &[Fault] = &[
         run: writes::read_only,
     },
     Fault {
+        name: "read_only_start",
+        fault: "a start on a file system, then on a mount, that is read-only",
+        expected: "ends with 78; names mount and remedy; ends with 78; names mount and remedy; the unit does not try it for ever; after a remount: upload 200; download whole",
+        needs: &[Needs::Mounts, Needs::Loop],
+        quick: true,
+        run: writes::read_only_start,
+    },
+    Fault {
         name: "slow_disk",
         fault: "each sync takes 3 s",
         expected: "others download meanwhile; health < 1 s; upload 200; same process",
         needs: &[Needs::Strace],
         quick: false,
         run: writes::slow,
+    },
+    Fault {
+        name: "frozen_disk",
+        fault: "the disk hangs (fsfreeze): one change waits for it, then all that may be made at once",
+        expected: "one: the beats go on; download whole; health 200; all: the beats stop; says who is silent; after it: the beats come again; 64 deletes 200; upload 200; same process",
+        needs: &[Needs::Mounts, Needs::Loop, Needs::Freeze],
+        quick: false,
+        run: frozen::changes,
     },
     Fault {
         name: "descriptors",

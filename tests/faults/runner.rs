@@ -33,6 +33,10 @@ pub enum Needs {
     Mounts,
     /// Loop devices and ext4.
     Loop,
+    /// fsfreeze, for a disk that hangs.
+    Freeze,
+    /// btrfs on loop devices, with quotas.
+    Quota,
     Strace,
     Prlimit,
     /// A C compiler.
@@ -53,12 +57,22 @@ impl Needs {
                 }
                 own
             }
+            Self::Freeze => have("fsfreeze"),
             Self::Loop => {
                 static TRIED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
                 let works = || crate::support::LoopDisk::mount(8).is_some();
                 let works = have("mkfs.ext4") && *TRIED.get_or_init(works);
                 if !works {
                     eprintln!("LEFT OUT: ext4 on a loop device cannot be mounted here");
+                }
+                works
+            }
+            Self::Quota => {
+                static TRIED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+                let works = || crate::support::QuotaDisk::mount(64).is_some();
+                let works = have("mkfs.btrfs") && *TRIED.get_or_init(works);
+                if !works {
+                    eprintln!("LEFT OUT: btrfs with a quota cannot be mounted here");
                 }
                 works
             }

@@ -55,15 +55,7 @@ impl Seen {
 
     /// Deletes, and notes the status.
     pub fn delete(&mut self, server: &Server, file: &Uploaded) {
-        let key = format!("apikey: {}", server.key);
-        let id = format!("id: {}", file.id);
-        let reply = crate::support::fetch(
-            server.address,
-            "DELETE",
-            "/api/files/delete",
-            &[&key, &id, "Content-Length: 0"],
-        );
-        self.status("delete", reply.map_or(0, |r| r.status()));
+        self.status("delete", delete(server, file));
     }
 
     /// Whether nothing stays among the incoming files.
@@ -83,6 +75,19 @@ impl std::fmt::Display for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0.join("; "))
     }
+}
+
+/// Deletes; the status, 0 when there is no answer.
+pub fn delete(server: &Server, file: &Uploaded) -> u16 {
+    let key = format!("apikey: {}", server.key);
+    let id = format!("id: {}", file.id);
+    let reply = crate::support::fetch(
+        server.address,
+        "DELETE",
+        "/api/files/delete",
+        &[&key, &id, "Content-Length: 0"],
+    );
+    reply.map_or(0, |r| r.status())
 }
 
 /// Ids of all files that the owner has.

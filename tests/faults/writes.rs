@@ -241,6 +241,42 @@ pub fn read_only(seen: &mut Seen) {
     seen.whole("download", &server, &kept);
 }
 
+pub fn read_only_start(seen: &mut Seen) {
+    let disk = LoopDisk::mount(64).unwrap();
+    let data = disk.path().join("data");
+    let launch = Launch::with_settings("min_free_space = \"1 MiB\"\n").keeping_data_in(&data);
+    let mut server = Server::launched(launch);
+    let kept = Upload::fresh(300_000).downloads(0).to(&server);
+    server.kill();
+    let mount = disk.path().to_str().unwrap().to_owned();
+    for (options, remedy) in [("ro", "may be failing"), ("bind,ro", "ReadWritePaths=")] {
+        assert!(disk.remount(options), "{options}");
+        match server.try_restart_as(server.launch().clone()) {
+            Ok(()) => seen.note("NO end"),
+            Err(refused) => {
+                seen.note(match refused.code {
+                    Some(code) => format!("ends with {code}"),
+                    None => format!("NO end ({})", refused.why),
+                });
+                let remount = format!("remount,rw {mount}");
+                let told = [&remount, remedy].iter().all(|w| refused.log.contains(*w));
+                seen.holds("names mount and remedy", told, refused.log);
+            }
+        }
+        assert!(disk.remount("bind,rw") && disk.remount("rw"), "{options}");
+    }
+    let unit = include_str!("../../systemd/mayfly.service");
+    let prevents = |line: &str| {
+        let codes = line.strip_prefix("RestartPreventExitStatus=");
+        codes.is_some_and(|codes| codes.split(' ').any(|code| code == "78"))
+    };
+    let never = unit.lines().any(prevents);
+    seen.holds("the unit does not try it for ever", never, "");
+    server.restart();
+    seen.upload("after a remount: upload", &server, &Upload::fresh(100_000));
+    seen.whole("download", &server, &kept);
+}
+
 pub fn slow(seen: &mut Seen) {
     let (server, bystander) = with_bystander();
     let injector = attach(&server, None, "fdatasync,fsync", "delay_enter=3s");

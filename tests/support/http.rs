@@ -128,7 +128,7 @@ impl Conn {
     /// Reads some bytes; what was read ahead comes first. 0 at the end.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.ahead.is_empty() {
-            return self.stream.read(buffer);
+            return read_on(&mut self.stream, buffer);
         }
         let n = self.ahead.len().min(buffer.len());
         buffer[..n].copy_from_slice(&self.ahead[..n]);
@@ -143,7 +143,7 @@ impl Conn {
                 let line: Vec<u8> = self.ahead.drain(..=end).collect();
                 return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
             }
-            let n = self.stream.read(&mut piece)?;
+            let n = read_on(&mut self.stream, &mut piece)?;
             if n == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -257,6 +257,17 @@ pub fn stranger() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 1)) + n)
+}
+
+/// Reads some bytes. A process that was stopped for a moment and goes on is told of an interruption,
+/// as its socket has a timeout (signal(7)): that is no answer.
+fn read_on(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
+    }
 }
 
 /// Ends a connection with RST instead of FIN.

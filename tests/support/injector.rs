@@ -16,12 +16,39 @@ impl Injector {
     /// as strace(1) writes it: `error=EIO:when=3`, counted for each thread. `only` leaves out calls
     /// on other files. `None`, said aloud, when strace may not attach here.
     pub fn attach(pid: u32, only: Option<&Path>, calls: &str, fault: &str) -> Option<Self> {
+        Self::attach_all(pid, only, &[(calls, fault)])
+    }
+
+    /// Attaches and only writes down `calls` into the file `record`; with a `fault`, as
+    /// [`Injector::attach`] as well.
+    pub fn record(
+        pid: u32,
+        only: Option<&Path>,
+        calls: &str,
+        fault: Option<&str>,
+        record: &Path,
+    ) -> Option<Self> {
+        Self::start(pid, only, &[(calls, fault.unwrap_or_default())], record)
+    }
+
+    /// As [`Injector::attach`], with several faults for different calls.
+    pub fn attach_all(pid: u32, only: Option<&Path>, faults: &[(&str, &str)]) -> Option<Self> {
+        Self::start(pid, only, faults, Path::new("/dev/null"))
+    }
+
+    fn start(
+        pid: u32,
+        only: Option<&Path>,
+        faults: &[(&str, &str)],
+        record: &Path,
+    ) -> Option<Self> {
         let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "-o", "/dev/null", "-p", &pid.to_string()]);
+        strace.args(["-f", "-qq", "-p", &pid.to_string(), "-o"]);
+        strace.arg(record);
         if let Some(path) = only {
             strace.arg("-P").arg(path);
         }
-        strace.args(rules(calls, fault));
+        strace.args(rules(faults));
         let child = strace.stderr(Stdio::piped()).stdout(Stdio::null()).spawn();
         let mut strace = child.unwrap();
         let traced = || {
@@ -52,24 +79,27 @@ pub fn under(only: Option<&Path>, calls: &str, fault: &str) -> Vec<String> {
     if let Some(path) = only {
         words.extend(["-P".to_owned(), path.display().to_string()]);
     }
-    words.extend(rules(calls, fault));
+    words.extend(rules(&[(calls, fault)]));
     // Whatever ends strace ends the program.
     words.extend(["setpriv", "--pdeathsig", "KILL"].map(str::to_owned));
     words
 }
 
-fn rules(calls: &str, fault: &str) -> Vec<String> {
+fn rules(faults: &[(&str, &str)]) -> Vec<String> {
     // A call that this architecture does not have is passed over ("?").
-    let calls: Vec<String> = calls.split(',').map(|c| format!("?{c}")).collect();
-    let calls = calls.join(",");
-    vec![
-        "-e".to_owned(),
-        format!("trace={calls}"),
-        "-e".to_owned(),
-        format!("inject={calls}:{fault}"),
-        "-e".to_owned(),
-        "signal=none".to_owned(),
-    ]
+    let names = |calls: &str| {
+        let calls: Vec<String> = calls.split(',').map(|c| format!("?{c}")).collect();
+        calls.join(",")
+    };
+    let all: Vec<String> = faults.iter().map(|(calls, _)| names(calls)).collect();
+    let mut rules = vec![format!("trace={}", all.join(",")), "signal=none".to_owned()];
+    let inject = |(calls, fault): &(&str, &str)| format!("inject={}:{fault}", names(calls));
+    let faults = faults.iter().filter(|(_, fault)| !fault.is_empty());
+    rules.extend(faults.map(inject));
+    rules
+        .iter()
+        .flat_map(|rule| ["-e".to_owned(), rule.clone()])
+        .collect()
 }
 
 fn all_threads_traced(pid: u32) -> bool {

@@ -25,7 +25,7 @@ mod upload;
 pub use disk::{Blobs, copy_tree, files_below};
 pub use http::{Conn, Head, Reply, fetch, get, reset, stranger};
 pub use injector::{Injector, under};
-pub use mounts::{LoopDisk, SmallDisk};
+pub use mounts::{LoopDisk, QuotaDisk, SmallDisk};
 pub use payload::{Payload, hex};
 pub use process::Figures;
 pub use s3::S3Server;

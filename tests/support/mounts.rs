@@ -1,11 +1,13 @@
-//! File systems of their own: small ones in memory, and ext4 in a file whose power can be cut.
+//! File systems of their own: small ones in memory, ext4 in a file whose power can be cut, and btrfs
+//! in a file, with a quota.
 //!
 //! Each is unmounted when it is dropped; the loop device goes with its mount.
 
 use super::within;
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// Runs a command quietly; whether it succeeded.
@@ -59,21 +61,27 @@ const SHUTDOWN: &str = r#"
     ioctl($dir, 0x8004587d, $flags) or die "ioctl: $!";
 "#;
 
+/// A directory with an empty image of that size, in memory where there is room for it, and a place
+/// to mount it at.
+fn image(mebibytes: u32) -> (tempfile::TempDir, PathBuf) {
+    let memory = Path::new("/dev/shm");
+    let home = match memory.is_dir() {
+        true => tempfile::tempdir_in(memory),
+        false => tempfile::tempdir(),
+    };
+    let home = home.unwrap();
+    let at = home.path().join("mount");
+    std::fs::create_dir(&at).unwrap();
+    let image = std::fs::File::create(home.path().join("image")).unwrap();
+    image.set_len(u64::from(mebibytes) << 20).unwrap();
+    (home, at)
+}
+
 impl LoopDisk {
     /// Makes and mounts one. `None` when that is not possible here.
     pub fn mount(mebibytes: u32) -> Option<Self> {
-        let memory = Path::new("/dev/shm");
-        let home = match memory.is_dir() {
-            true => tempfile::tempdir_in(memory),
-            false => tempfile::tempdir(),
-        };
-        let home = home.unwrap();
-        let at = home.path().join("mount");
-        std::fs::create_dir(&at).unwrap();
+        let (home, at) = image(mebibytes);
         let disk = Self { home, at };
-        let image = std::fs::File::create(disk.image()).unwrap();
-        image.set_len(u64::from(mebibytes) << 20).unwrap();
-        drop(image);
         let made = ["mkfs.ext4", "/usr/sbin/mkfs.ext4"].iter().any(|program| {
             let words = ["-q", "-F", "-m", "0"].map(OsStr::new);
             done(program, &[&words[..], &[disk.image().as_os_str()]].concat())
@@ -97,6 +105,33 @@ impl LoopDisk {
         within(Duration::from_secs(10), || {
             done("mount", &[&words[..], &places].concat())
         })
+    }
+
+    /// Mounts it with other options, as soon as nobody has a file open in the way of it.
+    pub fn remount(&self, options: &str) -> bool {
+        let options = format!("remount,{options}");
+        let words = [OsStr::new("-o"), OsStr::new(&options), self.at.as_os_str()];
+        within(Duration::from_secs(20), || done("mount", &words))
+    }
+
+    /// Lets nobody write there until the answer is dropped: whoever tries hangs, and cannot be
+    /// killed. `None` when that is not possible here.
+    pub fn freeze(&self) -> Option<Frozen> {
+        // It thaws when this process is gone, too, however that ended.
+        let script = "trap '' INT TERM; PATH=$PATH:/usr/sbin:/sbin; \
+            fsfreeze -f \"$1\" || exit; echo frozen; read end; fsfreeze -u \"$1\"";
+        let child = Command::new("sh")
+            .args(["-c", script, "sh"])
+            .arg(&self.at)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut child = child.ok()?;
+        let mut said = String::new();
+        let out = child.stdout.take()?;
+        let _ended = BufReader::new(out).read_line(&mut said);
+        let frozen = Frozen(child);
+        (said == "frozen\n").then_some(frozen)
     }
 
     /// Takes it away as soon as nobody has a file open there.
@@ -129,7 +164,57 @@ impl LoopDisk {
     }
 }
 
+/// A file system that hangs.
+pub struct Frozen(Child);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
 impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        done("umount", &[OsStr::new("-l"), self.at.as_os_str()]);
+    }
+}
+
+/// btrfs in a file, mounted over a loop device: half a gibibyte that is free, and a quota that gives
+/// less of it.
+pub struct QuotaDisk {
+    _home: tempfile::TempDir,
+    at: PathBuf,
+}
+
+impl QuotaDisk {
+    /// Makes and mounts one, whose directory [`QuotaDisk::path`] may hold `mebibytes`. `None` when
+    /// that is not possible here.
+    pub fn mount(mebibytes: u32) -> Option<Self> {
+        let (home, at) = image(600);
+        let disk = Self { _home: home, at };
+        let image = disk.at.with_file_name("image");
+        let (image, at) = (image.as_os_str(), disk.at.as_os_str());
+        let (limited, limit) = (disk.path(), format!("{mebibytes}M"));
+        let words = |words: &[&str], path: &OsStr| {
+            let words: Vec<_> = words.iter().map(OsStr::new).chain([path]).collect();
+            done("btrfs", &words)
+        };
+        let mounted = done("mkfs.btrfs", &[OsStr::new("-q"), image])
+            && done("mount", &[OsStr::new("-o"), OsStr::new("loop"), image, at])
+            && words(&["quota", "enable"], at)
+            && words(&["subvolume", "create"], limited.as_os_str())
+            && words(&["qgroup", "limit", &limit], limited.as_os_str());
+        mounted.then_some(disk)
+    }
+
+    /// The directory that the quota holds for.
+    pub fn path(&self) -> PathBuf {
+        self.at.join("limited")
+    }
+}
+
+impl Drop for QuotaDisk {
     fn drop(&mut self) {
         done("umount", &[OsStr::new("-l"), self.at.as_os_str()]);
     }

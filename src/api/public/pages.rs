@@ -4,14 +4,17 @@
 //! status for unknown, expired, used up and deleted.
 
 mod assets;
+mod branches;
 mod color;
 mod content;
 mod folder;
 mod image;
 mod lint;
 mod look;
+mod place;
 mod policy;
 mod problem;
+mod token;
 mod words;
 
 pub use assets::{
@@ -65,7 +68,6 @@ const READING_STACK: usize = 2 * 1024 * 1024;
 /// The pages, ready to be filled in.
 pub struct Pages {
     look: RwLock<Arc<Look>>,
-    base_url: String,
 }
 
 /// Everything that is wrong with what these settings name: templates, style sheet, pictures. Takes
@@ -74,18 +76,30 @@ pub struct Pages {
 /// # Errors
 /// When there is no thread to do it.
 pub fn check(settings: &PageSettings) -> io::Result<Vec<Problem>> {
-    Ok(load("http://localhost", settings)?.1)
+    Ok(read("http://localhost", settings)?.problems)
 }
 
-fn load(base_url: &str, settings: &PageSettings) -> io::Result<(Look, Vec<Problem>)> {
-    thread::scope(|scope| {
+/// Pages that were read, and are not in use.
+pub struct ReadPages {
+    look: Look,
+    problems: Vec<Problem>,
+}
+
+/// Reads what these settings name, for a server whose links begin with `base_url`. Takes as long as
+/// the files take, which may be on a mount that hangs.
+///
+/// # Errors
+/// When there is no thread to do it.
+pub fn read(base_url: &str, settings: &PageSettings) -> io::Result<ReadPages> {
+    let (look, problems) = thread::scope(|scope| {
         thread::Builder::new()
             .name("templates".to_owned())
             .stack_size(READING_STACK)
             .spawn_scoped(scope, || Look::load(base_url, settings))?
             .join()
             .map_err(|_| io::Error::other("reading the templates failed"))
-    })
+    })?;
+    Ok(ReadPages { look, problems })
 }
 
 fn tell(problems: &[Problem]) {
@@ -102,33 +116,29 @@ impl Pages {
     /// Reads what the settings name. What cannot be used is told to the log, and ours takes its
     /// place.
     pub fn new(settings: &ApiSettings) -> Self {
-        let base_url = settings.base_url.clone();
-        let own = load(&base_url, &settings.pages);
+        let base_url = settings.base_url.as_str();
+        let own = read(base_url, &settings.pages);
+        let own = own.map(|read| (read.look, read.problems));
         let (look, problems) = own.unwrap_or_else(|e| {
             log::warn!("the templates cannot be read: {e}. The built-in ones are used");
             let plain = PageSettings {
                 name: settings.pages.name.clone(),
                 ..PageSettings::default()
             };
-            Look::load(&base_url, &plain)
+            Look::load(base_url, &plain)
         });
         tell(&problems);
         Self {
             look: RwLock::new(Arc::new(look)),
-            base_url,
         }
     }
 
-    /// Reads everything again and takes it into use as a whole: each page is of the old look or
-    /// of the new one. What cannot be used is told to the log, as at a start.
-    ///
-    /// # Errors
-    /// When there is no thread to do it; everything stays as it was.
-    pub fn reload(&self, settings: &PageSettings) -> io::Result<Vec<Problem>> {
-        let (look, problems) = load(&self.base_url, settings)?;
-        tell(&problems);
-        *self.look.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(look);
-        Ok(problems)
+    /// Takes what was read into use as a whole: each page is of the old look or of the new one. What
+    /// cannot be used is told to the log, as at a start, and returned.
+    pub fn replace(&self, read: ReadPages) -> Vec<Problem> {
+        tell(&read.problems);
+        *self.look.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read.look);
+        read.problems
     }
 
     fn look(&self) -> Arc<Look> {
@@ -229,7 +239,7 @@ impl Pages {
                 "Too many attempts came from your network. Please wait a little.",
             ),
             Error::TooLarge { .. } => self.message(413, "Too large", &error.to_string()),
-            Error::Full { .. } => self.message(507, "No space left", &error.to_string()),
+            Error::Full { .. } | Error::Quota => self.message(507, "No space left", &error.to_string()),
             Error::ReadOnly => self.message(503, "Not possible now", &error.to_string()),
             Error::Away(_) => self
                 .message(

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::Permissions;
-use crate::service::Session;
+use crate::service::{KEYS_MAX, Session};
 use std::collections::BTreeMap;
 
 /// A path that leads to the route.
@@ -219,6 +219,33 @@ fn a_first_key_is_made_with_name_and_password() {
         &format!("Basic {}", basic("admin:correct horse")),
     ));
     assert_eq!(answer.failure().0, 401);
+}
+
+#[test]
+fn an_account_with_too_many_keys_is_told_to_revoke_some() {
+    let world = World::new();
+    let create = || world.keyed(ask(Method::Post, "/api/auth/create"));
+    // Many at once: their commits are shared, and no two take the last place.
+    let made: usize = std::thread::scope(|scope| {
+        let fill = || (0..KEYS_MAX).take_while(|_| create().status == 200).count();
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(fill)).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).sum()
+    });
+    // The first key came with the account.
+    assert_eq!(made as u64, KEYS_MAX - 1);
+    let (status, code, text) = create().failure();
+    assert_eq!((status, code), (400, 10), "{text}");
+    assert!(text.contains("1000") && text.contains("revoke"), "{text}");
+    let service = &world.api.service;
+    let keys = service.keys_of("admin", None, 1).unwrap();
+    service.revoke_key(&keys[0].public_id).unwrap();
+    let pair = data_encoding::BASE64.encode(b"admin:correct horse");
+    let create = || {
+        let ask = ask(Method::Post, "/api/auth/create");
+        world.ask(ask.header("Authorization", &format!("Basic {pair}")))
+    };
+    assert_eq!(create().status, 200);
+    assert_eq!(create().failure().0, 400);
 }
 
 #[test]

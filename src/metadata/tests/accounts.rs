@@ -54,16 +54,14 @@ fn a_key_needs_an_account_and_is_never_replaced() {
         account: AccountId(7),
         ..api_key(1)
     };
-    assert!(matches!(
-        db.add_api_key(orphan),
-        Err(MetadataError::Unavailable(_))
-    ));
+    assert_eq!(db.add_api_key(orphan, 9).unwrap(), KeyAdded::OwnerGone);
+    assert_eq!(db.api_key(&lookup(1)).unwrap(), None);
     db.add_account(account("Ann"), Some(api_key(1))).unwrap();
     let second = ApiKey {
         account: AccountId(1),
         ..api_key(2)
     };
-    db.add_api_key(second.clone()).unwrap();
+    db.add_api_key(second.clone(), 9).unwrap();
     assert_eq!(db.api_key(&lookup(2)).unwrap(), Some(second));
 
     let thief = ApiKey {
@@ -72,7 +70,7 @@ fn a_key_needs_an_account_and_is_never_replaced() {
         ..api_key(1)
     };
     assert!(matches!(
-        db.add_api_key(thief),
+        db.add_api_key(thief, 9),
         Err(MetadataError::Unavailable(_))
     ));
     let error = db
@@ -113,7 +111,7 @@ fn keys_are_found_by_account_and_by_public_id_until_they_are_removed() {
             account: AccountId(1),
             ..api_key(n)
         };
-        db.add_api_key(key).unwrap();
+        db.add_api_key(key, 9).unwrap();
     }
     let of = |owner, after: Option<u64>, limit| {
         let after = after.map(lookup);
@@ -133,6 +131,58 @@ fn keys_are_found_by_account_and_by_public_id_until_they_are_removed() {
     assert_eq!(db.api_key(&lookup(3)).unwrap(), None);
     assert_eq!(named(3), None);
     assert_eq!(of(1, None, 9), [lookup(1), lookup(4), lookup(5)]);
+    db.verify().unwrap();
+}
+
+#[test]
+fn an_account_has_as_many_keys_as_it_may_have_whatever_others_have() {
+    let db = fresh();
+    for name in ["Ann", "Ben", "Cem"] {
+        db.add_account(account(name), None).unwrap();
+    }
+    let add = |owner, n| {
+        let key = ApiKey {
+            account: AccountId(owner),
+            ..api_key(n)
+        };
+        db.add_api_key(key, 3).unwrap()
+    };
+    for n in 1..=3 {
+        assert_eq!(add(2, n), KeyAdded::Done);
+    }
+    assert_eq!(add(2, 4), KeyAdded::TooMany);
+    assert_eq!(db.api_key(&lookup(4)).unwrap(), None);
+    assert_eq!((add(1, 5), add(3, 6)), (KeyAdded::Done, KeyAdded::Done));
+    assert!(db.remove_api_key(&lookup(2)).unwrap());
+    assert_eq!((add(2, 7), add(2, 8)), (KeyAdded::Done, KeyAdded::TooMany));
+    db.verify().unwrap();
+}
+
+#[test]
+fn an_account_with_many_keys_goes_in_steps_and_each_leaves_the_tables_in_agreement() {
+    let db = fresh();
+    db.add_account(account("Ann"), Some(api_key(1))).unwrap();
+    db.add_account(account("Ben"), Some(api_key(2))).unwrap();
+    let count = 300;
+    for n in 3..2 + count {
+        let key = ApiKey {
+            account: AccountId(1),
+            ..api_key(n)
+        };
+        db.add_api_key(key, count).unwrap();
+    }
+    let left = || db.api_keys_of(AccountId(1), None, 999).unwrap().len();
+    assert_eq!(left(), 300);
+    for expected in [172, 44] {
+        let removed = db.remove_account(AccountId(1)).unwrap();
+        assert_eq!((removed, left()), (AccountRemoved::HasKeys, expected));
+        assert!(db.account_named("Ann").unwrap().is_some());
+        db.verify().unwrap();
+    }
+    let removed = db.remove_account(AccountId(1)).unwrap();
+    assert_eq!((removed, left()), (AccountRemoved::Done, 0));
+    assert_eq!(db.account_named("Ann").unwrap(), None);
+    assert!(db.api_key(&lookup(2)).unwrap().is_some(), "Ben's");
     db.verify().unwrap();
 }
 

@@ -1,9 +1,11 @@
 //! Files of earlier schemas: they open, with all that is in them, whenever the migration is cut.
 
+use super::migrate::STEPS;
+use super::schema::{BIRTHS, CLOCK, Change, KEYS, Raw, View};
 use super::*;
 use crate::model::Token;
 use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
-use redb::StorageBackend;
+use redb::{ReadableDatabase, StorageBackend, TableHandle};
 use std::fs;
 use std::io;
 use std::sync::Mutex;
@@ -121,11 +123,12 @@ impl StorageBackend for Handle {
     }
 }
 
-#[test]
-fn a_migration_that_is_cut_anywhere_leaves_the_old_schema_or_the_new_one() {
+/// Opens `old` once with every cut that there can be, and then for good; `expect` looks at what it
+/// finds after each.
+fn cut_everywhere(old: &[u8], expect: fn(&RedbMetadata)) {
     let mut cuts = 0;
     for left in 0.. {
-        let card = Arc::new(Card::new(SCHEMA_1, left));
+        let card = Arc::new(Card::new(old, left));
         let opened = RedbMetadata::with_backend(Handle(card.clone()), Arc::new(|_| {}));
         let whole = opened.is_ok();
         drop(opened);
@@ -133,7 +136,7 @@ fn a_migration_that_is_cut_anywhere_leaves_the_old_schema_or_the_new_one() {
         for bytes in [&card.durable, &card.bytes] {
             let bytes = bytes.lock().unwrap().clone();
             let card = Arc::new(Card::new(&bytes, u64::MAX));
-            expect_whole(&RedbMetadata::with_backend(Handle(card), Arc::new(|_| {})).unwrap());
+            expect(&RedbMetadata::with_backend(Handle(card), Arc::new(|_| {})).unwrap());
         }
         if whole {
             break;
@@ -142,4 +145,144 @@ fn a_migration_that_is_cut_anywhere_leaves_the_old_schema_or_the_new_one() {
         assert!(cuts < 1_000, "it never ends");
     }
     assert!(cuts > 3, "the migration wrote something: {cuts}");
+}
+
+#[test]
+fn a_migration_that_is_cut_anywhere_leaves_the_old_schema_or_the_new_one() {
+    cut_everywhere(SCHEMA_1, expect_whole);
+}
+
+/// A file as the last Mayfly of schema 2 left it: the one of schema 1 after one step, and beside it a
+/// disabled user with a recovery phrase, two keys, and a link that is being downloaded.
+fn schema_2() -> Vec<u8> {
+    let card = Arc::new(Card::new(SCHEMA_1, u64::MAX));
+    let database = redb::Builder::new()
+        .create_with_backend(Handle(card.clone()))
+        .unwrap();
+    file::upgrade(&database, &STEPS[..1]).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let to = Change::new(&transaction);
+    let mut ben = account("Ben");
+    ben.role = Role::User;
+    ben.disabled = true;
+    ben.wraps.by_recovery = Some(vec![7; 60]);
+    let added = crate::metadata::accounts::add_account(&to, ben, Some(api_key(1)));
+    assert_eq!(added.unwrap(), Some(AccountId(2)));
+    let second = ApiKey {
+        account: AccountId(2),
+        ..api_key(2)
+    };
+    crate::metadata::accounts::add_api_key(&to, &second, 9).unwrap();
+    let mut link = link(1);
+    link.owner = AccountId(2);
+    changes::publish(&to, with_blob(link)).unwrap();
+    let taken = crate::metadata::leases::take_lease(&to, &lease(1, 1)).unwrap();
+    assert_eq!(taken, Taken::Leased);
+    // What schema 3 brought.
+    for table in [CLOCK.name, BIRTHS.name] {
+        assert!(transaction.delete_table(Raw::new(table)).unwrap());
+    }
+    transaction.commit().unwrap();
+    let view = View(database.begin_read().unwrap());
+    assert_eq!(
+        migrate::needs(&view, STEPS).unwrap(),
+        migrate::Needs::StepsFrom(1)
+    );
+    let tables: Vec<String> = view
+        .0
+        .list_tables()
+        .unwrap()
+        .map(|t| t.name().to_owned())
+        .collect();
+    assert_eq!(tables.join(" "), TABLES_OF_SCHEMA_2);
+    drop(view);
+    drop(database);
+    card.bytes.lock().unwrap().clone()
+}
+
+const TABLES_OF_SCHEMA_2: &str = "accounts blobs due garbage held hotlinks keys leases links names owned places publics state tags";
+
+/// Everything of the file of schema 2 is there, and what schema 3 brought works.
+fn expect_whole_from_2(db: &RedbMetadata) {
+    db.verify().unwrap();
+    let zoe = db.account_named("zo\u{eb}").unwrap().unwrap();
+    assert_eq!((zoe.id, zoe.role), (AccountId(1), Role::Admin));
+    let ben = db.account(AccountId(2)).unwrap().unwrap();
+    assert_eq!(
+        (ben.name.as_str(), ben.role, ben.disabled),
+        ("Ben", Role::User, true)
+    );
+    assert_eq!(ben.wraps.by_recovery, Some(vec![7; 60]));
+    assert_eq!(
+        db.api_key_named(KNOWN_PUBLIC_ID).unwrap().unwrap().account,
+        zoe.id
+    );
+    let keys = db.api_keys_of(ben.id, None, 9).unwrap();
+    assert_eq!(
+        keys.iter().map(|key| key.lookup).collect::<Vec<_>>(),
+        [lookup(1), lookup(2)]
+    );
+    assert_eq!(db.links_of(zoe.id, None, 9).unwrap().len(), 1);
+    let link = db.link(&lookup(1)).unwrap().unwrap();
+    assert_eq!((link.owner, link.allowance.leased), (ben.id, 1));
+    assert_eq!(db.leases().unwrap(), [lease(1, 1)]);
+
+    assert_eq!(
+        db.clock().unwrap(),
+        None,
+        "nothing is known about the clock"
+    );
+    let born = crate::model::Moment {
+        boot: None,
+        seconds: 1,
+    };
+    let row = ClockRow {
+        mark: NOW,
+        at: born,
+        gaps: Vec::new(),
+    };
+    db.save_clock(&row).unwrap();
+    assert_eq!(db.clock().unwrap(), Some(row));
+    let new = NewLink {
+        birth: Some(born),
+        ..with_blob(super::link(2))
+    };
+    assert_eq!(db.publish(new).unwrap(), Published::Done);
+    let by = Rebase::new(NOW, born, 50);
+    assert_eq!(db.rebase(&by, 9).unwrap(), 1, "only what was born since");
+    db.verify().unwrap();
+}
+
+#[test]
+fn a_file_of_schema_2_opens_with_all_that_is_in_it_whenever_its_migration_is_cut() {
+    cut_everywhere(&schema_2(), expect_whole_from_2);
+}
+
+#[test]
+fn however_many_keys_an_old_file_has_all_are_found_by_their_new_indexes() {
+    let card = Arc::new(Card::new(SCHEMA_1, u64::MAX));
+    let database = redb::Builder::new()
+        .create_with_backend(Handle(card.clone()))
+        .unwrap();
+    let transaction = database.begin_write().unwrap();
+    let count = 700;
+    for n in 0..count {
+        let key = ApiKey {
+            account: AccountId(1),
+            ..api_key(n)
+        };
+        KEYS.put(&Change::new(&transaction), &key.lookup.0, &key)
+            .unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let db = RedbMetadata::with_backend(Handle(card), Arc::new(|_| {})).unwrap();
+    db.verify().unwrap();
+    let keys = db.api_keys_of(AccountId(1), None, 9_999).unwrap();
+    assert_eq!(keys.len() as u64, count + 2);
+    assert!(
+        db.api_key_named(&format!("{:035}", count - 1))
+            .unwrap()
+            .is_some()
+    );
 }

@@ -26,7 +26,7 @@ fn due(db: &RedbMetadata, now: Timestamp, limit: usize) -> Vec<Lookup> {
     due.into_iter().map(|due| due.lookup).collect()
 }
 
-fn lookup(n: u64) -> Lookup {
+pub(super) fn lookup(n: u64) -> Lookup {
     let mut bytes = [0xA0; 32];
     bytes[..8].copy_from_slice(&n.to_be_bytes());
     Lookup(bytes)
@@ -39,7 +39,7 @@ fn blob_id(n: u64) -> BlobId {
 }
 
 /// Link number `n` of account 1 with its own blob `n`: two downloads, until time 2000.
-fn link(n: u64) -> Link {
+pub(super) fn link(n: u64) -> Link {
     Link {
         lookup: lookup(n),
         owner: AccountId(1),
@@ -82,7 +82,7 @@ fn blob(n: u64) -> Blob {
 }
 
 /// `link` with a blob of its own.
-fn with_blob(link: Link) -> NewLink {
+pub(super) fn with_blob(link: Link) -> NewLink {
     let mut blob = blob(0);
     blob.id = link.blob;
     NewLink {

@@ -243,6 +243,11 @@ fn a_removed_account_takes_its_files_and_nothing_else_with_it() {
     };
     let late = receive(&world, 0);
     let mut views = Vec::new();
+    for n in 0..300 {
+        let name = format!("key {n}");
+        let made = world.service.create_api_key(&session, &name, true);
+        assert!(made.is_ok());
+    }
     for n in 1..300 {
         let received = receive(&world, n);
         views.push(world.service.publish(&session, received, times(1)).unwrap());
@@ -262,6 +267,8 @@ fn a_removed_account_takes_its_files_and_nothing_else_with_it() {
     assert_eq!(world.metadata.link_count().unwrap(), 1);
     assert!(refused(&login(&world, "ann", PASSWORD)));
     let too_late = world.service.publish(&session, late, times(1));
+    assert!(refused(&too_late));
+    let too_late = world.service.create_api_key(&session, "late", true);
     assert!(refused(&too_late));
     assert_eq!(world.blobs().len(), 1);
 

@@ -99,6 +99,7 @@ pass_on! {
     link(lookup: &Lookup) -> Option<Link>;
     hotlink(hotlink: &Lookup) -> Option<Hotlink>;
     links_of(owner: AccountId, after: Option<&LinkCursor>, limit: usize) -> Vec<Link>;
+    room_for_more() -> ();
     publish(new: NewLink) -> Published;
     edit(lookup: &Lookup, edit: LinkEdit) -> Option<Link>;
     remove(lookup: &Lookup) -> Option<Freed>;
@@ -127,7 +128,7 @@ pass_on! {
     api_key(lookup: &Lookup) -> Option<ApiKey>;
     api_key_named(public_id: &str) -> Option<ApiKey>;
     api_keys_of(owner: AccountId, after: Option<&Lookup>, limit: usize) -> Vec<ApiKey>;
-    add_api_key(key: ApiKey) -> ();
+    add_api_key(key: ApiKey, most: u64) -> KeyAdded;
     remove_api_key(lookup: &Lookup) -> bool;
     clock() -> Option<ClockRow>;
     save_clock(row: &ClockRow) -> ();

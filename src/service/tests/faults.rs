@@ -6,7 +6,8 @@ use super::world::*;
 use crate::store::{Fault, Operation};
 
 const FAILS: [Fail; 4] = [Fail::Before, Fail::Unknown, Fail::Gone, Fail::DoneAndGone];
-const FAULTS: [Fault; 6] = [
+const FAULTS: [Fault; 7] = [
+    Fault::Quota,
     Fault::Full,
     Fault::Refused,
     Fault::Unavailable,
@@ -93,7 +94,9 @@ fn an_upload_is_there_or_not_whatever_fails_in_the_store() {
                 let links = is_whole(&mut world, &bytes, &what);
                 match result {
                     Ok(_) => assert_eq!(links, existing + 1, "{what}: acknowledged is durable"),
-                    Err(Error::Internal(_) | Error::Full { .. } | Error::Away(_)) => {
+                    Err(
+                        Error::Internal(_) | Error::Full { .. } | Error::Quota | Error::Away(_),
+                    ) => {
                         assert_eq!(links, existing, "{what}");
                     }
                     Err(error) => panic!("{what}: {error}"),
@@ -110,6 +113,7 @@ fn an_upload_is_there_or_not_whatever_fails_in_the_store() {
 fn a_failed_commit_of_the_bytes_is_fatal_and_one_that_changed_nothing_is_not() {
     for (fault, fatal) in [
         (Fault::Full, false),
+        (Fault::Quota, false),
         (Fault::Refused, false),
         (Fault::Unavailable, true),
         (Fault::DoneButUnavailable, true),
@@ -119,6 +123,8 @@ fn a_failed_commit_of_the_bytes_is_fatal_and_one_that_changed_nothing_is_not() {
         let result = world.try_upload(b"x", times(1));
         let full = matches!(result, Err(Error::Full { .. }));
         assert_eq!(full, fault == Fault::Full, "{fault:?}");
+        let quota = matches!(result, Err(Error::Quota));
+        assert_eq!(quota, fault == Fault::Quota, "{fault:?}");
         assert!(result.is_err(), "{fault:?}");
         assert_eq!(!world.fatal.lock().unwrap().is_empty(), fatal, "{fault:?}");
         // The bytes may be there: this process must not touch them any more.

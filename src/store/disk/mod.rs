@@ -260,10 +260,12 @@ impl Place {
     /// What an error while taking `needed` bytes means.
     fn full_or_unavailable(&self, error: io::Error, needed: u64) -> StoreError {
         match Errno::from_io_error(&error) {
-            Some(Errno::NOSPC | Errno::DQUOT) => StoreError::Full {
+            Some(Errno::NOSPC) => StoreError::Full {
                 needed,
                 available: self.free_beside(*self.promised()).unwrap_or(0),
             },
+            // Of the free bytes, it gives fewer than there are.
+            Some(Errno::DQUOT) => StoreError::Quota { needed },
             _ => StoreError::Unavailable(error),
         }
     }

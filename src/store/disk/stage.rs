@@ -55,9 +55,8 @@ impl DiskStage {
         }
         let file = match rustix::fs::openat(&place.incoming, &name, flags, PRIVATE_FILE) {
             Ok(file) => File::from(file),
-            Err(Errno::NOSPC | Errno::DQUOT) => {
-                return Err(StoreError::Full { needed, available });
-            }
+            Err(Errno::NOSPC) => return Err(StoreError::Full { needed, available }),
+            Err(Errno::DQUOT) => return Err(StoreError::Quota { needed }),
             Err(e) => return Err(unavailable(e)),
         };
         let mut stage = Self {
@@ -126,7 +125,7 @@ impl DiskStage {
     /// nothing is removed.
     fn fail(&mut self, error: Errno) -> StoreError {
         let error = self.place.full_or_unavailable(error.into(), self.written);
-        if !matches!(error, StoreError::Full { .. }) {
+        if !matches!(error, StoreError::Full { .. } | StoreError::Quota { .. }) {
             self.removable = false;
         }
         error
@@ -291,7 +290,8 @@ mod tests {
         ] {
             let mut stage = DiskStage::new(&store.place, "name".into(), &ID, None).unwrap();
             let error = stage.fail(error);
-            assert_eq!(matches!(error, StoreError::Full { .. }), full);
+            let told = matches!(error, StoreError::Full { .. } | StoreError::Quota { .. });
+            assert_eq!(told, full, "{error}");
             drop(stage);
             assert_eq!(left(), remaining);
         }

@@ -1,8 +1,8 @@
 //! Tries a bucket out as the daemon will use it (list, put, get, range, multipart, delete), and says in one
 //! sentence for people what is wrong and what to do. What it stores it deletes again.
 
-use super::failure::date;
 use super::error::{Kind, S3Error};
+use super::failure::date;
 use super::{Client, Method, Request, S3Settings, explain, xml};
 use crate::model::Clock;
 use crate::pipeline::seal::keys::random;

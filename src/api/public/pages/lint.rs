@@ -4,9 +4,12 @@
 //! There are no loops, assignments, calls or arithmetic. Pages need none, and without them no
 //! template can take more time or memory than its own length explains.
 
+use super::branches::Open;
 use super::content::{COMMON, Page};
-use super::policy::{self, Place};
+use super::place::Place;
+use super::policy;
 use super::problem::Finding;
+use super::token::{Token, token};
 
 /// The filters there are.
 pub const FILTERS: [&str; 8] = [
@@ -60,20 +63,12 @@ pub fn template(source: &str, page: Option<Page>, exists: &dyn Fn(&str) -> bool)
     reader.found
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Token<'a> {
-    Word(&'a str),
-    Text(&'a str),
-    Number,
-    Sign(&'a str),
-}
-
 struct Reader<'a> {
     source: &'a str,
     page: Option<Page>,
     exists: &'a dyn Fn(&str) -> bool,
-    /// The conditions and blocks that are open: where, which, and how many branches each has.
-    open: Vec<(usize, &'static str, usize)>,
+    /// The conditions and blocks that are open.
+    open: Vec<Open>,
     /// Where in the page it is.
     place: Place,
     found: Template,
@@ -108,9 +103,9 @@ impl<'a> Reader<'a> {
         }
         self.markup(at, self.source.len());
         self.outside_tags(self.source.len());
-        if let Some((open, tag, _)) = self.open.pop() {
+        if let Some(Open { at, tag, .. }) = self.open.pop() {
             self.error(
-                open,
+                at,
                 format!("this has no end: write {{% end{tag} %}} where it belongs"),
             );
         }
@@ -168,21 +163,17 @@ impl<'a> Reader<'a> {
         };
         match *name {
             "if" => {
-                self.open.push((open, "if", 1));
-                self.depth(open);
+                self.begin(open, "if");
                 self.expression(open, rest);
             }
             "elif" => {
-                if let Some((_, _, branches)) = self.open.last_mut() {
-                    *branches += 1;
-                }
+                self.branch(false);
                 self.depth(open);
                 self.expression(open, rest);
             }
             "block" => {
                 self.outside_tags(open);
-                self.open.push((open, "block", 1));
-                self.depth(open);
+                self.begin(open, "block");
                 if let [Token::Word(block), ..] = rest {
                     self.found.blocks.push((*block).to_owned());
                 }
@@ -192,7 +183,7 @@ impl<'a> Reader<'a> {
                 self.outside_tags(open);
                 self.close(open, "block");
             }
-            "else" => {}
+            "else" => self.branch(true),
             "extends" | "include" => {
                 self.outside_tags(open);
                 self.reference(open, name, rest);
@@ -209,25 +200,42 @@ impl<'a> Reader<'a> {
     /// What stands elsewhere is read by itself, as if it stood between elements. So that must be
     /// true, or a value in it could become attributes.
     fn outside_tags(&mut self, at: usize) {
-        if matches!(self.place, Place::Tag | Place::Quoted(_)) {
+        if !matches!(self.place, Place::Text | Place::Comment(_)) {
             let what = "blocks, includes and ends of files belong between tags: end the tag before";
             self.error(at, what);
         }
     }
 
-    fn close(&mut self, open: usize, tag: &str) {
+    fn begin(&mut self, at: usize, tag: &'static str) {
+        self.open.push(Open::new(at, tag, self.place));
+        self.depth(at);
+    }
+
+    fn branch(&mut self, is_last: bool) {
+        if let Some(open) = self.open.last_mut() {
+            self.place = open.branch(self.place, is_last);
+        }
+    }
+
+    fn close(&mut self, at: usize, tag: &str) {
         match self.open.pop() {
-            Some((_, opened, _)) if opened == tag => {}
-            Some((_, opened, _)) => {
-                self.error(open, format!("{{% end{opened} %}} belongs before this"));
+            Some(open) if open.tag == tag => {
+                if !open.is_even(self.place) {
+                    let what = "a tag, quote or comment begins or ends in one branch of this condition only: let each branch end what begins in it";
+                    self.error(open.at, what);
+                    self.place = Place::Text;
+                }
             }
-            None => self.error(open, format!("there is no {{% {tag} %}} to end here")),
+            Some(Open { tag, .. }) => {
+                self.error(at, format!("{{% end{tag} %}} belongs before this"));
+            }
+            None => self.error(at, format!("there is no {{% {tag} %}} to end here")),
         }
     }
 
     /// To the engine, each `elif` is a condition inside of the one before.
     fn depth(&mut self, open: usize) {
-        if self.open.iter().map(|(_, _, n)| n).sum::<usize>() == DEPTH + 1 {
+        if self.open.iter().map(|open| open.branches).sum::<usize>() == DEPTH + 1 {
             self.error(
                 open,
                 format!("too many conditions and blocks inside of each other: at most {DEPTH}"),
@@ -271,19 +279,42 @@ impl<'a> Reader<'a> {
     }
 
     fn markup(&mut self, from: usize, to: usize) {
-        self.place = self.place.after(&self.source[from..to]);
+        self.place = self.place.after(self.shown(from, to));
         for (at, what) in policy::markup(&self.source[from..to]) {
             let line = self.line(from + at);
             self.found.findings.push(Finding::warning(line, what));
         }
     }
 
+    /// The text that the page gets: without the blanks that a `-` in the tag before or after takes.
+    fn shown(&self, from: usize, to: usize) -> &'a str {
+        let mut text = &self.source[from..to];
+        if ["-}}", "-%}", "-#}"]
+            .iter()
+            .any(|end| self.source[..from].ends_with(end))
+        {
+            text = text.trim_start();
+        }
+        if ["{{-", "{%-", "{#-"]
+            .iter()
+            .any(|tag| self.source[to..].starts_with(tag))
+        {
+            text = text.trim_end();
+        }
+        text
+    }
+
     fn value(&mut self, open: usize, tokens: &[Token<'a>]) {
-        if self.place == Place::Tag {
-            self.error(
+        match self.place {
+            Place::Tag => self.error(
                 open,
                 "what a file name holds could become attributes here: put quotes around the value",
-            );
+            ),
+            Place::Opened | Place::Marked | Place::Dashed => self.error(
+                open,
+                "what a file name holds could become a tag here: for a < that is shown, write &lt;",
+            ),
+            Place::Text | Place::Hidden | Place::Quoted(_) | Place::Comment(_) => {}
         }
         let parent = [Token::Word("super"), Token::Sign("("), Token::Sign(")")];
         match tokens == parent {
@@ -355,34 +386,4 @@ impl<'a> Reader<'a> {
         let all = all.join(", ");
         self.error(open, format!("there is no variable {path}: use {all}"));
     }
-}
-
-/// The token that `rest` begins with, and its length.
-fn token(rest: &str) -> Option<(Token<'_>, usize)> {
-    let first = rest.chars().next()?;
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let run = |more: fn(char) -> bool| rest.find(|c| !more(c)).unwrap_or(rest.len());
-    if first.is_ascii_digit() {
-        let length = run(|c| c.is_ascii_digit() || c == '_');
-        return Some((Token::Number, length));
-    }
-    if word(first) {
-        let length = run(|c| c.is_ascii_alphanumeric() || c == '_');
-        return Some((Token::Word(&rest[..length]), length));
-    }
-    if matches!(first, '"' | '\'') {
-        let mut escaped = false;
-        for (at, c) in rest.char_indices().skip(1) {
-            if c == first && !escaped {
-                return Some((Token::Text(&rest[1..at]), at + 1));
-            }
-            escaped = c == '\\' && !escaped;
-        }
-        return None;
-    }
-    let length = match rest.get(..2) {
-        Some("==" | "!=" | "<=" | ">=" | "**" | "//") => 2,
-        _ => first.len_utf8(),
-    };
-    Some((Token::Sign(&rest[..length]), length))
 }

@@ -51,42 +51,6 @@ pub fn markup(text: &str) -> Vec<(usize, &'static str)> {
     found
 }
 
-/// Where in HTML the text that was read so far ends.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub enum Place {
-    /// Between elements: what stands here is shown.
-    #[default]
-    Text,
-    /// In a tag, outside of quotes: what stands here becomes attributes.
-    Tag,
-    /// In a value between these quotes.
-    Quoted(char),
-    /// In a comment.
-    Comment,
-}
-
-impl Place {
-    /// Reads on.
-    pub fn after(mut self, text: &str) -> Self {
-        for (at, c) in text.char_indices() {
-            let rest = &text[at..];
-            self = match (self, c) {
-                (Self::Text, '<') if rest.starts_with("<!--") => Self::Comment,
-                (Self::Text, '<') => match rest[1..].chars().next() {
-                    Some(next) if next.is_ascii_alphabetic() || next == '/' => Self::Tag,
-                    _ => Self::Text,
-                },
-                (Self::Tag, '>') => Self::Text,
-                (Self::Tag, '"' | '\'') => Self::Quoted(c),
-                (Self::Quoted(quote), _) if c == quote => Self::Tag,
-                (Self::Comment, '>') if text[..at].ends_with("--") => Self::Text,
-                (same, _) => same,
-            };
-        }
-        self
-    }
-}
-
 /// Reads a style sheet.
 pub fn style(source: &str) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -179,6 +179,7 @@ fn errors_have_their_status_and_tell_no_secret() {
         (Error::TooMany(wait), 429),
         (Error::TooLarge { limit: 1 }, 413),
         (Error::Full { available: 1 }, 507),
+        (Error::Quota, 507),
         (Error::Invalid("too long".into()), 400),
         (Error::Input(std::io::ErrorKind::UnexpectedEof.into()), 400),
         (Error::Damaged, 410),
@@ -249,4 +250,5 @@ fn large_assets_are_not_copied_for_everybody_who_takes_them() {
     assert_eq!(Arc::strong_count(&bytes), 2 + answers.len());
 }
 
+mod branches;
 mod own;

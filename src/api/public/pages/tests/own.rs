@@ -35,6 +35,11 @@ fn own_pages(settings: PageSettings) -> Pages {
     Pages::new(&api)
 }
 
+/// Reads the pages again.
+fn again(pages: &Pages, settings: &PageSettings) -> Vec<Problem> {
+    pages.replace(read("https://share.example", settings).unwrap())
+}
+
 /// What is told of a folder with these files: each as `file, line N: text`.
 fn told(files: &[(&str, &[u8])]) -> Vec<String> {
     let dir = folder(files);
@@ -466,11 +471,11 @@ fn a_reload_changes_everything_at_once_and_a_broken_one_falls_back() {
     let mut changed = settings(&dir);
     changed.color = Some("#123".to_owned());
     changed.name = "Other".to_owned();
-    assert_eq!(pages.reload(&changed).unwrap(), []);
+    assert_eq!(again(&pages, &changed), []);
     assert_eq!(html(&pages.not_found()), "two #112233");
     assert!(html(&pages.start()).contains("Other"));
     fs::write(dir.path().join("error.html"), "{{ three").unwrap();
-    assert_eq!(pages.reload(&changed).unwrap().len(), 1);
+    assert_eq!(again(&pages, &changed).len(), 1);
     assert!(html(&pages.not_found()).contains("<!doctype html>"));
 }
 
@@ -610,7 +615,7 @@ fn whoever_looks_while_it_changes_sees_the_old_page_or_the_new_one() {
     std::thread::scope(|scope| {
         let changing = scope.spawn(|| {
             for n in 0..40 {
-                pages.reload(&dirs[n % 2].1).unwrap();
+                again(&pages, &dirs[n % 2].1);
             }
         });
         while !changing.is_finished() {

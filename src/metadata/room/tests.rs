@@ -1,0 +1,276 @@
+//! What is kept aside, given up and had again.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+use crate::metadata::backend::WithRoom;
+use crate::metadata::tests::{link, lookup, with_blob};
+use crate::metadata::{Metadata, OnFatal, RedbMetadata, file};
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// A room for a database in `dir`, looked at once. `None` where nothing can be kept aside.
+fn looked_at(dir: &Path) -> Option<Room> {
+    let database = dir.join("mayfly.redb");
+    fs::write(&database, b"x").unwrap();
+    let room = Room::beside(&database);
+    room.check().unwrap();
+    if room.free() < PLENTY || *room.kept.lock().unwrap() != Ballast::Kept {
+        eprintln!("LEFT OUT: little space, or nothing can be set aside");
+        return None;
+    }
+    Some(room)
+}
+
+#[test]
+fn where_there_is_plenty_some_is_really_kept_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(room) = looked_at(dir.path()) else {
+        return;
+    };
+    let about = fs::metadata(dir.path().join("ballast")).unwrap();
+    assert!(about.blocks() * 512 >= KEPT);
+    assert_eq!(about.mode() & 0o777, 0o600);
+    // The next process finds it.
+    let next = Room::beside(&room.database);
+    assert_eq!(*next.kept.lock().unwrap(), Ballast::Kept);
+}
+
+#[test]
+fn a_ballast_that_a_crash_left_empty_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ballast = dir.path().join("ballast");
+    fs::write(&ballast, b"").unwrap();
+    if looked_at(dir.path()).is_some() {
+        assert!(fs::metadata(&ballast).unwrap().blocks() * 512 >= KEPT);
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_aside_is_tried_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let ballast = dir.path().join("ballast");
+    fs::create_dir(&ballast).unwrap();
+    assert!(looked_at(dir.path()).is_none());
+    let room = Room::beside(&dir.path().join("mayfly.redb"));
+    room.check().unwrap();
+    fs::remove_dir(&ballast).unwrap();
+    room.check().unwrap();
+    assert!(!ballast.exists());
+}
+
+thread_local! {
+    /// How many bytes the file system sets aside at once, for a test in its thread.
+    static GIVES: Cell<u64> = const { Cell::new(u64::MAX) };
+}
+
+/// A disk on which a quota holds, or an error: once the ballast has left it, it takes writes again.
+#[derive(Debug)]
+struct Tight {
+    memory: InMemoryBackend,
+    ballast: PathBuf,
+    on: AtomicBool,
+    /// Whether the syncs fail, and not the writes.
+    syncs: bool,
+    error: Errno,
+    failed: AtomicU32,
+}
+
+#[derive(Debug)]
+struct Handle(Arc<Tight>);
+
+impl Tight {
+    fn check(&self, sync: bool) -> io::Result<()> {
+        let on = self.on.load(Ordering::SeqCst);
+        if on && sync == self.syncs && self.ballast.exists() {
+            self.failed.fetch_add(1, Ordering::SeqCst);
+            return Err(self.error.into());
+        }
+        Ok(())
+    }
+}
+
+impl StorageBackend for Handle {
+    fn len(&self) -> io::Result<u64> {
+        self.0.memory.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        StorageBackend::read(&self.0.memory, offset, out)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.memory.set_len(len)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.check(true)
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.check(false)?;
+        StorageBackend::write(&self.0.memory, offset, data)
+    }
+}
+
+struct World {
+    _dir: tempfile::TempDir,
+    db: RedbMetadata,
+    disk: Arc<Tight>,
+    room: Arc<Room>,
+    fatal: Arc<AtomicBool>,
+}
+
+impl World {
+    /// A database with two links and a ballast, on a disk that is about to refuse with `error`.
+    fn new(error: Errno, syncs: bool) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut room = looked_at(dir.path())?;
+        room.set_aside = |file, length| match length <= GIVES.get() {
+            true => fallocate(file, FallocateFlags::empty(), 0, length),
+            false => Err(Errno::DQUOT),
+        };
+        let room = Arc::new(room);
+        let disk = Arc::new(Tight {
+            memory: InMemoryBackend::new(),
+            ballast: room.ballast.clone(),
+            on: AtomicBool::new(false),
+            syncs,
+            error,
+            failed: AtomicU32::new(0),
+        });
+        let backend = WithRoom::new(Handle(Arc::clone(&disk)), Arc::clone(&room));
+        let fatal = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&fatal);
+        let on_fatal: OnFatal = Arc::new(move |_| told.store(true, Ordering::SeqCst));
+        let database = file::on_backend(backend).unwrap();
+        let db = RedbMetadata::with_database(database, Some(Arc::clone(&room)), on_fatal).unwrap();
+        for n in [1, 2, 3] {
+            db.publish(with_blob(link(n))).unwrap();
+        }
+        disk.on.store(true, Ordering::SeqCst);
+        Some(Self {
+            _dir: dir,
+            db,
+            disk,
+            room,
+            fatal,
+        })
+    }
+
+    fn held(&self) -> u64 {
+        fs::metadata(&self.room.ballast).map_or(0, |about| about.blocks() * 512)
+    }
+
+    fn is_well(&self) -> bool {
+        !self.fatal.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn a_write_that_a_quota_refuses_is_made_again_with_what_was_kept_aside() {
+    for error in [Errno::DQUOT, Errno::NOSPC] {
+        let Some(world) = World::new(error, false) else {
+            return;
+        };
+        GIVES.set(0);
+        world.db.remove(&lookup(1)).unwrap().unwrap();
+        assert!(world.is_well() && world.disk.failed.load(Ordering::SeqCst) > 0);
+        assert_eq!(world.held(), 0);
+        // Nothing can be had now: nothing is tried, and the reason is told.
+        let refused = world.db.remove(&lookup(2)).unwrap_err();
+        assert!(matches!(refused, MetadataError::Quota), "{refused}");
+        assert!(world.db.link(&lookup(2)).unwrap().is_some() && world.is_well());
+    }
+}
+
+#[test]
+fn under_a_quota_nothing_changes_without_something_held_and_nothing_is_added_before_all_is() {
+    let Some(world) = World::new(Errno::DQUOT, false) else {
+        return;
+    };
+    world.db.room_for_more().unwrap();
+    GIVES.set(0);
+    world.db.remove(&lookup(1)).unwrap().unwrap();
+    let refused = world.db.room_for_more().unwrap_err();
+    assert!(matches!(refused, MetadataError::Quota), "{refused}");
+    // Enough for a transaction: that is held, given up in the next one, and held again.
+    GIVES.set(NEEDED + STEP / 2);
+    for n in [2, 3] {
+        world.room.check().unwrap();
+        assert_eq!(world.held(), NEEDED);
+        world.db.room_for_more().unwrap_err();
+        let before = world.disk.failed.load(Ordering::SeqCst);
+        world.db.remove(&lookup(n)).unwrap().unwrap();
+        assert!(world.disk.failed.load(Ordering::SeqCst) > before);
+        assert_eq!(world.held(), NEEDED);
+    }
+    GIVES.set(u64::MAX);
+    world.disk.on.store(false, Ordering::SeqCst);
+    world.room.check().unwrap();
+    assert!(world.held() >= KEPT);
+    world.db.room_for_more().unwrap();
+    world.db.publish(with_blob(link(4))).unwrap();
+    assert!(world.is_well());
+}
+
+#[test]
+fn whoever_asks_for_room_makes_the_disk_look_once_in_a_while_only() {
+    let Some(world) = World::new(Errno::DQUOT, false) else {
+        return;
+    };
+    let mut short = Short {
+        held: false,
+        quota: true,
+        asked: Some(Instant::now() + AGAIN * 1000),
+    };
+    fs::remove_file(&world.room.ballast).unwrap();
+    *world.room.kept() = Ballast::Short(short);
+    world.db.room_for_more().unwrap_err();
+    assert_eq!(world.held(), 0);
+    short.asked = None;
+    *world.room.kept() = Ballast::Short(short);
+    world.db.room_for_more().unwrap();
+    assert!(world.held() >= KEPT);
+}
+
+#[test]
+fn a_sync_that_is_refused_ends_it_and_leaves_its_room_to_the_next_start() {
+    let Some(world) = World::new(Errno::DQUOT, true) else {
+        return;
+    };
+    let error = world.db.remove(&lookup(1)).unwrap_err();
+    assert!(matches!(error, MetadataError::OutcomeUnknown(_)), "{error}");
+    assert!(!world.is_well());
+    assert_eq!(world.disk.failed.load(Ordering::SeqCst), 1);
+    assert_eq!(world.held(), 0);
+}
+
+#[test]
+fn other_errors_leave_what_is_kept_aside_where_it_is() {
+    let Some(world) = World::new(Errno::IO, false) else {
+        return;
+    };
+    let error = world.db.remove(&lookup(1)).unwrap_err();
+    assert!(matches!(error, MetadataError::OutcomeUnknown(_)), "{error}");
+    assert_eq!(world.disk.failed.load(Ordering::SeqCst), 1);
+    assert!(world.held() >= KEPT);
+}
+
+#[test]
+fn a_quota_that_gives_no_ballast_at_all_is_told_before_anything_is_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = dir.path().join("mayfly.redb");
+    fs::write(&database, b"x").unwrap();
+    let mut room = Room::beside(&database);
+    if room.free() < PLENTY {
+        eprintln!("LEFT OUT: little space");
+        return;
+    }
+    room.set_aside = |_, _| Err(Errno::DQUOT);
+    assert!(matches!(room.check(), Err(MetadataError::Quota)));
+    assert!(!room.ballast.exists());
+    // A file system that has none of this is another matter.
+    room.set_aside = |_, _| Err(Errno::OPNOTSUPP);
+    *room.kept() = Ballast::Wanted;
+    room.check().unwrap();
+    assert_eq!(*room.kept(), Ballast::Impossible);
+}
