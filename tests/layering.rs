@@ -166,6 +166,33 @@ fn the_tables_know_every_module_and_every_dependency_and_nothing_else() {
     }
 }
 
+/// Two providers of cryptography in one tree make rustls guess, and panic at the first connection.
+#[test]
+fn tls_has_one_provider_of_cryptography_and_that_is_ring() {
+    let lock =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
+    let lock: toml::Table = toml::from_str(&lock).unwrap();
+    let packages = lock["package"].as_array().unwrap();
+    let count = |name: &str| {
+        let named = packages.iter().filter(|p| p["name"].as_str() == Some(name));
+        named.count()
+    };
+    for other in [
+        "aws-lc-rs",
+        "aws-lc-sys",
+        "aws-lc-fips-sys",
+        "openssl",
+        "openssl-sys",
+        "native-tls",
+        "boring",
+        "mbedtls",
+        "rustls-openssl",
+    ] {
+        assert_eq!(count(other), 0, "{other}");
+    }
+    assert_eq!((count("ring"), count("rustls")), (1, 1));
+}
+
 /// The rules themselves, on made-up files: one that keeps them, and one break of each.
 #[test]
 fn every_rule_notices_a_break() {

@@ -28,9 +28,15 @@ pub struct TlsFront {
 impl TlsFront {
     /// Passes on to `behind`; puts the authority's certificate into `home`.
     pub fn before(behind: SocketAddr, home: &Path) -> Self {
-        let (config, authority) = identity(&["localhost", "127.0.0.1"]);
+        let identity = Identity::of(&["localhost", "127.0.0.1"]);
+        Self::with(&identity, behind, home)
+    }
+
+    /// The same with another certificate.
+    pub fn with(identity: &Identity, behind: SocketAddr, home: &Path) -> Self {
+        let config = Arc::clone(&identity.config);
         let ca_file = home.join("ca.pem");
-        std::fs::write(&ca_file, authority).unwrap();
+        std::fs::write(&ca_file, &identity.authority).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let front = Self {
             address: listener.local_addr().unwrap(),
@@ -67,28 +73,72 @@ impl Drop for TlsFront {
     }
 }
 
-/// A server's TLS settings with a certificate for `names`, and its authority in PEM.
-pub fn identity(names: &[&str]) -> (Arc<ServerConfig>, String) {
-    let mut authority = CertificateParams::default();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let name = &mut authority.distinguished_name;
-    name.push(DnType::CommonName, "authority of a test");
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
+/// A certificate with its key, ready to serve.
+pub struct Identity {
+    config: Arc<ServerConfig>,
+    /// PEM of who signed it.
+    pub authority: String,
+}
+
+impl Identity {
+    /// A certificate for `names`, signed by an authority made for it.
+    pub fn of(names: &[&str]) -> Self {
+        Self::made_from(parameters(names))
+    }
+
+    /// One that ended long ago.
+    pub fn expired(names: &[&str]) -> Self {
+        let mut certificate = parameters(names);
+        certificate.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        certificate.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        Self::made_from(certificate)
+    }
+
+    /// What `openssl req -x509` makes: signed by itself, and marked as an authority.
+    pub fn signed_by_itself(names: &[&str]) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut certificate = parameters(names);
+        certificate.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = certificate.self_signed(&key).unwrap();
+        Self {
+            config: serving(certificate.der().to_vec(), key.serialize_der()),
+            authority: certificate.pem(),
+        }
+    }
+
+    fn made_from(certificate: CertificateParams) -> Self {
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let name = &mut authority.distinguished_name;
+        name.push(DnType::CommonName, "authority of a test");
+        let key = KeyPair::generate().unwrap();
+        let authority = CertifiedIssuer::self_signed(authority, key).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = certificate.signed_by(&key, &authority).unwrap();
+        Self {
+            config: serving(certificate.der().to_vec(), key.serialize_der()),
+            authority: authority.pem(),
+        }
+    }
+}
+
+fn parameters(names: &[&str]) -> CertificateParams {
     let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
-    let certificate = CertificateParams::new(names).unwrap();
-    let certificate = certificate.signed_by(&key, &authority).unwrap();
+    CertificateParams::new(names).unwrap()
+}
+
+fn serving(certificate: Vec<u8>, key: Vec<u8>) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(
-            vec![CertificateDer::from(certificate.der().to_vec())],
-            PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())),
+            vec![CertificateDer::from(certificate)],
+            PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key)),
         )
         .unwrap();
-    (Arc::new(config), authority.pem())
+    Arc::new(config)
 }
 
 /// Moves bytes both ways until one side ends.

@@ -20,7 +20,7 @@ pub(super) fn of_answer(
         (_, "NoSuchBucket") => Kind::NoBucket,
         (_, "NoSuchUpload") => Kind::NoUpload,
         (_, "AccessDenied" | "AllAccessDisabled" | "AccountProblem") => Kind::Denied,
-        (_, "InvalidAccessKeyId" | "InvalidToken" | "ExpiredToken") => Kind::BadKey,
+        (_, "InvalidAccessKeyId" | "NotSignedUp" | "InvalidToken" | "ExpiredToken") => Kind::BadKey,
         (_, "SignatureDoesNotMatch") => Kind::BadSignature,
         (_, "PreconditionFailed") | (412, _) => Kind::Precondition,
         (_, "NotImplemented") | (405 | 501, _) => Kind::NotImplemented,
@@ -124,14 +124,14 @@ pub(super) fn date(text: &str) -> Option<i64> {
     let day = words.next()?.parse().ok()?;
     let month = words.next()?;
     let month = MONTHS.iter().position(|name| *name == month)?;
-    let month = time::Month::try_from(u8::try_from(month + 1).ok()?).ok()?;
+    let month = datetime::Month::try_from(u8::try_from(month + 1).ok()?).ok()?;
     let year = words.next()?.parse().ok()?;
     let mut clock = words.next()?.split(':').map(|n| n.parse::<u8>().ok());
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
     if words.next() != Some("GMT") {
         return None;
     }
-    let date = time::Date::from_calendar_date(year, month, day).ok()?;
+    let date = datetime::Date::from_calendar_date(year, month, day).ok()?;
     let at = date.with_hms(hour, minute, second).ok()?;
     Some(at.assume_utc().unix_timestamp())
 }

@@ -16,6 +16,8 @@ mod names;
 mod request;
 mod settings;
 mod sign;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod trust;
 pub mod xml;

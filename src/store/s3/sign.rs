@@ -3,11 +3,11 @@
 use super::error::{Kind, S3Error};
 use super::settings::S3Settings;
 use data_encoding::HEXLOWER;
+use datetime::OffsetDateTime;
 use ring::hmac;
 use rust_s3::region::Region;
 use rust_s3::signing;
 use std::sync::{Mutex, PoisonError};
-use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 /// The payload is protected by TLS, and not signed.
@@ -118,7 +118,7 @@ pub(super) fn stamp(seconds: i64) -> Result<String, S3Error> {
 }
 
 /// The canonical request, and the names of the headers in it.
-fn canonical(request: &Signable<'_>) -> (String, String) {
+pub(super) fn canonical(request: &Signable<'_>) -> (String, String) {
     let mut headers = request.headers.to_vec();
     headers.sort_unstable();
     let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();

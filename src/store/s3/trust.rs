@@ -122,7 +122,8 @@ pub(super) const CA_FILE: &str = "CaFile";
 pub(super) fn explain(error: &Error) -> (&'static str, String) {
     use CertificateError as C;
     let (code, message) = match error {
-        Error::InvalidCertificate(C::UnknownIssuer) => (
+        // The others: an authority of the same name, and one that signed itself and is not in the file.
+        Error::InvalidCertificate(C::UnknownIssuer | C::BadSignature | C::Other(_)) => (
             "UnknownIssuer",
             "nobody who is trusted here has signed the server's certificate",
         ),

@@ -38,7 +38,9 @@ pub(super) fn error_in(body: &[u8]) -> Option<ErrorDocument> {
     let mut reader = Reader::from_str(text);
     loop {
         match reader.read_event().ok()? {
-            Event::Start(start) if start.local_name().as_ref() == b"Error" => break,
+            Event::Start(root) | Event::Empty(root) if root.local_name().as_ref() == b"Error" => {
+                break;
+            }
             Event::Start(_) | Event::Empty(_) | Event::Eof => return None,
             _ => {}
         }

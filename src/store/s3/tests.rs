@@ -1,0 +1,8 @@
+//! The client against servers that behave as real ones do, and as none should.
+
+mod breaker;
+mod documents;
+mod faults;
+mod retries;
+mod signatures;
+mod stage;
