@@ -4,6 +4,7 @@
 //! 4. Nothing that a server answers is trusted: heads, bodies and documents are bounded, redirects are not followed.
 
 mod answer;
+mod bucket;
 mod client;
 mod diagnose;
 mod error;
@@ -12,17 +13,24 @@ mod explain;
 mod failure;
 mod health;
 mod journal;
+mod leftovers;
 mod names;
+mod parts;
 mod request;
+mod senders;
 mod settings;
 mod sign;
+mod spool;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod trust;
+mod uploads;
 pub mod xml;
 
 pub use answer::{Answer, Range, Streaming};
+pub use bucket::Retries;
 pub use client::Client;
 pub use diagnose::{Finding, Mend, Outcome, Trouble, diagnose};
 pub use error::{Kind, S3Error};
@@ -31,3 +39,4 @@ pub use health::Health;
 pub use journal::{Journal, MemoryJournal};
 pub use request::{Method, Request};
 pub use settings::{Credentials, S3Settings};
+pub use uploads::Uploads;

@@ -1,0 +1,364 @@
+//! The requests that make an upload, tried again where that helps, and what to think of one whose
+//! answer never came.
+//!
+//! An object's name is a random number that is used once. So an object of that name and of the right
+//! size is the one that was sent, and whoever does not know how a request ended looks for it.
+
+use super::client::Client;
+use super::error::{Kind, S3Error};
+use super::request::{Method, Request};
+use super::spool::Part;
+use super::xml;
+use crate::model::BlobId;
+use crate::pipeline::seal::keys::random;
+use serde::Deserialize;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Longest answer that is read, in bytes; a listing has its own.
+const ANSWER: usize = 64 << 10;
+/// Longest name of an upload, and longest tag of a part, in bytes.
+const NAME: usize = 1024;
+/// Longest time that a server may ask for before the next try.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A request to complete is tried so often, each time with the tries of [`Client::call`].
+const ROUNDS: u32 = 2;
+
+/// How often a request with a body is tried, and how long the pauses are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Retries {
+    /// Tries in all.
+    pub tries: u32,
+    /// The longest pause before the second; three times that before the third, and so on. The
+    /// shortest is half of it.
+    pub first: Duration,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            tries: 4,
+            first: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Retries {
+    /// The pause after `tries` that failed.
+    fn pause(&self, tries: u32, asked: Option<Duration>) -> Duration {
+        let most = self.first * 3u32.saturating_pow(tries - 1);
+        let share = u32::from_le_bytes(random()) % 1024;
+        let pause = most / 2 + most / 2 * share / 1024;
+        pause.max(asked.unwrap_or_default()).min(PATIENCE)
+    }
+}
+
+/// What a request is to ask now and then while it lasts.
+pub(super) trait Wish {
+    /// Whether nobody wants the result any more.
+    fn is_over(&self) -> bool;
+    /// Waits that long, or until nobody wants the result any more.
+    fn pause(&self, time: Duration);
+}
+
+/// The place that uploads go to.
+pub(super) struct Bucket {
+    client: Client,
+    retries: Retries,
+    /// Whether the server is asked not to replace an object. One that cannot do that says so.
+    guarded: AtomicBool,
+}
+
+impl Bucket {
+    pub(super) fn new(client: Client, retries: Retries) -> Self {
+        Self {
+            client,
+            retries,
+            guarded: AtomicBool::new(true),
+        }
+    }
+
+    /// The name of a blob's object.
+    pub(super) fn key(&self, id: &BlobId) -> String {
+        format!("{}{}", self.client.settings().prefix, id.to_hex())
+    }
+
+    /// Whether bodies have to be hashed: nothing else protects them on their way.
+    pub(super) fn wants_hashes(&self) -> bool {
+        !self.client.settings().endpoint.starts_with("https:")
+    }
+
+    /// The connections.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Stores a whole object in one request.
+    pub(super) fn put(&self, key: &str, part: &Part, wish: &dyn Wish) -> Result<(), S3Error> {
+        let mut unclear = false;
+        let result = self.again(wish, || {
+            let sent = self.guard(|headers| {
+                let request = Request {
+                    method: Method::Put,
+                    key,
+                    query: &[],
+                    headers,
+                };
+                self.send(&request, part, wish)
+            });
+            match sent {
+                Ok(_) => Ok(()),
+                Err(error) => {
+                    unclear |= passes(&error);
+                    Err(error)
+                }
+            }
+        });
+        match result {
+            Err(_) if unclear && self.holds(key, part.length()) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Begins a multipart upload; returns its name.
+    pub(super) fn begin(&self, key: &str) -> Result<String, S3Error> {
+        #[derive(Deserialize)]
+        struct Begun {
+            #[serde(rename = "UploadId")]
+            upload: String,
+        }
+        let request = Request {
+            method: Method::Post,
+            key,
+            query: &[("uploads", "")],
+            headers: &[],
+        };
+        let answer = self.client.call(&request, b"", ANSWER)?;
+        let Begun { upload } = xml::parse(&answer.body)?;
+        if upload.is_empty() || upload.len() > NAME {
+            return Err(broken("names no upload"));
+        }
+        Ok(upload)
+    }
+
+    /// Stores part `number`, counted from 1; returns its tag.
+    pub(super) fn part(
+        &self,
+        key: &str,
+        upload: &str,
+        number: u64,
+        part: &Part,
+        wish: &dyn Wish,
+    ) -> Result<Box<str>, S3Error> {
+        let number = number.to_string();
+        self.again(wish, || {
+            let request = Request {
+                method: Method::Put,
+                key,
+                query: &[("partNumber", &number), ("uploadId", upload)],
+                headers: &[],
+            };
+            match self.send(&request, part, wish)? {
+                Some(tag) if tag.len() <= NAME => Ok(tag.into_boxed_str()),
+                _ => Err(broken("has no tag of the part")),
+            }
+        })
+    }
+
+    /// Makes an object of `size` bytes of the parts with these tags.
+    pub(super) fn complete(
+        &self,
+        key: &str,
+        upload: &str,
+        tags: &[Box<str>],
+        size: u64,
+    ) -> Result<(), S3Error> {
+        let document = completion(tags);
+        let mut round = 1;
+        loop {
+            let called = self.guard(|headers| {
+                let request = Request {
+                    method: Method::Post,
+                    key,
+                    query: &[("uploadId", upload)],
+                    headers,
+                };
+                let answer = self.client.call(&request, document.as_bytes(), ANSWER)?;
+                match contains(&answer.body, b"CompleteMultipartUploadResult") {
+                    true => Ok(()),
+                    false => Err(broken("does not say that the object is complete")),
+                }
+            });
+            match called {
+                // After an answer that was lost, every later one may be a refusal.
+                Err(_) if self.holds(key, size) => return Ok(()),
+                Err(error) if round < ROUNDS && passes(&error) => round += 1,
+                other => return other,
+            }
+        }
+    }
+
+    /// Gives a multipart upload up. One that is not there is no error.
+    pub(super) fn abort(&self, key: &str, upload: &str) -> Result<(), S3Error> {
+        let request = Request {
+            method: Method::Delete,
+            key,
+            query: &[("uploadId", upload)],
+            headers: &[],
+        };
+        match self.client.call(&request, b"", ANSWER) {
+            Err(error) if matches!(error.kind(), Kind::NoUpload | Kind::NotFound) => Ok(()),
+            // There are servers that say so of an upload that was completed.
+            Err(error)
+                if *error.kind() == Kind::Denied && matches!(self.size(key), Ok(Some(_))) =>
+            {
+                Ok(())
+            }
+            other => other.map(drop),
+        }
+    }
+
+    /// The size of an object; `None` when there is none.
+    pub(super) fn size(&self, key: &str) -> Result<Option<u64>, S3Error> {
+        let request = Request {
+            method: Method::Head,
+            key,
+            query: &[],
+            headers: &[],
+        };
+        match self.client.call(&request, b"", ANSWER) {
+            Ok(answer) => match answer.length {
+                Some(length) => Ok(Some(length)),
+                None => Err(broken("does not say how long the object is")),
+            },
+            Err(error) if *error.kind() == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the object is there, and so long.
+    fn holds(&self, key: &str, size: u64) -> bool {
+        matches!(self.size(key), Ok(Some(found)) if found == size)
+    }
+
+    /// One attempt to send a part; returns its tag.
+    fn send(
+        &self,
+        request: &Request<'_>,
+        part: &Part,
+        wish: &dyn Wish,
+    ) -> Result<Option<String>, S3Error> {
+        let is_over = || wish.is_over();
+        let mut body = part.reader(&is_over);
+        let answer = self
+            .client
+            .send(request, &mut body, part.length(), part.sha256())?;
+        Ok(answer.etag)
+    }
+
+    /// Runs `attempt` with the header that keeps an object from being replaced, where the server
+    /// knows it.
+    fn guard<T>(
+        &self,
+        attempt: impl Fn(&[(&str, &str)]) -> Result<T, S3Error>,
+    ) -> Result<T, S3Error> {
+        if self.guarded.load(Ordering::Relaxed) {
+            match attempt(&[("if-none-match", "*")]) {
+                Err(error) if *error.kind() == Kind::NotImplemented => {
+                    self.guarded.store(false, Ordering::Relaxed);
+                }
+                other => return other,
+            }
+        }
+        attempt(&[])
+    }
+
+    /// Runs `attempt` until it goes well, fails for good, or has failed often enough.
+    fn again<T>(
+        &self,
+        wish: &dyn Wish,
+        mut attempt: impl FnMut() -> Result<T, S3Error>,
+    ) -> Result<T, S3Error> {
+        let mut tries = 1;
+        loop {
+            let error = match attempt() {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            if tries >= self.retries.tries || !passes(&error) || wish.is_over() {
+                return Err(error);
+            }
+            // The next request counts the difference of the clocks in.
+            if !matches!(error.kind(), Kind::Skewed { .. }) {
+                wish.pause(self.retries.pause(tries, error.retry_after()));
+            }
+            tries += 1;
+        }
+    }
+}
+
+/// Whether the same request may go well later, and whether this one may have gone well after all.
+fn passes(error: &S3Error) -> bool {
+    // A conflict with an earlier try of the same request, which the server has not given up yet.
+    error.may_pass() || error.status() == Some(409)
+}
+
+fn broken(what: &str) -> S3Error {
+    S3Error::new(Kind::Broken, format!("the server's answer {what}"))
+}
+
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
+}
+
+/// The document that lists the parts.
+fn completion(tags: &[Box<str>]) -> String {
+    let mut document =
+        String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    for (number, tag) in (1u64..).zip(tags) {
+        // Writing to a string does not fail.
+        let _ = write!(document, "<Part><PartNumber>{number}</PartNumber><ETag>");
+        for character in tag.chars() {
+            match character {
+                '&' => document.push_str("&amp;"),
+                '<' => document.push_str("&lt;"),
+                '>' => document.push_str("&gt;"),
+                '"' => document.push_str("&quot;"),
+                other => document.push(other),
+            }
+        }
+        document.push_str("</ETag></Part>");
+    }
+    document.push_str("</CompleteMultipartUpload>");
+    document
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_with_jitter_and_the_server_may_ask_for_more_but_not_for_ever() {
+        let retries = Retries::default();
+        let second = Duration::from_secs(1);
+        for _ in 0..100 {
+            for (tries, most) in [(1, second), (2, second * 3), (3, second * 9)] {
+                let pause = retries.pause(tries, None);
+                assert!((most / 2..=most).contains(&pause), "{tries}: {pause:?}");
+            }
+        }
+        assert_eq!(retries.pause(1, Some(second * 20)), second * 20);
+        assert_eq!(retries.pause(1, Some(second * 86_400)), PATIENCE);
+    }
+
+    #[test]
+    fn the_document_of_parts_is_well_formed_whatever_the_tags_are() {
+        let document = completion(&["\"a1\"".into(), "<&>".into()]);
+        assert!(document.contains(
+            "<Part><PartNumber>1</PartNumber><ETag>&quot;a1&quot;</ETag></Part>\
+             <Part><PartNumber>2</PartNumber><ETag>&lt;&amp;&gt;</ETag></Part>\
+             </CompleteMultipartUpload>"
+        ));
+    }
+}

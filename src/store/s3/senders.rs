@@ -1,0 +1,286 @@
+//! The threads that talk to the server for all uploads, and the permits that keep the parts that wait for
+//! them few.
+//!
+//! A thread is never bound to an upload: only what is complete is handed over, so a client that is
+//! slow holds nobody up. Short requests go before parts that wait, but only every other time, so that
+//! neither keeps the other from being done.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// The stack of a thread, in bytes. Only what it touches costs memory; the rest is room for TLS in
+/// builds without optimisation.
+const STACK: usize = 512 * 1024;
+
+/// Something to send.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
+
+/// How urgent a job is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Turn {
+    /// A client waits for its answer, which is the last that it waits for.
+    Soon,
+    /// When its turn comes.
+    Later,
+}
+
+/// The threads. They end when this is dropped, after what they are at.
+pub(super) struct Senders(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    soon: VecDeque<Job>,
+    later: VecDeque<Job>,
+    /// The last one taken was from `soon`.
+    later_is_next: bool,
+    ended: bool,
+}
+
+impl Queue {
+    fn next(&mut self) -> Option<Job> {
+        let later_first = std::mem::take(&mut self.later_is_next);
+        let first = match later_first {
+            true => self.later.pop_front(),
+            false => None,
+        };
+        if first.is_some() {
+            return first;
+        }
+        let soon = self.soon.pop_front();
+        self.later_is_next = soon.is_some();
+        soon.or_else(|| self.later.pop_front())
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Jobs do not run under the lock, so nothing panics under it.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut queue = self.lock();
+        loop {
+            if queue.ended {
+                return;
+            }
+            let Some(job) = queue.next() else {
+                queue = self
+                    .changed
+                    .wait(queue)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(queue);
+            if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                log::error!("a request to the object storage panicked");
+            }
+            queue = self.lock();
+        }
+    }
+}
+
+impl Senders {
+    /// Starts `count` threads.
+    pub(super) fn start(count: usize) -> io::Result<Self> {
+        let senders = Self(Arc::default());
+        for _ in 0..count {
+            let shared = Arc::clone(&senders.0);
+            // Nobody joins it: what it is at may take minutes, and at the end nobody waits for that.
+            std::thread::Builder::new()
+                .name("s3-sender".to_owned())
+                .stack_size(STACK)
+                .spawn(move || shared.work())?;
+        }
+        Ok(senders)
+    }
+
+    /// Queues a job.
+    pub(super) fn queue(&self, turn: Turn, job: Job) {
+        let mut queue = self.0.lock();
+        match turn {
+            Turn::Soon => queue.soon.push_back(job),
+            Turn::Later => queue.later.push_back(job),
+        }
+        drop(queue);
+        self.0.changed.notify_one();
+    }
+}
+
+impl Drop for Senders {
+    fn drop(&mut self) {
+        let mut queue = self.0.lock();
+        queue.ended = true;
+        let left = (
+            std::mem::take(&mut queue.soon),
+            std::mem::take(&mut queue.later),
+        );
+        drop(queue);
+        // Outside of the lock: what jobs hold may do anything when it is dropped.
+        drop(left);
+        self.0.changed.notify_all();
+    }
+}
+
+/// So many parts may be complete and not yet stored. First come, first served.
+pub(super) struct Permits {
+    tickets: Mutex<Tickets>,
+    changed: Condvar,
+}
+
+struct Tickets {
+    free: usize,
+    /// The number of who comes next, and of whose turn it is.
+    next: u64,
+    turn: u64,
+}
+
+/// The right to have one such part.
+pub(super) struct Permit(Arc<Permits>);
+
+impl Permits {
+    pub(super) fn new(count: usize) -> Arc<Self> {
+        Arc::new(Self {
+            tickets: Mutex::new(Tickets {
+                free: count,
+                next: 0,
+                turn: 0,
+            }),
+            changed: Condvar::new(),
+        })
+    }
+
+    /// Waits for a permit. Whoever has one gives it back after a bounded time.
+    pub(super) fn take(self: &Arc<Self>) -> Permit {
+        let mut tickets = self.lock();
+        let mine = tickets.next;
+        tickets.next += 1;
+        while tickets.turn != mine || tickets.free == 0 {
+            tickets = self
+                .changed
+                .wait(tickets)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        tickets.turn += 1;
+        tickets.free -= 1;
+        drop(tickets);
+        self.changed.notify_all();
+        Permit(Arc::clone(self))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tickets> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.lock().free += 1;
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    /// One thread, which is kept busy until the returned sender is dropped.
+    fn busy() -> (Senders, std::sync::mpsc::Sender<()>) {
+        let senders = Senders::start(1).unwrap();
+        let (release, hold) = channel::<()>();
+        let (began, begun) = channel();
+        let job = move || {
+            began.send(()).unwrap();
+            let _ = hold.recv();
+        };
+        senders.queue(Turn::Soon, Box::new(job));
+        begun.recv().unwrap();
+        (senders, release)
+    }
+
+    #[test]
+    fn short_requests_pass_parts_that_wait_but_only_every_other_time() {
+        let (senders, release) = busy();
+        let (done, order) = channel();
+        let queue = |turn, name: &'static str| {
+            let done = done.clone();
+            senders.queue(turn, Box::new(move || done.send(name).unwrap()));
+        };
+        for part in ["part 1", "part 2", "part 3"] {
+            queue(Turn::Later, part);
+        }
+        for short in ["short 1", "short 2"] {
+            queue(Turn::Soon, short);
+        }
+        drop(release);
+        let order: Vec<_> = (0..5).map(|_| order.recv().unwrap()).collect();
+        // The job that kept the thread busy was a short one.
+        let expected = ["part 1", "short 1", "part 2", "short 2", "part 3"];
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn a_job_that_panics_takes_nobody_with_it() {
+        let senders = Senders::start(1).unwrap();
+        senders.queue(Turn::Soon, Box::new(|| panic!("on purpose")));
+        let (done, is_done) = channel();
+        senders.queue(Turn::Soon, Box::new(move || done.send(()).unwrap()));
+        is_done.recv().unwrap();
+    }
+
+    #[test]
+    fn what_waits_at_the_end_is_dropped_and_not_run() {
+        let (senders, release) = busy();
+        let (done, is_done) = channel::<()>();
+        senders.queue(Turn::Later, Box::new(move || done.send(()).unwrap()));
+        drop(senders);
+        assert!(is_done.recv().is_err());
+        drop(release);
+    }
+
+    #[test]
+    fn permits_are_given_in_the_order_in_which_they_were_asked_for() {
+        let permits = Permits::new(2);
+        let held = [permits.take(), permits.take()];
+        let (got, order) = channel();
+        let waiting = || {
+            let tickets = permits.lock();
+            tickets.next - tickets.turn
+        };
+        let threads: Vec<_> = (0..4)
+            .map(|n| {
+                let (own, got) = (Arc::clone(&permits), got.clone());
+                let thread = std::thread::spawn(move || {
+                    let permit = own.take();
+                    got.send((n, permit)).unwrap();
+                });
+                while waiting() != n + 1 {
+                    std::thread::yield_now();
+                }
+                thread
+            })
+            .collect();
+        assert!(order.try_recv().is_err());
+        drop(held);
+        // Two at once, so both orders of these; then whoever comes next.
+        let (first, second) = (order.recv().unwrap(), order.recv().unwrap());
+        assert_eq!(first.0.min(second.0), 0);
+        assert_eq!(first.0.max(second.0), 1);
+        drop(first);
+        let third = order.recv().unwrap();
+        assert_eq!(third.0, 2);
+        drop((second, third));
+        assert_eq!(order.recv().unwrap().0, 3);
+        threads.into_iter().for_each(|t| t.join().unwrap());
+        assert_eq!(permits.lock().free, 2);
+    }
+}

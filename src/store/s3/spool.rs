@@ -1,0 +1,270 @@
+//! Where a part waits until the server has it: a file without a name, so that it can be sent again,
+//! costs no memory that counts, and is gone with the process.
+//!
+//! Each part has a file of its own, which is closed when the part is stored. The kernel drops the
+//! pages of a file that nobody has any more, mostly before it has written them to the disk
+//! (`docs/decisions/0009-parts-wait-in-files-without-a-name.md`).
+
+use crate::store::StoreError;
+use ring::digest::{Context, SHA256};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How often the reserve of the disk is looked at, in bytes.
+const GRANT: u64 = 8 << 20;
+
+/// The directory of the files.
+pub(super) struct SpoolDir {
+    directory: OwnedFd,
+    min_free: u64,
+    /// Numbers the names on file systems that have no files without one.
+    named: AtomicU64,
+}
+
+impl SpoolDir {
+    /// Files in `directory`, which exists, on a file system of which `min_free` bytes stay free.
+    pub(super) fn open(directory: &Path, min_free: u64) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self {
+            directory: rustix::fs::openat(CWD, directory, flags, Mode::empty())?,
+            min_free,
+            named: AtomicU64::new(0),
+        })
+    }
+
+    /// A new spool. It computes the SHA-256 of its bytes if `hashed`.
+    pub(super) fn spool(&self, hashed: bool) -> Result<Spool, StoreError> {
+        let file = self.file().map_err(|e| self.full_or(e.into(), 1))?;
+        Ok(Spool {
+            file,
+            length: 0,
+            granted: 0,
+            hash: hashed.then(|| Context::new(&SHA256)),
+        })
+    }
+
+    fn file(&self) -> rustix::io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let private = Mode::RUSR | Mode::WUSR;
+        match rustix::fs::openat(&self.directory, ".", flags | OFlags::TMPFILE, private) {
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
+            other => return other.map(File::from),
+        }
+        // A name of an earlier process was swept at the start.
+        let number = self.named.fetch_add(1, Ordering::Relaxed);
+        let name = format!("spool-{}-{number}", std::process::id());
+        let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(&self.directory, &name, flags, private)?;
+        match rustix::fs::unlinkat(&self.directory, &name, AtFlags::empty()) {
+            // A sweep was faster.
+            Ok(()) | Err(Errno::NOENT) => Ok(file.into()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Bytes that spools may still take.
+    fn available(&self) -> io::Result<u64> {
+        let stat = rustix::fs::fstatvfs(&self.directory)?;
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        Ok(free.saturating_sub(self.min_free))
+    }
+
+    fn full_or(&self, error: io::Error, needed: u64) -> StoreError {
+        match Errno::from_io_error(&error) {
+            Some(Errno::NOSPC | Errno::DQUOT) => StoreError::Full {
+                needed,
+                available: self.available().unwrap_or(0),
+            },
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => StoreError::Refused(error),
+            _ => StoreError::Unavailable(error),
+        }
+    }
+}
+
+/// A part that is being filled.
+pub(super) struct Spool {
+    file: File,
+    length: u64,
+    /// Up to where there is known to be room beside the reserve.
+    granted: u64,
+    hash: Option<Context>,
+}
+
+impl Spool {
+    /// Bytes so far.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Appends all of `bytes`; `directory` is the one that it was made in.
+    pub(super) fn append(&mut self, bytes: &[u8], directory: &SpoolDir) -> Result<(), StoreError> {
+        let length = bytes.len() as u64;
+        let end = self.length + length;
+        if end > self.granted {
+            let available = directory.available().map_err(StoreError::Unavailable)?;
+            if length > available {
+                return Err(StoreError::Full {
+                    needed: length,
+                    available,
+                });
+            }
+            self.granted = end + GRANT.min(available - length);
+        }
+        self.file
+            .write_all(bytes)
+            .map_err(|e| directory.full_or(e, length))?;
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
+        }
+        self.length = end;
+        Ok(())
+    }
+
+    /// The part as it will be sent.
+    pub(super) fn finish(self) -> Part {
+        let sha256 = self.hash.map(|hash| {
+            let mut sum = [0; 32];
+            sum.copy_from_slice(hash.finish().as_ref());
+            sum
+        });
+        Part {
+            file: Some(self.file),
+            length: self.length,
+            sha256,
+        }
+    }
+}
+
+/// A part that is complete, and can be sent any number of times.
+pub(super) struct Part {
+    file: Option<File>,
+    length: u64,
+    sha256: Option<[u8; 32]>,
+}
+
+impl Part {
+    /// Without any byte.
+    pub(super) fn empty(hashed: bool) -> Self {
+        let mut sum = [0; 32];
+        sum.copy_from_slice(Context::new(&SHA256).finish().as_ref());
+        Self {
+            file: None,
+            length: 0,
+            sha256: hashed.then_some(sum),
+        }
+    }
+
+    /// Bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The SHA-256 of the bytes, if it was to be computed.
+    pub(super) fn sha256(&self) -> Option<&[u8; 32]> {
+        self.sha256.as_ref()
+    }
+
+    /// The bytes from the start, until `ended` says that nobody wants them any more.
+    pub(super) fn reader<'a>(&'a self, ended: &'a dyn Fn() -> bool) -> impl Read + 'a {
+        Bytes {
+            part: self,
+            at: 0,
+            ended,
+        }
+    }
+}
+
+struct Bytes<'a> {
+    part: &'a Part,
+    at: u64,
+    ended: &'a dyn Fn() -> bool,
+}
+
+impl Read for Bytes<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if (self.ended)() {
+            return Err(io::Error::other("the upload was given up"));
+        }
+        let Some(file) = &self.part.file else {
+            return Ok(0);
+        };
+        let count = file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(min_free: u64) -> (tempfile::TempDir, SpoolDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let spools = SpoolDir::open(dir.path(), min_free).unwrap();
+        (dir, spools)
+    }
+
+    fn read(part: &Part) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        part.reader(&|| false).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_part_can_be_read_again_and_again_and_has_no_name() {
+        let (dir, spools) = directory(0);
+        let mut spool = spools.spool(true).unwrap();
+        spool.append(b"some", &spools).unwrap();
+        spool.append(b" bytes", &spools).unwrap();
+        assert_eq!(spool.length(), 10);
+        let part = spool.finish();
+        assert_eq!(read(&part), b"some bytes");
+        assert_eq!(read(&part), b"some bytes");
+        assert_eq!(part.length(), 10);
+        let sum = ring::digest::digest(&SHA256, b"some bytes");
+        assert_eq!(part.sha256().unwrap(), sum.as_ref());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn nothing_is_hashed_that_nobody_asks_for_and_nothing_has_its_hash() {
+        let (_dir, spools) = directory(0);
+        assert!(spools.spool(false).unwrap().finish().sha256().is_none());
+        assert!(Part::empty(false).sha256().is_none());
+        let empty = spools.spool(true).unwrap().finish();
+        assert_eq!(empty.sha256(), Part::empty(true).sha256());
+        assert_eq!(read(&Part::empty(true)), b"");
+    }
+
+    #[test]
+    fn a_part_that_nobody_wants_any_more_fails_to_be_read() {
+        let (_dir, spools) = directory(0);
+        let mut spool = spools.spool(false).unwrap();
+        spool.append(&[7; 100], &spools).unwrap();
+        let part = spool.finish();
+        let ended = std::cell::Cell::new(false);
+        let is_ended = || ended.get();
+        let mut reader = part.reader(&is_ended);
+        let mut buffer = [0; 10];
+        reader.read_exact(&mut buffer).unwrap();
+        ended.set(true);
+        assert!(reader.read(&mut buffer).is_err());
+    }
+
+    #[test]
+    fn the_reserve_of_the_disk_is_not_touched() {
+        let (_dir, spools) = directory(u64::MAX);
+        let mut spool = spools.spool(false).unwrap();
+        let error = spool.append(b"x", &spools).unwrap_err();
+        let StoreError::Full { needed, available } = error else {
+            panic!("not full but {error}");
+        };
+        assert_eq!((needed, available), (1, 0));
+    }
+}

@@ -1,0 +1,203 @@
+//! What all uploads of a store share, and the sweep of those that nobody will end.
+
+use super::bucket::{Bucket, Retries};
+use super::client::Client;
+use super::error::S3Error;
+use super::journal::Journal;
+use super::parts::{MAX_BLOB, Plan};
+use super::senders::{Job, Permit, Permits, Senders, Turn};
+use super::spool::{Spool, SpoolDir};
+use super::stage::{S3Stage, not_sent, refused};
+use crate::model::{BlobId, progress};
+use crate::store::{Stage, StoreError};
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Complete parts that may wait for each thread that sends, the one that it sends among them.
+const WAITING: usize = 2;
+/// Rows of the journal that are looked at in one go.
+const PAGE: usize = 128;
+
+/// Uploads to one bucket.
+pub struct Uploads {
+    context: Arc<Context>,
+    permits: Arc<Permits>,
+    senders: Senders,
+}
+
+/// What jobs of the senders need.
+pub(super) struct Context {
+    pub(super) bucket: Bucket,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) spools: SpoolDir,
+    /// The multipart uploads that this process has not ended.
+    live: Mutex<HashSet<BlobId>>,
+    /// The process ends: what is left is for the next one.
+    ended: AtomicBool,
+}
+
+impl Uploads {
+    /// Uploads by `client`. Parts wait in `incoming`, which exists, on a file system of which
+    /// `min_free` bytes stay free. Touches no network.
+    ///
+    /// # Errors
+    /// When `incoming` cannot be opened, or no thread can be had.
+    pub fn new(
+        client: Client,
+        journal: Arc<dyn Journal>,
+        incoming: &Path,
+        min_free: u64,
+        retries: Retries,
+    ) -> io::Result<Arc<Self>> {
+        let count = client.settings().concurrency.max(1);
+        Ok(Arc::new(Self {
+            context: Arc::new(Context {
+                bucket: Bucket::new(client, retries),
+                journal,
+                spools: SpoolDir::open(incoming, min_free)?,
+                live: Mutex::default(),
+                ended: AtomicBool::new(false),
+            }),
+            permits: Permits::new(count * WAITING),
+            senders: Senders::start(count)?,
+        }))
+    }
+
+    /// As [`Store::stage`](crate::store::Store::stage).
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] when no bucket takes so many bytes.
+    pub fn stage(
+        self: &Arc<Self>,
+        id: &BlobId,
+        expected: Option<u64>,
+    ) -> Result<Box<dyn Stage>, StoreError> {
+        let plan = Plan::new(expected).ok_or(StoreError::Full {
+            needed: expected.unwrap_or(0),
+            available: MAX_BLOB,
+        })?;
+        Ok(Box::new(S3Stage::new(Arc::clone(self), id, plan)))
+    }
+
+    /// Ends the multipart uploads that the journal knows and that nobody in this process is at:
+    /// those of earlier processes, and those whose end has failed. Returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when journal or server do not answer; what was ended stays so.
+    pub fn sweep(&self) -> Result<u64, StoreError> {
+        let context = &self.context;
+        let mut after = None;
+        let mut ended = 0;
+        loop {
+            let page = context.journal.open(after.as_ref(), PAGE);
+            let page = page.map_err(StoreError::Refused)?;
+            for (id, upload) in &page {
+                if context.live().contains(id) {
+                    continue;
+                }
+                let key = context.bucket.key(id);
+                context.bucket.abort(&key, upload).map_err(refused)?;
+                context.journal.ended(id).map_err(StoreError::Refused)?;
+                ended += 1;
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == PAGE => after = Some(*last),
+                _ => return Ok(ended),
+            }
+        }
+    }
+
+    /// Ends the multipart uploads under our prefix that are older than a day, that nobody in this
+    /// process is at and that no journal knows, where the server lists them. Returns how many. Only
+    /// for a bucket that no other server uses with the same prefix.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when the server does not answer; what was ended stays so.
+    pub fn sweep_old(&self) -> Result<u64, StoreError> {
+        let bucket = &self.context.bucket;
+        let mut ended = 0;
+        super::leftovers::each(bucket.client(), |key, id, upload| {
+            if !self.context.live().contains(id) {
+                bucket.abort(key, upload)?;
+                ended += 1;
+            }
+            Ok(())
+        })
+        .map_err(refused)?;
+        Ok(ended)
+    }
+
+    pub(super) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    pub(super) fn spool(&self) -> Result<Spool, StoreError> {
+        self.context
+            .spools
+            .spool(self.context.bucket.wants_hashes())
+    }
+
+    pub(super) fn permit(&self) -> Permit {
+        progress::waiting(|| self.permits.take())
+    }
+
+    pub(super) fn queue(&self, turn: Turn, job: Job) {
+        self.senders.queue(turn, job);
+    }
+
+    /// Has a sender do `work`, and waits for what comes of it.
+    pub(super) fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Context) -> Result<T, S3Error> + Send + 'static,
+    ) -> Result<T, S3Error> {
+        let (answer, answers) = sync_channel(1);
+        let context = Arc::clone(&self.context);
+        self.queue(
+            Turn::Soon,
+            Box::new(move || {
+                // Whoever asked waits.
+                let _ = answer.send(work(&context));
+            }),
+        );
+        progress::waiting(|| answers.recv()).unwrap_or_else(|_| Err(not_sent()))
+    }
+}
+
+impl Drop for Uploads {
+    fn drop(&mut self) {
+        self.context.ended.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Context {
+    pub(super) fn live(&self) -> MutexGuard<'_, HashSet<BlobId>> {
+        // Every change is one call: nothing is ever half done.
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives an upload up that nobody is at any more.
+    pub(super) fn abort(&self, id: &BlobId, key: &str, upload: &str) {
+        if self.ended.load(Ordering::Relaxed) {
+            return;
+        }
+        match self.bucket.abort(key, upload) {
+            Ok(()) => self.ended(id),
+            Err(error) => {
+                log::warn!("parts of an upload stay in the bucket until the next sweep: {error}");
+                self.live().remove(id);
+            }
+        }
+    }
+
+    /// Nothing of an upload is left but the object, if that.
+    pub(super) fn ended(&self, id: &BlobId) {
+        if let Err(error) = self.journal.ended(id) {
+            log::warn!("the end of an upload was not taken down; the next sweep does it: {error}");
+        }
+        self.live().remove(id);
+    }
+}
