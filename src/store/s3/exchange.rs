@@ -2,19 +2,18 @@
 
 use super::answer::{Answer, length, reader, text};
 use super::error::{Kind, S3Error};
+use super::link::Links;
 use super::names::Names;
 use super::request::{Method, Request};
 use super::settings::S3Settings;
 use super::sign::{self, Signable, Signer};
-use super::tls::Tls;
-use super::{failure, xml};
+use super::{failure, tls, xml};
 use crate::model::Clock;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use ureq::http::{self, HeaderMap, HeaderValue, Response, StatusCode};
-use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body, SendBody};
 
 /// Largest head of an answer, in bytes.
@@ -119,15 +118,13 @@ impl Exchange {
             .max_idle_age(IDLE)
             .user_agent(concat!("mayfly/", env!("CARGO_PKG_VERSION")))
             .build();
-        let transport =
-            ().chain(TcpConnector::default())
-                .chain(Tls::new(settings.ca_file.as_deref())?);
+        let links = Links::new(tls::config(settings.ca_file.as_deref())?);
         Ok(Self {
             settings: settings.clone(),
             scheme,
             host,
             base,
-            agent: Agent::with_parts(config, transport, names.clone()),
+            agent: Agent::with_parts(config, links, names.clone()),
             names,
             signer: Signer::new(settings),
             clock,

@@ -14,6 +14,7 @@ mod failure;
 mod health;
 mod journal;
 mod leftovers;
+mod link;
 mod names;
 mod parts;
 mod request;
@@ -22,6 +23,7 @@ mod settings;
 mod sign;
 mod spool;
 mod stage;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod tls;
