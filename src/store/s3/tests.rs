@@ -5,4 +5,4 @@ mod documents;
 mod faults;
 mod retries;
 mod signatures;
-mod stage;
+pub(super) mod stage;

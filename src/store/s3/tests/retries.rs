@@ -173,6 +173,13 @@ fn another_region_is_named_and_no_redirect_is_followed() {
             assert_eq!(stage.server.seen().len(), 1);
         }
     }
+    let rude = "x-amz-bucket-region: eu \u{9b}2J\r\n";
+    let unnamed = stage(vec![Act::Answer(answer(301, rude, ""))]);
+    let error = unnamed
+        .client
+        .fetch(&request(Method::Get, "a"))
+        .unwrap_err();
+    assert_eq!(*error.kind(), Kind::WrongRegion { expected: None });
     let document = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message>\
                     <Region>garage</Region></Error>";
     let stage = stage(vec![Act::Answer(answer(400, "", document))]);
