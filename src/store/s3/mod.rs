@@ -21,9 +21,9 @@ mod request;
 mod senders;
 mod settings;
 mod sign;
+mod socket;
 mod spool;
 mod stage;
-mod socket;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -42,3 +42,24 @@ impl fmt::Debug for Credentials {
         f.write_str("Credentials(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::store::s3::Credentials;
+    use crate::store::s3::tests::stage::settings;
+
+    #[test]
+    fn nothing_of_the_credentials_is_shown() {
+        let mut settings = settings("https://s3.example".to_owned());
+        settings.credentials = Credentials {
+            key_id: "visible-key".to_owned().into(),
+            secret: "visible-secret".to_owned().into(),
+            token: Some("visible-token".to_owned().into()),
+        };
+        let shown = format!("{settings:?}");
+        assert!(
+            shown.contains("s3.example") && !shown.contains("visible"),
+            "{shown}"
+        );
+    }
+}
