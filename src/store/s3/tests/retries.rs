@@ -88,6 +88,16 @@ fn an_error_in_an_answer_that_says_all_is_well_is_one() {
 }
 
 #[test]
+fn an_object_that_looks_like_an_error_is_an_object() {
+    let stage = stage(vec![Act::Answer(error(200, "", "InternalError"))]);
+    let got = stage
+        .client
+        .call(&request(Method::Get, "a"), b"", 1000)
+        .unwrap();
+    assert!(got.body.starts_with(b"<Error>"));
+}
+
+#[test]
 fn a_clock_that_is_wrong_is_corrected_at_once_and_for_good() {
     let ahead = "Date: Fri, 02 Jan 2026 04:04:05 GMT\r\n";
     let stage = stage(vec![
