@@ -201,3 +201,6 @@ impl Context {
         self.live().remove(id);
     }
 }
+
+#[cfg(test)]
+mod tests;
