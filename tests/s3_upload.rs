@@ -8,7 +8,7 @@ use mayfly::store::s3::{Client, Journal, MemoryJournal, Retries, S3Settings, Upl
 use mayfly::store::{Stage, StoreError};
 use std::path::Path;
 use std::sync::Arc;
-use support::s3::S3Server;
+use support::{Figures, LoopDisk, MIB, S3Server};
 
 /// The size of a part of a blob whose length is known to be small.
 const PART: usize = 7_864_320;
@@ -20,7 +20,12 @@ struct World {
 }
 
 fn world(settings: &S3Settings) -> World {
-    let incoming = tempfile::tempdir().unwrap();
+    world_in(settings, &std::env::temp_dir())
+}
+
+/// One whose parts wait in a directory of `home`.
+fn world_in(settings: &S3Settings, home: &Path) -> World {
+    let incoming = tempfile::tempdir_in(home).unwrap();
     let journal = Arc::new(MemoryJournal::default());
     let client = Client::new(settings, Arc::new(SystemClock::new())).unwrap();
     let own: Arc<dyn Journal> = Arc::clone(&journal) as _;
@@ -98,4 +103,65 @@ fn blobs_of_all_sizes_around_the_parts_arrive_whole_and_nothing_else_does() {
     }
     assert_eq!(objects(&server.bucket()).len(), sizes.len());
     assert_eq!(world.open(), 0);
+}
+
+#[test]
+fn a_gibibyte_of_known_length_hardly_touches_the_disk_and_the_memory() {
+    if !support::slow() {
+        return;
+    }
+    let name = "a gibibyte of known length";
+    let Some(server) = S3Server::start(name) else {
+        return;
+    };
+    let Some(disk) = LoopDisk::mount(512) else {
+        eprintln!("LEFT OUT: {name}: no loop device can be mounted");
+        return;
+    };
+    let world = world_in(&server.settings(), disk.path());
+    let sync = || {
+        assert!(
+            std::process::Command::new("sync")
+                .status()
+                .unwrap()
+                .success()
+        )
+    };
+    sync();
+    let own = Figures::of(std::process::id());
+    own.forget_peak();
+    let (memory, before) = (own.rss(), disk.written().unwrap());
+    let start = std::time::Instant::now();
+    let length = 1024 * MIB;
+    let mut stage = world.uploads.stage(&BlobId([1; 16]), Some(length)).unwrap();
+    let piece = pattern(64 << 10);
+    let pace: Option<f64> = std::env::var("PACE").ok().map(|p| p.parse().unwrap());
+    for n in 0..length / piece.len() as u64 {
+        if let Some(pace) = pace {
+            let due = (n * 65536) as f64 / pace / 1e6;
+            let left = due - start.elapsed().as_secs_f64();
+            if left > 0.0 {
+                std::thread::sleep(std::time::Duration::from_secs_f64(left));
+            }
+        }
+        stage.write(&piece).unwrap();
+    }
+    stage.commit().unwrap();
+    let during = disk.written().unwrap() - before;
+    sync();
+    let written = disk.written().unwrap() - before;
+    let taken = own.peak() - memory;
+    println!(
+        "{written} bytes to the disk ({during} before the sync), {taken} of memory, peak {}, {:?}, cpu {:?}",
+        own.peak(),
+        start.elapsed(),
+        own.cpu()
+    );
+    let stored = server.bucket().join(BlobId([1; 16]).to_hex());
+    assert_eq!(stored.metadata().unwrap().len(), length);
+    assert!(
+        written <= 8 * MIB,
+        "{written} bytes were written to the disk"
+    );
+    assert!(taken <= 8 * MIB, "{taken} bytes of memory were taken");
 }
