@@ -131,10 +131,6 @@ impl FaultServer {
         Self { address, shared }
     }
 
-    pub fn plan(&self, plan: impl IntoIterator<Item = (Op, Fault)>) {
-        self.shared.lock().plan.extend(plan);
-    }
-
     /// From now on it refuses headers that ask not to replace, as servers that do not know them.
     pub fn forget_conditions(&self) {
         self.shared.lock().knows_conditions = false;
@@ -301,7 +297,10 @@ fn serve(shared: &Shared, stream: TcpStream) -> io::Result<()> {
                 let after = after.map(|after| after.to_string());
                 let headers = after.iter().map(|after| ("Retry-After", after.as_str()));
                 let headers: Vec<_> = headers.collect();
-                let body = error(code);
+                let body = match head.op {
+                    Op::Head => String::new(),
+                    _ => error(code),
+                };
                 answer(&mut stream, status, &headers, body.as_bytes(), false)?;
                 continue;
             }
