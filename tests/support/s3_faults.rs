@@ -260,6 +260,7 @@ fn head(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
 }
 
 fn serve(shared: &Shared, stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut stream = stream;
     while let Some(head) = head(&mut reader)? {
