@@ -8,7 +8,8 @@ use mayfly::store::s3::{Client, Journal, MemoryJournal, Retries, S3Settings, Upl
 use mayfly::store::{Stage, StoreError};
 use std::path::Path;
 use std::sync::Arc;
-use support::s3::S3Server;
+use std::time::Duration;
+use support::{Figures, LoopDisk, MIB, S3Server};
 
 /// The size of a part of a blob whose length is known to be small.
 const PART: usize = 7_864_320;
@@ -20,7 +21,12 @@ struct World {
 }
 
 fn world(settings: &S3Settings) -> World {
-    let incoming = tempfile::tempdir().unwrap();
+    world_in(settings, &std::env::temp_dir())
+}
+
+/// One whose parts wait in a directory of `home`.
+fn world_in(settings: &S3Settings, home: &Path) -> World {
+    let incoming = tempfile::tempdir_in(home).unwrap();
     let journal = Arc::new(MemoryJournal::default());
     let client = Client::new(settings, Arc::new(SystemClock::new())).unwrap();
     let own: Arc<dyn Journal> = Arc::clone(&journal) as _;
@@ -70,6 +76,13 @@ fn objects(bucket: &Path) -> Vec<String> {
     names
 }
 
+/// Parts and upload names that the server keeps, beside the bucket.
+fn leftovers(server: &S3Server) -> usize {
+    let bucket = server.bucket();
+    let names = objects(bucket.parent().unwrap());
+    names.iter().filter(|n| n.starts_with(".upload")).count()
+}
+
 #[test]
 fn blobs_of_all_sizes_around_the_parts_arrive_whole_and_nothing_else_does() {
     let Some(server) = S3Server::start("blobs of all sizes") else {
@@ -98,4 +111,116 @@ fn blobs_of_all_sizes_around_the_parts_arrive_whole_and_nothing_else_does() {
     }
     assert_eq!(objects(&server.bucket()).len(), sizes.len());
     assert_eq!(world.open(), 0);
+}
+
+#[test]
+fn a_blob_of_unknown_length_arrives_whole() {
+    let Some(server) = S3Server::start("a blob of unknown length") else {
+        return;
+    };
+    let world = world(&server.settings());
+    let bytes = pattern((33 << 20) + 7);
+    world.put(&BlobId([1; 16]), &bytes, None).unwrap();
+    let stored = std::fs::read(server.bucket().join(BlobId([1; 16]).to_hex())).unwrap();
+    assert!(stored == bytes);
+    assert_eq!(objects(&server.bucket()).len(), 1);
+}
+
+#[test]
+fn many_uploads_at_once_go_over_few_connections_and_all_arrive() {
+    const COUNT: u8 = 12;
+    let Some(server) = S3Server::start_tls("many uploads at once") else {
+        return;
+    };
+    let world = world(&server.settings());
+    // Small ones and large ones in turn.
+    let length = |n: u8| match n.is_multiple_of(2) {
+        true => 1000 + usize::from(n),
+        false => PART + 100_000 + usize::from(n),
+    };
+    let bytes = pattern(length(COUNT - 1));
+    std::thread::scope(|scope| {
+        for n in 0..COUNT {
+            let (world, bytes) = (&world, &bytes[..length(n)]);
+            let put = move || world.put(&BlobId([n; 16]), bytes, Some(bytes.len() as u64));
+            scope.spawn(move || put().unwrap());
+        }
+    });
+    for n in 0..COUNT {
+        let stored = std::fs::read(server.bucket().join(BlobId([n; 16]).to_hex())).unwrap();
+        assert!(stored == bytes[..length(n)], "upload {n}");
+    }
+    assert_eq!(objects(&server.bucket()).len(), usize::from(COUNT));
+    assert_eq!((world.open(), leftovers(&server)), (0, 0));
+    // One for each sender, and none for each request.
+    assert!(server.handshakes() <= 4, "{}", server.handshakes());
+}
+
+#[test]
+fn what_a_process_that_died_had_sent_is_removed_by_the_next_one() {
+    let Some(server) = S3Server::start("what a process that died had sent") else {
+        return;
+    };
+    let died = world(&server.settings());
+    let id = BlobId([1; 16]);
+    let mut stage = died.uploads.stage(&id, Some(3 * PART as u64)).unwrap();
+    fill(&mut *stage, &pattern(2 * PART + 1)).unwrap();
+    // Its name and two parts.
+    let sent = || leftovers(&server) >= 3;
+    assert!(support::within(Duration::from_secs(120), sent));
+    std::mem::forget(stage);
+    // Uploads of another process, which knows the journal only.
+    let next = world(&server.settings());
+    let rows = died.journal.open(None, 10).unwrap();
+    assert_eq!(rows.len(), 1);
+    next.journal.begun(&rows[0].0, &rows[0].1).unwrap();
+    assert_eq!(next.uploads.sweep().unwrap(), 1);
+    assert_eq!(leftovers(&server), 0);
+    assert_eq!((next.open(), next.uploads.sweep().unwrap()), (0, 0));
+}
+
+#[test]
+fn a_gibibyte_of_known_length_hardly_touches_the_disk_and_the_memory() {
+    if !support::slow() {
+        return;
+    }
+    let name = "a gibibyte of known length";
+    let Some(server) = S3Server::start(name) else {
+        return;
+    };
+    let Some(disk) = LoopDisk::mount(512) else {
+        eprintln!("LEFT OUT: {name}: no loop device can be mounted");
+        return;
+    };
+    let world = world_in(&server.settings(), disk.path());
+    let sync = || {
+        assert!(
+            std::process::Command::new("sync")
+                .status()
+                .unwrap()
+                .success()
+        )
+    };
+    sync();
+    let own = Figures::of(std::process::id());
+    own.forget_peak();
+    let (memory, before) = (own.rss(), disk.written().unwrap());
+    let length = 1024 * MIB;
+    let mut stage = world.uploads.stage(&BlobId([1; 16]), Some(length)).unwrap();
+    let piece = pattern(64 << 10);
+    for _ in 0..length / piece.len() as u64 {
+        stage.write(&piece).unwrap();
+    }
+    stage.commit().unwrap();
+    sync();
+    let written = disk.written().unwrap() - before;
+    let taken = own.peak() - memory;
+    eprintln!("{written} bytes to the disk, {taken} bytes of memory");
+    let stored = server.bucket().join(BlobId([1; 16]).to_hex());
+    assert_eq!(stored.metadata().unwrap().len(), length);
+    assert!(
+        written <= 8 * MIB,
+        "{written} bytes were written to the disk"
+    );
+    assert!(taken <= 8 * MIB, "{taken} bytes of memory were taken");
 }

@@ -188,6 +188,27 @@ fn a_stalled_body_times_out() {
     }
 }
 
+#[test]
+fn a_client_that_waits_because_nobody_reads_is_not_held_to_its_deadlines() {
+    let stall = Duration::from_millis(200);
+    let rig = rig(Limits {
+        body_stall: stall,
+        write_stall: stall,
+        ..patient()
+    });
+    let mut client = rig.client();
+    // Few enough that the system takes them all: whatever comes late then is our own fault.
+    let body = [b'x'; 200_000];
+    client.send(b"POST /u/halt HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
+    client.send(&body);
+    rig.wait_for("halted");
+    // The time itself is what is to have no effect.
+    std::thread::sleep(stall * 5);
+    rig.release.send(()).unwrap();
+    let reply = client.reply();
+    assert_eq!((reply.status, &reply.body[..]), (200, &b"read 200000"[..]));
+}
+
 /// Sends `piece` twice a second until an answer comes or `bytes` are sent; returns the answer's status.
 fn trickle(address: SocketAddr, piece: &[u8], bytes: usize) -> u16 {
     let mut client = TcpStream::connect(address).unwrap();

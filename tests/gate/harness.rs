@@ -39,9 +39,14 @@ impl Handler for Probe {
             .into_iter()
             .find_map(|room| head.path.strip_prefix(room));
         match path.unwrap_or(&head.path[1..]) {
-            "read" => {
+            how @ ("read" | "halt") => {
                 let mut sum = 0;
                 let mut buffer = [0; 4096];
+                if how == "halt" {
+                    sum += body.read(&mut buffer).unwrap();
+                    self.seen.lock().unwrap().push("halted".to_owned());
+                    let _ = self.hold.lock().unwrap().recv();
+                }
                 loop {
                     match body.read(&mut buffer) {
                         Ok(0) => break text(200, format!("read {sum}")),

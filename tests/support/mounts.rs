@@ -155,6 +155,14 @@ impl LoopDisk {
         std::fs::write(trigger, "failing on purpose").is_ok()
     }
 
+    /// Bytes that were written to the device so far.
+    pub fn written(&self) -> Option<u64> {
+        let stat = std::fs::read_to_string(format!("/sys/block/{}/stat", self.device()?)).ok()?;
+        // Kernel documentation, "Block layer statistics": sectors of 512 bytes, whatever the device has.
+        let sectors: u64 = stat.split_whitespace().nth(6)?.parse().ok()?;
+        Some(sectors * 512)
+    }
+
     /// The name of the loop device below `/dev`.
     fn device(&self) -> Option<String> {
         let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;

@@ -59,6 +59,13 @@ impl Health {
         .with_retry_after(Some(due.saturating_sub(now))))
     }
 
+    /// Why a request would fail at once now; nothing when one may go out. Takes no probe.
+    pub(super) fn refuses(&self) -> Option<String> {
+        let state = self.lock();
+        let (due, _) = state.probe?;
+        (self.clock.elapsed() < due).then(|| state.problem.clone().unwrap_or_default())
+    }
+
     /// Whether requests fail at once.
     pub(super) fn is_away(&self) -> bool {
         self.lock().probe.is_some()

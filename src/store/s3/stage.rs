@@ -357,7 +357,12 @@ pub(super) fn not_sent() -> S3Error {
 
 /// What a failed request means: nothing that anybody can see is in the bucket.
 pub(super) fn refused(error: S3Error) -> StoreError {
-    StoreError::Refused(io::Error::other(format!("{error}. {}", error.remedy())))
+    let (mut why, remedy) = (error.to_string(), error.remedy());
+    // While the server is away, the error tells of an earlier one, with its remedy.
+    if !why.contains(&remedy) {
+        why = format!("{why}. {remedy}");
+    }
+    StoreError::Refused(io::Error::other(why))
 }
 
 /// The same, for a request that must not replace an object.

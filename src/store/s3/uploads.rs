@@ -70,12 +70,16 @@ impl Uploads {
     /// As [`Store::stage`](crate::store::Store::stage).
     ///
     /// # Errors
-    /// [`StoreError::Full`] when no bucket takes so many bytes.
+    /// [`StoreError::Full`] when no bucket takes so many bytes, [`StoreError::Refused`] while the
+    /// server is away: before anybody sends a byte in vain.
     pub fn stage(
         self: &Arc<Self>,
         id: &BlobId,
         expected: Option<u64>,
     ) -> Result<Box<dyn Stage>, StoreError> {
+        if let Some(why) = self.context.bucket.client().health().refuses() {
+            return Err(StoreError::Refused(io::Error::other(why)));
+        }
         let plan = Plan::new(expected).ok_or(StoreError::Full {
             needed: expected.unwrap_or(0),
             available: MAX_BLOB,
@@ -201,3 +205,6 @@ impl Context {
         self.live().remove(id);
     }
 }
+
+#[cfg(test)]
+mod tests;

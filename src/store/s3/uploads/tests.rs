@@ -1,0 +1,434 @@
+//! Uploads to a server that fails on a script.
+
+#[path = "../../../../tests/support/s3_faults.rs"]
+mod s3_faults;
+
+use super::*;
+use crate::model::{Clock, Timestamp};
+use crate::store::s3::exchange::Patience;
+use crate::store::s3::{Credentials, MemoryJournal, S3Settings};
+use s3_faults::{Fault, FaultServer, Op};
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+/// The size of a part of a blob whose length is known to be small.
+const PART: usize = 15 << 19;
+const ID: BlobId = BlobId([0xab; 16]);
+/// A part and a bit.
+const LENGTH: usize = PART + 1000;
+const BUSY: Fault = Fault::Status(503, "SlowDown", Some(0));
+
+struct World {
+    server: FaultServer,
+    uploads: Arc<Uploads>,
+    journal: Arc<MemoryJournal>,
+    incoming: tempfile::TempDir,
+    clock: Arc<StoppedClock>,
+}
+
+/// A clock that goes on by hand.
+#[derive(Default)]
+struct StoppedClock(AtomicU64);
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000_000_000)
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::SeqCst))
+    }
+}
+
+fn client(
+    server: &FaultServer,
+    concurrency: usize,
+    stall: Duration,
+    clock: Arc<dyn Clock>,
+) -> Client {
+    let settings = S3Settings {
+        endpoint: format!("http://{}", server.address),
+        region: "test".to_owned(),
+        bucket: "bucket".to_owned(),
+        prefix: "files/".to_owned(),
+        path_style: true,
+        credentials: Credentials {
+            key_id: "id".to_owned().into(),
+            secret: "secret".to_owned().into(),
+            token: None,
+        },
+        ca_file: None,
+        concurrency,
+    };
+    let patience = Patience {
+        stall,
+        pause: Box::new(|_| ()),
+        ..Patience::default()
+    };
+    Client::patient(&settings, clock, patience).unwrap()
+}
+
+fn world_of(concurrency: usize, plan: &[(Op, Fault)]) -> World {
+    impatient(concurrency, plan, Duration::from_secs(120))
+}
+
+/// One that waits for a silent server for twice `stall`.
+fn impatient(concurrency: usize, plan: &[(Op, Fault)], stall: Duration) -> World {
+    let server = FaultServer::start(plan.iter().copied());
+    let incoming = tempfile::tempdir().unwrap();
+    let journal = Arc::new(MemoryJournal::default());
+    let own: Arc<dyn Journal> = Arc::clone(&journal) as _;
+    let retries = Retries {
+        tries: 4,
+        first: Duration::from_millis(1),
+    };
+    let clock = Arc::new(StoppedClock::default());
+    let time: Arc<dyn Clock> = Arc::clone(&clock) as _;
+    let client = client(&server, concurrency, stall, time);
+    let uploads = Uploads::new(client, own, incoming.path(), 0, retries).unwrap();
+    World {
+        server,
+        uploads,
+        journal,
+        incoming,
+        clock,
+    }
+}
+
+fn world(plan: &[(Op, Fault)]) -> World {
+    world_of(4, plan)
+}
+
+impl World {
+    fn put(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut stage = self.uploads.stage(&ID, Some(bytes.len() as u64))?;
+        bytes
+            .chunks(100_000)
+            .try_for_each(|piece| stage.write(piece))?;
+        stage.commit()
+    }
+
+    fn key(&self) -> String {
+        format!("files/{}", ID.to_hex())
+    }
+
+    fn holds(&self, bytes: &[u8]) -> bool {
+        self.server.object(&self.key()).as_deref() == Some(bytes)
+    }
+
+    fn open(&self) -> usize {
+        self.journal.open(None, 10).unwrap().len()
+    }
+
+    /// Waits for the senders to clean up what was given up.
+    fn until_nothing_is_open(&self) {
+        self.server.until_no_uploads();
+        until(|| self.open() == 0);
+    }
+}
+
+/// Waits for something that a thread is about to do.
+fn until(done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(300), "it never came");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn bytes() -> Vec<u8> {
+    (0u64..)
+        .flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes())
+        .take(LENGTH)
+        .collect()
+}
+
+/// The text of a refusal.
+fn reason(result: Result<(), StoreError>) -> String {
+    match result {
+        Err(StoreError::Refused(why)) => why.to_string(),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn a_part_that_fails_is_sent_again_until_it_is_stored() {
+    let bytes = bytes();
+    let stories: &[&[Fault]] = &[
+        &[Fault::Cut(0)],
+        &[Fault::Cut(1 << 20), Fault::Cut(7 << 20)],
+        &[Fault::Reset(0), Fault::Reset(100_000)],
+        &[Fault::Status(500, "InternalError", None)],
+        &[BUSY, BUSY, BUSY],
+        &[Fault::ErrorIn200],
+        &[Fault::LostAnswer, Fault::NoTag],
+    ];
+    for story in stories {
+        let plan: Vec<_> = story.iter().map(|fault| (Op::Part, *fault)).collect();
+        // One sender: the first part meets all of them.
+        let world = world_of(1, &plan);
+        world
+            .put(&bytes)
+            .unwrap_or_else(|e| panic!("{story:?}: {e:?}"));
+        assert!(world.holds(&bytes), "{story:?}");
+        assert_eq!(world.server.count(Op::Part), 2 + story.len(), "{story:?}");
+        assert_eq!((world.server.uploads(), world.open()), (0, 0), "{story:?}");
+    }
+}
+
+#[test]
+fn a_part_that_fails_too_often_fails_the_upload_and_nothing_of_it_stays() {
+    let world = world(&[(Op::Part, BUSY); 8]);
+    let why = reason(world.put(&bytes()));
+    assert!(why.contains("as planned") && why.contains("Wait"), "{why}");
+    world.until_nothing_is_open();
+    assert_eq!(world.server.objects(), 0);
+    assert_eq!(world.server.count(Op::Complete), 0);
+}
+
+#[test]
+fn what_is_forbidden_is_not_tried_again_and_says_what_is_missing() {
+    let bytes = bytes();
+    for op in [Op::Begin, Op::Part, Op::Complete] {
+        let world = world_of(1, &[(op, Fault::Early)]);
+        let why = reason(world.put(&bytes));
+        assert!(why.contains("rights"), "{op:?}: {why}");
+        assert_eq!(world.server.count(op), 1, "{op:?}");
+        world.until_nothing_is_open();
+        assert_eq!(world.server.objects(), 0);
+    }
+    let world = world(&[(Op::Put, Fault::Early)]);
+    let why = reason(world.put(b"small"));
+    assert!(why.contains("rights"), "{why}");
+    assert_eq!(world.server.count(Op::Put), 1);
+}
+
+#[test]
+fn an_upload_whose_end_is_unclear_is_looked_for() {
+    let bytes = bytes();
+    let stories: &[&[Fault]] = &[
+        &[Fault::LostAnswer],
+        &[Fault::Cut(0)],
+        &[Fault::ErrorIn200],
+        &[Fault::ErrorIn200, Fault::LostAnswer],
+        &[Fault::Status(500, "InternalError", None), BUSY],
+        &[Fault::Reset(10), Fault::LostAnswer],
+    ];
+    for story in stories {
+        let plan: Vec<_> = story.iter().map(|fault| (Op::Complete, *fault)).collect();
+        let world = world(&plan);
+        world
+            .put(&bytes)
+            .unwrap_or_else(|e| panic!("{story:?}: {e:?}"));
+        assert!(world.holds(&bytes), "{story:?}");
+        assert_eq!((world.server.uploads(), world.open()), (0, 0), "{story:?}");
+    }
+}
+
+#[test]
+fn an_upload_that_cannot_be_completed_is_refused_and_removed() {
+    let bytes = bytes();
+    for plan in [
+        vec![(Op::Complete, Fault::ErrorIn200); 20],
+        vec![(Op::Part, Fault::WrongTag)],
+    ] {
+        let world = world(&plan);
+        reason(world.put(&bytes));
+        world.until_nothing_is_open();
+        assert_eq!(world.server.objects(), 0);
+    }
+}
+
+#[test]
+fn a_small_file_whose_answer_was_lost_is_there_once() {
+    for fault in [Fault::LostAnswer, Fault::Cut(2), Fault::Reset(0), BUSY] {
+        let world = world(&[(Op::Put, fault)]);
+        world.put(b"small").unwrap();
+        assert!(world.holds(b"small"), "{fault:?}");
+        assert_eq!(world.server.count(Op::Put), 2, "{fault:?}");
+    }
+    let world = world(&[(Op::Put, Fault::LostAnswer); 4]);
+    world.put(b"small").unwrap();
+    assert!(world.holds(b"small"));
+}
+
+#[test]
+fn a_server_that_hangs_is_given_up_and_asked_again() {
+    let plan = [(Op::Put, Fault::Hang), (Op::Put, Fault::Hang)];
+    let world = impatient(1, &plan, Duration::from_secs(1));
+    world.put(b"small").unwrap();
+    assert!(world.holds(b"small"));
+}
+
+#[test]
+fn while_the_server_is_away_uploads_are_refused_before_they_begin_and_one_finds_it_back() {
+    let fault = Fault::Status(500, "InternalError", None);
+    let world = world(&[[(Op::Put, fault); 4], [(Op::Head, fault); 4]].concat());
+    // The fifth failure is that of looking whether it is there after all.
+    reason(world.put(b"small"));
+    let why = reason(world.uploads.stage(&ID, Some(5)).map(drop));
+    assert!(why.contains("500") && why.contains("log"), "{why}");
+    assert_eq!(
+        (world.server.count(Op::Put), world.server.count(Op::Head)),
+        (4, 1)
+    );
+    world.clock.0.fetch_add(60, Ordering::SeqCst);
+    world.put(b"small").unwrap();
+    assert!(world.uploads.stage(&ID, Some(5)).is_ok());
+}
+
+#[test]
+fn a_small_file_is_one_request_and_an_empty_one_too() {
+    for bytes in [&[][..], b"small", &[7; 100 << 10]] {
+        let world = world(&[]);
+        world.put(bytes).unwrap();
+        assert!(world.holds(bytes));
+        let seen = [Op::Put, Op::Begin, Op::Head, Op::Abort].map(|op| world.server.count(op));
+        assert_eq!(seen, [1, 0, 0, 0]);
+    }
+}
+
+#[test]
+fn an_object_that_is_there_is_not_replaced() {
+    let world = world(&[]);
+    world.server.put_object(&world.key(), b"there before");
+    assert!(matches!(world.put(b"small"), Err(StoreError::Exists)));
+    assert!(matches!(world.put(&bytes()), Err(StoreError::Exists)));
+    assert!(world.holds(b"there before"));
+    world.until_nothing_is_open();
+}
+
+#[test]
+fn a_server_that_knows_no_conditions_is_asked_once() {
+    let world = world(&[]);
+    world.server.forget_conditions();
+    world.put(b"small").unwrap();
+    world.put(&bytes()).unwrap();
+    let conditional = [Op::Put, Op::Complete].map(|op| world.server.conditional(op));
+    assert_eq!(conditional, [1, 0]);
+    assert_eq!(world.server.count(Op::Put), 2);
+}
+
+#[test]
+fn a_stage_that_is_dropped_breaks_off_what_is_under_way() {
+    // A part is at the server, another waits, a third is half full.
+    let world = world_of(1, &[(Op::Part, Fault::Wait)]);
+    let length = 2 * PART + 1000;
+    let mut stage = world.uploads.stage(&ID, Some(length as u64)).unwrap();
+    for piece in vec![1; length].chunks(1 << 20) {
+        stage.write(piece).unwrap();
+    }
+    world.server.until_waiting(1);
+    assert_eq!(world.open(), 1);
+    assert_eq!(world.uploads.sweep().unwrap(), 0, "it is alive");
+    drop(stage);
+    world.server.release();
+    world.until_nothing_is_open();
+    assert_eq!(world.server.objects(), 0);
+    assert_eq!(world.server.count(Op::Part), 1, "the other was not sent");
+    assert_eq!(std::fs::read_dir(world.incoming.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_upload_that_could_not_be_given_up_is_ended_by_the_next_sweep() {
+    let fault = Fault::Status(500, "InternalError", None);
+    let plan = [(Op::Abort, fault); 4];
+    let world = world(&plan);
+    let mut stage = world.uploads.stage(&ID, Some(LENGTH as u64)).unwrap();
+    stage.write(&bytes()).unwrap();
+    drop(stage);
+    until(|| world.server.count(Op::Abort) == 4 && world.uploads.context.live().is_empty());
+    assert_eq!((world.server.uploads(), world.open()), (1, 1));
+    assert_eq!(world.uploads.sweep().unwrap(), 1);
+    assert_eq!((world.server.uploads(), world.open()), (0, 0));
+    assert_eq!(world.uploads.sweep().unwrap(), 0);
+}
+
+#[test]
+fn what_an_earlier_process_left_is_ended_also_when_it_is_gone() {
+    let world = world(&[]);
+    let upload = world.uploads.context.bucket.begin(&world.key()).unwrap();
+    world.journal.begun(&ID, &upload).unwrap();
+    for n in 0..200 {
+        world.journal.begun(&BlobId([n; 16]), "gone").unwrap();
+    }
+    world.journal.begun(&ID, &upload).unwrap();
+    assert_eq!(world.uploads.sweep().unwrap(), 200);
+    assert_eq!((world.server.uploads(), world.open()), (0, 0));
+}
+
+#[test]
+fn uploads_that_no_journal_knows_are_ended_a_day_later_where_they_can_be_listed() {
+    let world = world(&[]);
+    assert_eq!(world.uploads.sweep_old().unwrap(), 0, "it cannot be listed");
+    let begin = |id: &BlobId| {
+        let bucket = &world.uploads.context.bucket;
+        bucket.begin(&bucket.key(id)).unwrap()
+    };
+    let (old, young, alive) = (begin(&ID), begin(&BlobId([2; 16])), begin(&BlobId([3; 16])));
+    world.uploads.context.live().insert(BlobId([3; 16]));
+    let entry = |key: &str, upload: &str, time: &str| {
+        format!(
+            "<Upload><Key>{key}</Key><UploadId>{upload}</UploadId><Initiated>{time}</Initiated></Upload>"
+        )
+    };
+    let long_ago = "2001-09-08T01:46:39.000Z";
+    let key = |id: BlobId| format!("files/{}", id.to_hex());
+    let entries = [
+        entry(&world.key(), &old, long_ago),
+        entry(&key(BlobId([2; 16])), &young, "2001-09-08T01:46:41.000Z"),
+        entry(&key(BlobId([3; 16])), &alive, long_ago),
+        entry("files/of-somebody-else", &young, long_ago),
+    ];
+    world.server.list(format!(
+        "<ListMultipartUploadsResult>{}<IsTruncated>false</IsTruncated></ListMultipartUploadsResult>",
+        entries.concat()
+    ));
+    assert_eq!(world.uploads.sweep_old().unwrap(), 1);
+    assert_eq!(
+        (world.server.uploads(), world.server.count(Op::Abort)),
+        (2, 1)
+    );
+}
+
+#[test]
+fn a_client_that_is_slow_keeps_nobody_else_from_uploading() {
+    let world = world_of(1, &[]);
+    let mut slow: Vec<_> = (0..20)
+        .map(|n| {
+            let mut stage = world.uploads.stage(&BlobId([n; 16]), None).unwrap();
+            stage.write(b"and then nothing for a long time").unwrap();
+            stage
+        })
+        .collect();
+    world.put(&bytes()).unwrap();
+    world.put(b"too late").unwrap_err();
+    slow.pop().unwrap().commit().unwrap();
+}
+
+#[test]
+fn a_server_that_is_slow_holds_the_writers_up_and_not_the_disk() {
+    const COUNT: usize = 5;
+    let plan = [(Op::Part, Fault::Wait); COUNT];
+    let world = world_of(1, &plan);
+    let written = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let length = COUNT * PART;
+            let mut stage = world.uploads.stage(&ID, Some(length as u64)).unwrap();
+            for piece in vec![1; length].chunks(PART / 30) {
+                stage.write(piece).unwrap();
+                written.fetch_add(piece.len() as u64, Ordering::SeqCst);
+            }
+            stage.commit().unwrap();
+        });
+        for part in 1..=COUNT {
+            world.server.until_waiting(part);
+            // All before it are stored; it and one more may be complete, and one is being filled.
+            let most = (part + 2) * PART;
+            assert!(written.load(Ordering::SeqCst) <= most as u64, "part {part}");
+            world.server.release();
+        }
+    });
+    assert_eq!(world.server.objects(), 1);
+}
