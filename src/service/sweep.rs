@@ -26,8 +26,7 @@ impl Service {
     pub fn recover(&self) -> Result<(), Error> {
         let metadata = &self.parts.metadata;
         let fresh = !self.has_accounts()?;
-        let empty = self.parts.store.is_empty();
-        if fresh && !empty.map_err(|error| broken(&error))? {
+        if fresh && self.has_files()? {
             let what = "the database is new, but there are stored files: put the database that \
                         belongs to them back, or move the files away";
             log::error!("{what}");
@@ -62,6 +61,23 @@ impl Service {
             self.book().adopt(claim, now);
         }
         Ok(())
+    }
+
+    /// Whether there are stored files, as far as that can be known now.
+    fn has_files(&self) -> Result<bool, Error> {
+        match self.parts.store.is_empty() {
+            Ok(empty) => Ok(!empty),
+            // A store that is away keeps nobody from starting.
+            Err(error @ StoreError::Refused(_)) => {
+                log::warn!(
+                    "the database is new, and whether there are stored files that it knows nothing \
+                     of cannot be told now: {}",
+                    describe(&error)
+                );
+                Ok(false)
+            }
+            Err(error) => Err(broken(&error)),
+        }
     }
 
     /// Removes what is over: links by time, leases by silence, bytes without references. Cheap when
@@ -120,10 +136,14 @@ impl Service {
     }
 
     fn sweep_garbage(&self) -> Result<(), Error> {
+        let mut after = None;
         for _ in 0..STEPS {
-            let garbage = self.parts.metadata.garbage(PAGE);
+            let garbage = self.parts.metadata.garbage(after.as_ref(), PAGE);
             let garbage = garbage.map_err(|error| self.failed(error))?;
-            if self.collect(&garbage)? < PAGE {
+            let goes_on = self.collect(&garbage)?;
+            // Onward, as above: a blob may be read for hours, and stays for as long.
+            after = garbage.last().copied();
+            if garbage.len() < PAGE || !goes_on {
                 break;
             }
         }
@@ -155,33 +175,47 @@ impl Service {
     /// for each of them would double the cost of a deletion, so the next sweep strikes off all
     /// that came together, and tries again what failed here.
     pub(super) fn unlink(&self, blobs: &[BlobId]) {
-        for id in blobs {
-            self.delete_bytes(id);
-        }
+        self.delete_bytes(blobs);
     }
 
     /// Removes the bytes of these blobs, whether or not it was tried before, and strikes them off
-    /// the list of garbage. Returns how many are gone.
-    fn collect(&self, garbage: &[BlobId]) -> Result<usize, Error> {
-        let gone = garbage.iter().filter(|id| self.delete_bytes(id));
-        let gone: Vec<_> = gone.copied().collect();
-        if gone.is_empty() {
-            return Ok(0);
+    /// the list of garbage. Returns false when the store does nothing for anybody now.
+    fn collect(&self, garbage: &[BlobId]) -> Result<bool, Error> {
+        let (gone, goes_on) = self.delete_bytes(garbage);
+        if !gone.is_empty() {
+            let collected = self.parts.metadata.collected(&gone);
+            collected.map_err(|error| self.failed(error))?;
         }
-        let collected = self.parts.metadata.collected(&gone);
-        collected.map_err(|error| self.failed(error))?;
-        Ok(gone.len())
+        Ok(goes_on)
     }
 
-    fn delete_bytes(&self, id: &BlobId) -> bool {
-        let deleted = self.parts.store.delete(id);
-        if let Err(error) = &deleted {
+    /// Removes the bytes of these blobs; tells once in the log when that fails. Returns which are
+    /// gone, and false when the store does nothing for anybody now: then the rest was not tried.
+    fn delete_bytes(&self, blobs: &[BlobId]) -> (Vec<BlobId>, bool) {
+        let mut gone = Vec::new();
+        let mut failed = None;
+        let mut goes_on = true;
+        for id in blobs {
+            match self.parts.store.delete(id) {
+                Ok(()) => gone.push(*id),
+                // Whoever downloads it may do so to the end.
+                Err(StoreError::InUse) => {}
+                Err(error) => {
+                    goes_on = !matches!(error, StoreError::Refused(_));
+                    failed.get_or_insert(error);
+                }
+            }
+            if !goes_on {
+                break;
+            }
+        }
+        if let Some(error) = failed {
             log::warn!(
                 "stored bytes could not be removed, the next sweep tries again: {}",
-                describe(error)
+                describe(&error)
             );
         }
-        deleted.is_ok()
+        (gone, goes_on)
     }
 
     /// One step of looking for files in the store that no row refers to, and removing them; at the
@@ -235,7 +269,7 @@ impl Service {
             );
             return Ok(more);
         }
-        let removed = unknown.iter().filter(|id| self.delete_bytes(id)).count();
+        let removed = self.delete_bytes(&unknown).0.len();
         if removed > 0 {
             log::info!("removed {removed} stored files that belonged to no link");
         }
@@ -255,10 +289,15 @@ impl Service {
             .unwrap_or_else(PoisonError::into_inner);
         let page = self.parts.metadata.blobs(after.as_ref(), PAGE);
         let page = page.map_err(|error| self.failed(error))?;
+        let ids: Vec<_> = page.iter().map(|blob| blob.id).collect();
+        let sizes = self.parts.store.sizes(&ids);
+        let sizes = sizes.map_err(|error| broken(&error))?;
         let mut damaged = Vec::new();
-        for blob in &page {
-            if let Some(what) = self.damage(blob) {
-                damaged.push((blob.id, what));
+        for (blob, size) in page.iter().zip(sizes) {
+            match size {
+                // It says nothing about the bytes that the store is away.
+                Err(error @ StoreError::Refused(_)) => return Err(broken(&error)),
+                size => damaged.extend(damage(blob, &size).map(|what| (blob.id, what))),
             }
         }
         // In this order: rows go before bytes, so only a row that is still there misses them.
@@ -280,19 +319,15 @@ impl Service {
         let damaged = damaged.into_iter().map(|(id, _)| id).collect();
         Ok((damaged, after.is_some()))
     }
+}
 
-    /// What is wrong with the bytes of `blob`, as far as their number tells.
-    fn damage(&self, blob: &Blob) -> Option<String> {
-        match self.parts.store.open(&blob.id) {
-            Ok(stored) if stored.size() == blob.stored => None,
-            Ok(stored) => Some(format!(
-                "it has {} bytes, {} were stored",
-                stored.size(),
-                blob.stored
-            )),
-            Err(StoreError::NotFound) => Some("it is missing".to_owned()),
-            Err(error) => Some(format!("it cannot be opened: {}", describe(&error))),
-        }
+/// What is wrong with the bytes of `blob`, as far as their number tells.
+fn damage(blob: &Blob, size: &Result<u64, StoreError>) -> Option<String> {
+    match size {
+        Ok(size) if *size == blob.stored => None,
+        Ok(size) => Some(format!("it has {size} bytes, {} were stored", blob.stored)),
+        Err(StoreError::NotFound) => Some("it is missing".to_owned()),
+        Err(error) => Some(format!("it cannot be opened: {}", describe(error))),
     }
 }
 
