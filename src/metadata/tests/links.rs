@@ -104,6 +104,8 @@ fn a_shared_blob_lives_until_its_last_link_goes() {
     );
     assert_eq!(db.blob(&blob_id(1)).unwrap(), None);
     assert_eq!(db.garbage(None, 10).unwrap(), [blob_id(1)]);
+    assert_eq!(db.garbage(Some(&blob_id(0)), 10).unwrap(), [blob_id(1)]);
+    assert_eq!(db.garbage(Some(&blob_id(1)), 10).unwrap(), []);
 
     let late = db.publish(sharing(link(3), blob_id(1))).unwrap();
     assert_eq!(late, Published::SharedBlobGone);

@@ -5,7 +5,7 @@ use super::world::*;
 use crate::model::{AccountId, BlobId, Lookup};
 use crate::store::{Fault, Operation, Store};
 
-fn expiring(seconds: i64) -> LinkWish {
+pub(super) fn expiring(seconds: i64) -> LinkWish {
     LinkWish {
         lifetime: Lifetime::Until(Timestamp(START + seconds)),
         ..unlimited()

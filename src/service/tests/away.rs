@@ -1,0 +1,123 @@
+//! Stores that say "not now": one that is away, and blobs that are being read.
+
+use super::sweeps::expiring;
+use super::world::*;
+use crate::metadata::{Metadata, RedbMetadata};
+use crate::model::{BlobId, Timekeeper};
+use crate::pipeline::seal::keys;
+use crate::service::{Error, Parts, Service};
+use crate::store::{Fault, MemoryStore, Operation, Stage, Store, StoreError, StoredBlob};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+/// A store that deletes nothing of what is being read.
+struct Held {
+    inner: MemoryStore,
+    reading: Arc<Mutex<BTreeSet<BlobId>>>,
+}
+
+impl Store for Held {
+    fn stage(&self, id: &BlobId, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError> {
+        self.inner.stage(id, expected)
+    }
+    fn open(&self, id: &BlobId) -> Result<Box<dyn StoredBlob>, StoreError> {
+        self.inner.open(id)
+    }
+    fn delete(&self, id: &BlobId) -> Result<(), StoreError> {
+        if self.reading.lock().unwrap().contains(id) {
+            return Err(StoreError::InUse);
+        }
+        self.inner.delete(id)
+    }
+    fn list(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
+        self.inner.list(after, limit)
+    }
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        self.inner.is_empty()
+    }
+    fn sweep_staged(&self) -> Result<u64, StoreError> {
+        self.inner.sweep_staged()
+    }
+    fn available(&self) -> Result<u64, StoreError> {
+        self.inner.available()
+    }
+}
+
+/// A service like that of `world`, with another database and another store.
+fn service(world: &World, metadata: Arc<dyn Metadata>, store: Arc<dyn Store>) -> Service {
+    let parts = Parts {
+        metadata,
+        store,
+        clock: Arc::new(Timekeeper::unquestioned(world.clock.clone())),
+        server_key: keys::random_secret(),
+        master_key: None,
+        on_fatal: Arc::new(|what| panic!("{what}")),
+    };
+    Service::new(parts, world.policy.clone())
+}
+
+#[test]
+fn what_is_being_read_goes_when_that_ends_and_keeps_nothing_else_from_going() {
+    let world = World::new();
+    for n in 0..300u32 {
+        world.upload(&n.to_be_bytes(), expiring(10));
+    }
+    // The first in the order of names: more than are looked at in one go.
+    let reading: BTreeSet<_> = world.blobs().into_iter().take(200).collect();
+    let reading = Arc::new(Mutex::new(reading));
+    let held = Held {
+        inner: world.store.clone(),
+        reading: Arc::clone(&reading),
+    };
+    let service = service(&world, Arc::clone(&world.metadata), Arc::new(held));
+    world.clock.advance(10);
+    assert_eq!(service.sweep().unwrap(), 300);
+    let left: BTreeSet<_> = world.blobs().into_iter().collect();
+    assert_eq!(left, *reading.lock().unwrap());
+    let garbage = world.metadata.garbage(None, 1000).unwrap();
+    assert_eq!(garbage.len(), 200, "what is gone is struck off");
+    // Later garbage is not held up by what comes before it.
+    world.upload(b"one more", expiring(10));
+    world.clock.advance(10);
+    service.sweep().unwrap();
+    assert_eq!(world.metadata.garbage(None, 1000).unwrap().len(), 200);
+    reading.lock().unwrap().clear();
+    service.sweep().unwrap();
+    assert_eq!(world.blobs(), []);
+    assert_eq!(world.metadata.garbage(None, 1000).unwrap(), []);
+}
+
+#[test]
+fn while_the_store_is_away_deletions_wait_and_nothing_counts_as_damaged() {
+    let world = World::new();
+    let view = world.upload(b"here", unlimited());
+    for n in 0..9u8 {
+        world.upload(&[n], expiring(10));
+    }
+    let refuse = |operation| world.faults.fail_after_only(operation, 0, Fault::Refused);
+    refuse(Operation::Open);
+    assert!(matches!(world.open(&view), Err(Error::Away(_))));
+    assert!(world.open(&view).is_ok());
+    refuse(Operation::Open);
+    assert!(world.service.check_blobs_step().is_err());
+    assert_eq!(world.service.check_blobs_step().unwrap(), (vec![], false));
+    world.clock.advance(10);
+    // It is asked once, not once for each.
+    let before = world.faults.operations();
+    refuse(Operation::Delete);
+    let due = world.metadata.due(world.clock.now(), None, 100).unwrap();
+    let blobs = world.blobs();
+    world.service.unlink(&blobs[..5]);
+    assert_eq!(world.faults.operations() - before, 1);
+    assert_eq!((due.len(), world.blobs().len()), (9, 10));
+}
+
+#[test]
+fn a_new_database_starts_while_its_store_is_away() {
+    let world = World::new();
+    let (store, faults) = crate::store::FaultStore::new(Box::new(world.store.clone()));
+    let empty = Arc::new(RedbMetadata::in_memory().unwrap());
+    let service = service(&world, empty, Arc::new(store));
+    faults.fail_after_only(Operation::IsEmpty, 0, Fault::Refused);
+    service.recover().unwrap();
+}
