@@ -5,6 +5,7 @@
 
 mod answer;
 mod bucket;
+mod claims;
 mod client;
 mod diagnose;
 mod error;
@@ -14,19 +15,26 @@ mod failure;
 mod health;
 mod journal;
 mod leftovers;
+mod listing;
+mod marker;
 mod names;
 mod parts;
+mod read;
+mod readers;
 mod request;
 mod senders;
 mod settings;
 mod sign;
 mod spool;
 mod stage;
+mod store;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod trust;
+mod turns;
 mod uploads;
+mod windows;
 pub mod xml;
 
 pub use answer::{Answer, Range, Streaming};
@@ -39,4 +47,5 @@ pub use health::Health;
 pub use journal::{Journal, MemoryJournal};
 pub use request::{Method, Request};
 pub use settings::{Credentials, S3Settings};
+pub use store::S3Store;
 pub use uploads::Uploads;
