@@ -234,6 +234,10 @@ fn opening_tells_what_is_not_there_from_what_cannot_be_told() {
         }
         assert_eq!(bucket.asked().len(), 1, "{code}");
     }
+    // All of a small object, where a range of it was asked for.
+    let (whole, bytes) = bucket(500, |_| Act::Whole);
+    let blob = store(&whole, 4).open(&ID).unwrap();
+    assert_eq!(read(&*blob, 99).unwrap(), bytes);
     let (bucket, _) = bucket(0, |_| Act::Serve);
     let blob = store(&bucket, 4).open(&ID).unwrap();
     assert_eq!(blob.size(), 0);

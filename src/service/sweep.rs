@@ -135,21 +135,6 @@ impl Service {
         ends.fold(Ok(()), Result::and)
     }
 
-    fn sweep_garbage(&self) -> Result<(), Error> {
-        let mut after = None;
-        for _ in 0..STEPS {
-            let garbage = self.parts.metadata.garbage(after.as_ref(), PAGE);
-            let garbage = garbage.map_err(|error| self.failed(error))?;
-            let goes_on = self.collect(&garbage)?;
-            // Onward, as above: a blob may be read for hours, and stays for as long.
-            after = garbage.last().copied();
-            if garbage.len() < PAGE || !goes_on {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     fn end_links(&self, due: &[Due], now: Timestamp) -> Result<u64, Error> {
         if due.is_empty() {
             return Ok(0);
@@ -169,53 +154,6 @@ impl Service {
             events::expired(&link, "downloads");
         }
         self.unlink(freed.blob.as_slice());
-    }
-
-    /// Removes the bytes of blobs that nothing refers to. They stay in the list of garbage: a commit
-    /// for each of them would double the cost of a deletion, so the next sweep strikes off all
-    /// that came together, and tries again what failed here.
-    pub(super) fn unlink(&self, blobs: &[BlobId]) {
-        self.delete_bytes(blobs);
-    }
-
-    /// Removes the bytes of these blobs, whether or not it was tried before, and strikes them off
-    /// the list of garbage. Returns false when the store does nothing for anybody now.
-    fn collect(&self, garbage: &[BlobId]) -> Result<bool, Error> {
-        let (gone, goes_on) = self.delete_bytes(garbage);
-        if !gone.is_empty() {
-            let collected = self.parts.metadata.collected(&gone);
-            collected.map_err(|error| self.failed(error))?;
-        }
-        Ok(goes_on)
-    }
-
-    /// Removes the bytes of these blobs; tells once in the log when that fails. Returns which are
-    /// gone, and false when the store does nothing for anybody now: then the rest was not tried.
-    fn delete_bytes(&self, blobs: &[BlobId]) -> (Vec<BlobId>, bool) {
-        let mut gone = Vec::new();
-        let mut failed = None;
-        let mut goes_on = true;
-        for id in blobs {
-            match self.parts.store.delete(id) {
-                Ok(()) => gone.push(*id),
-                // Whoever downloads it may do so to the end.
-                Err(StoreError::InUse) => {}
-                Err(error) => {
-                    goes_on = !matches!(error, StoreError::Refused(_));
-                    failed.get_or_insert(error);
-                }
-            }
-            if !goes_on {
-                break;
-            }
-        }
-        if let Some(error) = failed {
-            log::warn!(
-                "stored bytes could not be removed, the next sweep tries again: {}",
-                describe(&error)
-            );
-        }
-        (gone, goes_on)
     }
 
     /// One step of looking for files in the store that no row refers to, and removing them; at the
@@ -269,7 +207,7 @@ impl Service {
             );
             return Ok(more);
         }
-        let removed = self.delete_bytes(&unknown).0.len();
+        let removed = self.delete_bytes(&unknown).gone.len();
         if removed > 0 {
             log::info!("removed {removed} stored files that belonged to no link");
         }

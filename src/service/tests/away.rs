@@ -8,12 +8,18 @@ use crate::pipeline::seal::keys;
 use crate::service::{Error, Parts, Service};
 use crate::store::{Fault, MemoryStore, Operation, Stage, Store, StoreError, StoredBlob};
 use std::collections::BTreeSet;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// A store that deletes nothing of what is being read.
+type Ids = Arc<Mutex<BTreeSet<BlobId>>>;
+
+/// A store that deletes nothing of what is being read, and not what it is forbidden to.
 struct Held {
     inner: MemoryStore,
-    reading: Arc<Mutex<BTreeSet<BlobId>>>,
+    reading: Ids,
+    forbidden: Ids,
+    asked: Arc<AtomicU64>,
 }
 
 impl Store for Held {
@@ -24,6 +30,10 @@ impl Store for Held {
         self.inner.open(id)
     }
     fn delete(&self, id: &BlobId) -> Result<(), StoreError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        if self.forbidden.lock().unwrap().contains(id) {
+            return Err(StoreError::Refused(io::Error::other("not allowed")));
+        }
         if self.reading.lock().unwrap().contains(id) {
             return Err(StoreError::InUse);
         }
@@ -56,6 +66,18 @@ fn service(world: &World, metadata: Arc<dyn Metadata>, store: Arc<dyn Store>) ->
     Service::new(parts, world.policy.clone())
 }
 
+/// A service like that of `world`, and its store, which can be told what to hold.
+fn held(world: &World) -> (Service, Arc<Held>) {
+    let held = Arc::new(Held {
+        inner: world.store.clone(),
+        reading: Ids::default(),
+        forbidden: Ids::default(),
+        asked: Arc::default(),
+    });
+    let store = Arc::<Held>::clone(&held);
+    (service(world, Arc::clone(&world.metadata), store), held)
+}
+
 #[test]
 fn what_is_being_read_goes_when_that_ends_and_keeps_nothing_else_from_going() {
     let world = World::new();
@@ -64,16 +86,12 @@ fn what_is_being_read_goes_when_that_ends_and_keeps_nothing_else_from_going() {
     }
     // The first in the order of names: more than are looked at in one go.
     let reading: BTreeSet<_> = world.blobs().into_iter().take(200).collect();
-    let reading = Arc::new(Mutex::new(reading));
-    let held = Held {
-        inner: world.store.clone(),
-        reading: Arc::clone(&reading),
-    };
-    let service = service(&world, Arc::clone(&world.metadata), Arc::new(held));
+    let (service, held) = held(&world);
+    *held.reading.lock().unwrap() = reading;
     world.clock.advance(10);
     assert_eq!(service.sweep().unwrap(), 300);
     let left: BTreeSet<_> = world.blobs().into_iter().collect();
-    assert_eq!(left, *reading.lock().unwrap());
+    assert_eq!(left, *held.reading.lock().unwrap());
     let garbage = world.metadata.garbage(None, 1000).unwrap();
     assert_eq!(garbage.len(), 200, "what is gone is struck off");
     // Later garbage is not held up by what comes before it.
@@ -81,10 +99,40 @@ fn what_is_being_read_goes_when_that_ends_and_keeps_nothing_else_from_going() {
     world.clock.advance(10);
     service.sweep().unwrap();
     assert_eq!(world.metadata.garbage(None, 1000).unwrap().len(), 200);
-    reading.lock().unwrap().clear();
+    held.reading.lock().unwrap().clear();
     service.sweep().unwrap();
     assert_eq!(world.blobs(), []);
     assert_eq!(world.metadata.garbage(None, 1000).unwrap(), []);
+}
+
+#[test]
+fn one_that_the_store_may_not_delete_is_asked_for_now_and_then_and_holds_up_no_other() {
+    let world = World::new();
+    for n in 0..300u32 {
+        world.upload(&n.to_be_bytes(), expiring(10));
+    }
+    let (service, held) = held(&world);
+    let all = world.blobs();
+    let forbidden: BTreeSet<_> = [3, 4, 200].map(|at: usize| all[at]).into();
+    *held.forbidden.lock().unwrap() = forbidden.clone();
+    world.clock.advance(10);
+    assert_eq!(service.sweep().unwrap(), 300);
+    let asked = held.asked.load(Ordering::Relaxed);
+    service.sweep().unwrap();
+    assert_eq!(held.asked.load(Ordering::Relaxed), asked, "not at once");
+    for _ in 0..6 {
+        world.clock.advance(30);
+        service.sweep().unwrap();
+    }
+    let left: BTreeSet<_> = world.blobs().into_iter().collect();
+    assert_eq!(left, forbidden);
+    let garbage = world.metadata.garbage(None, 1000).unwrap();
+    assert_eq!(garbage, forbidden.into_iter().collect::<Vec<_>>());
+    held.forbidden.lock().unwrap().clear();
+    world.clock.advance(30);
+    service.sweep().unwrap();
+    assert_eq!(world.metadata.garbage(None, 1000).unwrap(), []);
+    assert_eq!(world.blobs(), []);
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod tls;
 mod trust;
 mod turns;
 mod uploads;
+mod window;
 mod windows;
 pub mod xml;
 

@@ -4,12 +4,12 @@
 //! an error. An answer that is cut off is continued where it ended; one for another range, or of
 //! another object, is none. Any number of readers shares a few connections.
 
-use super::answer::Streaming;
 use super::client::Client;
 use super::error::{Kind, S3Error};
 use super::readers::{Guard, Readers};
 use super::request::{Method, Request};
 use super::turns::{Seat, Turns};
+use super::window::{Window, broken, check, cut, finish};
 use super::windows::Pace;
 use crate::model::{BlobId, progress};
 use crate::store::{StoreError, StoredBlob};
@@ -29,13 +29,6 @@ pub(super) struct Reads {
     client: Client,
     turns: Arc<Turns<Window>>,
     readers: Arc<Readers>,
-}
-
-/// An open request, and which byte comes next.
-pub(super) struct Window {
-    body: Streaming,
-    at: u64,
-    end: u64,
 }
 
 impl Reads {
@@ -171,6 +164,8 @@ impl S3Blob {
                     self.in_turn(|| self.is_empty())?;
                     break;
                 }
+                // Nobody has got anything yet: whoever asks is told at once.
+                Err(error) if self.client.health().is_away() => return Err(error),
                 Err(error) => self.again(attempt, error)?,
             }
         }
@@ -192,7 +187,11 @@ impl S3Blob {
             query: &[],
             headers: &[("range", &format!("bytes=0-{}", HEAD - 1))],
         })?;
-        let total = body.range.and_then(|range| range.total);
+        let total = match body.range {
+            Some(range) => range.total,
+            // All of it, if that is no more.
+            None => body.length.filter(|length| *length <= HEAD),
+        };
         let size = total.ok_or_else(|| broken("the answer does not say how long the object is"))?;
         let length = size.min(HEAD);
         check(&body, 0, length, size)?;
@@ -241,7 +240,7 @@ impl S3Blob {
 
     /// Waits before the attempt after `failed` ones, or fails for good.
     fn again(&self, failed: u32, error: S3Error) -> Result<(), S3Error> {
-        if failed >= ATTEMPTS || !error.may_pass() || self.client.health().is_away() {
+        if failed >= ATTEMPTS || !error.may_pass() {
             return Err(error);
         }
         if !matches!(error.kind(), Kind::Skewed { .. }) {
@@ -321,62 +320,6 @@ impl S3Blob {
         }
         Ok(Window { body, at, end })
     }
-}
-
-impl Window {
-    /// Reads as much of `buffer` as the window has.
-    fn read(&mut self, buffer: &mut [u8]) -> (usize, Result<(), S3Error>) {
-        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
-        let wanted = buffer.len().min(left);
-        let mut done = 0;
-        while done < wanted {
-            match self.body.read(&mut buffer[done..wanted]) {
-                Ok(0) => return (done, Err(broken("the answer is shorter than it said"))),
-                Ok(read) => {
-                    done += read;
-                    self.at += read as u64;
-                    progress::step();
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return (done, Err(cut(error))),
-            }
-        }
-        (done, Ok(()))
-    }
-}
-
-/// Whether the answer is the part of the object that was asked for.
-fn check(body: &Streaming, at: u64, length: u64, size: u64) -> Result<(), S3Error> {
-    let Some(range) = body.range.filter(|_| body.status == 206) else {
-        return Err(broken(
-            "the server answers with another part than asked for",
-        ));
-    };
-    let fits = range.start == at
-        && range.end - range.start + 1 == length
-        && range.total.is_none_or(|total| total == size)
-        && body.length.is_none_or(|said| said == length);
-    fits.then_some(())
-        .ok_or_else(|| broken("the server answers with another part than asked for"))
-}
-
-/// Reads to the end of an answer whose bytes are all there, so that its connection can be used
-/// again. One that has no end there is closed, which is all that it costs.
-fn finish(body: &mut Streaming) {
-    let _ = body.read(&mut [0]);
-}
-
-fn broken(what: &str) -> S3Error {
-    S3Error::new(Kind::Broken, what)
-}
-
-/// An answer that ended before its end.
-fn cut(error: io::Error) -> S3Error {
-    let kind = match error.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Kind::TimedOut,
-        _ => Kind::Broken,
-    };
-    S3Error::new(kind, format!("the answer was cut off: {error}")).with_source(error)
 }
 
 fn no_turn(error: io::Error) -> S3Error {

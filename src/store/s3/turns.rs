@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The turns; `T` is an open request.
 pub(super) struct Turns<T> {
     clock: Arc<dyn Clock>,
+    patience: Duration,
     state: Mutex<State<T>>,
     readers: AtomicU64,
 }
@@ -38,8 +39,13 @@ impl<T> State<T> {
 impl<T> Turns<T> {
     /// At most `most` requests at once.
     pub(super) fn new(most: usize, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Self::patient(most, clock, PATIENCE)
+    }
+
+    fn patient(most: usize, clock: Arc<dyn Clock>, patience: Duration) -> Arc<Self> {
         Arc::new(Self {
             clock,
+            patience,
             state: Mutex::new(State {
                 windows: Windows::new(most),
                 bells: HashMap::new(),
@@ -84,7 +90,7 @@ impl<T> Seat<T> {
         }
         let bell = Arc::new(Condvar::new());
         state.bells.insert(self.reader, Arc::clone(&bell));
-        let until = clock.elapsed() + PATIENCE;
+        let until = clock.elapsed() + self.turns.patience;
         loop {
             let now = clock.elapsed();
             let first = state.windows.first() == Some(self.reader);
@@ -156,5 +162,105 @@ impl<T> Seat<T> {
 impl<T> Drop for Seat<T> {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::SystemClock;
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    fn turns<T>(most: usize, patience: Duration) -> Arc<Turns<T>> {
+        Turns::patient(most, Arc::new(SystemClock::new()), patience)
+    }
+
+    /// Waits until so many wait.
+    fn until_waiting<T>(turns: &Turns<T>, count: usize) {
+        while turns.state().bells.len() != count {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn whoever_came_first_has_the_first_turn() {
+        let turns = turns::<()>(1, PATIENCE);
+        let order = Mutex::new(Vec::new());
+        let seat = turns.seat();
+        assert!(seat.take().unwrap().is_none());
+        thread::scope(|scope| {
+            for number in 0..6 {
+                let (turns, order) = (&turns, &order);
+                scope.spawn(move || {
+                    let seat = turns.seat();
+                    assert!(seat.take().unwrap().is_none());
+                    order.lock().unwrap().push(number);
+                });
+                until_waiting(turns, number + 1);
+            }
+            seat.leave();
+        });
+        assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4, 5]);
+        assert!(turns.state().bells.is_empty());
+    }
+
+    #[test]
+    fn whoever_waits_for_too_long_gives_up_and_is_not_waited_for() {
+        let turns = turns::<()>(1, Duration::ZERO);
+        let (first, second, third) = (turns.seat(), turns.seat(), turns.seat());
+        assert!(first.take().unwrap().is_none());
+        let error = second.take().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        first.leave();
+        assert!(third.take().unwrap().is_none());
+        assert!(second.take().is_err());
+        drop(third);
+        assert!(second.take().unwrap().is_none());
+    }
+
+    /// A request that counts itself while it is open.
+    struct Open(Arc<AtomicUsize>);
+
+    impl Drop for Open {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn however_many_read_rest_and_go_away_no_more_are_open_than_allowed_and_all_get_through() {
+        const MOST: usize = 3;
+        let turns = turns::<Open>(MOST, PATIENCE);
+        let open = Arc::new(AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for number in 0..24 {
+                let (turns, open) = (&turns, &open);
+                scope.spawn(move || {
+                    let seat = turns.seat();
+                    for round in 0..40 {
+                        let window = seat.take().unwrap().unwrap_or_else(|| {
+                            let before = open.fetch_add(1, Ordering::SeqCst);
+                            assert!(before < MOST, "{before} were open already");
+                            Open(Arc::clone(open))
+                        });
+                        thread::yield_now();
+                        match (number + round) % 8 {
+                            0 => seat.rest(window),
+                            _ => {
+                                drop(window);
+                                seat.leave();
+                            }
+                        }
+                    }
+                    // Some go away with a request that lies idle.
+                    if number % 6 == 0 && seat.take().unwrap().is_none() {
+                        open.fetch_add(1, Ordering::SeqCst);
+                        seat.rest(Open(Arc::clone(open)));
+                    }
+                });
+            }
+        });
+        assert_eq!(open.load(Ordering::SeqCst), 0);
     }
 }
