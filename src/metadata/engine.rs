@@ -272,13 +272,12 @@ impl Metadata for RedbMetadata {
         })
     }
 
-    fn garbage(&self, limit: usize) -> Result<Vec<BlobId>, MetadataError> {
+    fn garbage(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, MetadataError> {
+        let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded(&id.0[..]));
         self.read(|view| {
-            GARBAGE
-                .range(view, (Bound::Unbounded, Bound::Unbounded), limit)?
-                .iter()
-                .map(|(key, Mark)| tail(GARBAGE.name, key).map(BlobId))
-                .collect()
+            let rows = GARBAGE.range(view, (start, Bound::Unbounded), limit)?;
+            let ids = rows.iter().map(|(key, Mark)| tail(GARBAGE.name, key));
+            ids.map(|id| id.map(BlobId)).collect()
         })
     }
 

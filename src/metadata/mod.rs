@@ -117,8 +117,8 @@ pub trait Metadata: Send + Sync {
     fn unknown_blobs(&self, ids: &[BlobId]) -> Result<Vec<BlobId>, MetadataError>;
     /// The blob with that dedup tag and its content key, wrapped under the hash of the plaintext.
     fn duplicate(&self, tag: &[u8; 32]) -> Result<Option<Duplicate>, MetadataError>;
-    /// Up to `limit` blobs that were freed and whose bytes may still be there.
-    fn garbage(&self, limit: usize) -> Result<Vec<BlobId>, MetadataError>;
+    /// Up to `limit` blobs above `after` that were freed and whose bytes may still be there.
+    fn garbage(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, MetadataError>;
     /// The bytes of these are gone.
     fn collected(&self, ids: &[BlobId]) -> Result<(), MetadataError>;
 

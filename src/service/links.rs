@@ -4,10 +4,11 @@ use super::label::{Label, row};
 use super::limiter::Kind;
 use super::link_keys::unwrap_by_link;
 use super::passwords::{PASSWORD_MAX, Wait};
+use super::upload::describe;
 use super::{Error, Service, Session, events};
 use crate::model::{Allowance, BlobFormat, Link, Lookup, Secret, Timestamp, Token};
-use crate::pipeline::Source;
 use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
+use crate::pipeline::{SendError, Source};
 use crate::store::StoreError;
 use data_encoding::HEXLOWER;
 use std::net::IpAddr;
@@ -246,17 +247,30 @@ impl Service {
                 return Err(Error::Damaged);
             }
             Err(error) => {
-                log::error!("link={} {error}", link.lookup);
-                return Err(Error::Internal(error.to_string()));
+                let what = describe(&error);
+                log::error!("link={} {what}", link.lookup);
+                return Err(match error {
+                    StoreError::Refused(cause) => Error::Away(cause.to_string()),
+                    _ => Error::Internal(what),
+                });
             }
         };
         let source = match link.format {
             BlobFormat::Plain => Source::plain(stored, link.size),
             BlobFormat::Sealed => Source::sealed(stored, link.size, content),
         };
-        let source = source.map_err(|_| {
-            log::error!("link={} its stored file is damaged", link.lookup);
-            Error::Damaged
+        let source = source.map_err(|error| match error {
+            SendError::Blob(cause) => {
+                log::error!(
+                    "link={} its stored file cannot be read: {cause}",
+                    link.lookup
+                );
+                Error::Away(cause.to_string())
+            }
+            _ => {
+                log::error!("link={} its stored file is damaged", link.lookup);
+                Error::Damaged
+            }
         })?;
         let etag = keys::etag(content, &row(&link.lookup, &link.blob));
         Ok(OpenFile {

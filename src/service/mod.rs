@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod files;
 mod gaps;
+mod garbage;
 mod label;
 mod lease_book;
 mod limiter;
@@ -111,6 +112,7 @@ pub struct Service {
     book: Mutex<LeaseBook>,
     /// Complete downloads of links without a limit since the last flush.
     counts: counts::Counts,
+    garbage: Mutex<garbage::Progress>,
     /// How far the orphan sweep has come.
     orphans_after: Mutex<Option<BlobId>>,
     /// How far the check of stored files has come.
@@ -130,6 +132,7 @@ impl Service {
             publishing: Mutex::default(),
             book: Mutex::default(),
             counts: counts::Counts::default(),
+            garbage: Mutex::default(),
             orphans_after: Mutex::default(),
             checked_after: Mutex::default(),
             care: Mutex::new(clock::Care::new()),

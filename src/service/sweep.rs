@@ -26,8 +26,7 @@ impl Service {
     pub fn recover(&self) -> Result<(), Error> {
         let metadata = &self.parts.metadata;
         let fresh = !self.has_accounts()?;
-        let empty = self.parts.store.is_empty();
-        if fresh && !empty.map_err(|error| broken(&error))? {
+        if fresh && self.has_files()? {
             let what = "the database is new, but there are stored files: put the database that \
                         belongs to them back, or move the files away";
             log::error!("{what}");
@@ -62,6 +61,23 @@ impl Service {
             self.book().adopt(claim, now);
         }
         Ok(())
+    }
+
+    /// Whether there are stored files, as far as that can be known now.
+    fn has_files(&self) -> Result<bool, Error> {
+        match self.parts.store.is_empty() {
+            Ok(empty) => Ok(!empty),
+            // A store that is away keeps nobody from starting.
+            Err(error @ StoreError::Refused(_)) => {
+                log::warn!(
+                    "the database is new, and whether there are stored files that it knows nothing \
+                     of cannot be told now: {}",
+                    describe(&error)
+                );
+                Ok(false)
+            }
+            Err(error) => Err(broken(&error)),
+        }
     }
 
     /// Removes what is over: links by time, leases by silence, bytes without references. Cheap when
@@ -119,17 +135,6 @@ impl Service {
         ends.fold(Ok(()), Result::and)
     }
 
-    fn sweep_garbage(&self) -> Result<(), Error> {
-        for _ in 0..STEPS {
-            let garbage = self.parts.metadata.garbage(PAGE);
-            let garbage = garbage.map_err(|error| self.failed(error))?;
-            if self.collect(&garbage)? < PAGE {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     fn end_links(&self, due: &[Due], now: Timestamp) -> Result<u64, Error> {
         if due.is_empty() {
             return Ok(0);
@@ -149,39 +154,6 @@ impl Service {
             events::expired(&link, "downloads");
         }
         self.unlink(freed.blob.as_slice());
-    }
-
-    /// Removes the bytes of blobs that nothing refers to. They stay in the list of garbage: a commit
-    /// for each of them would double the cost of a deletion, so the next sweep strikes off all
-    /// that came together, and tries again what failed here.
-    pub(super) fn unlink(&self, blobs: &[BlobId]) {
-        for id in blobs {
-            self.delete_bytes(id);
-        }
-    }
-
-    /// Removes the bytes of these blobs, whether or not it was tried before, and strikes them off
-    /// the list of garbage. Returns how many are gone.
-    fn collect(&self, garbage: &[BlobId]) -> Result<usize, Error> {
-        let gone = garbage.iter().filter(|id| self.delete_bytes(id));
-        let gone: Vec<_> = gone.copied().collect();
-        if gone.is_empty() {
-            return Ok(0);
-        }
-        let collected = self.parts.metadata.collected(&gone);
-        collected.map_err(|error| self.failed(error))?;
-        Ok(gone.len())
-    }
-
-    fn delete_bytes(&self, id: &BlobId) -> bool {
-        let deleted = self.parts.store.delete(id);
-        if let Err(error) = &deleted {
-            log::warn!(
-                "stored bytes could not be removed, the next sweep tries again: {}",
-                describe(error)
-            );
-        }
-        deleted.is_ok()
     }
 
     /// One step of looking for files in the store that no row refers to, and removing them; at the
@@ -235,7 +207,7 @@ impl Service {
             );
             return Ok(more);
         }
-        let removed = unknown.iter().filter(|id| self.delete_bytes(id)).count();
+        let removed = self.delete_bytes(&unknown).gone.len();
         if removed > 0 {
             log::info!("removed {removed} stored files that belonged to no link");
         }
@@ -255,10 +227,15 @@ impl Service {
             .unwrap_or_else(PoisonError::into_inner);
         let page = self.parts.metadata.blobs(after.as_ref(), PAGE);
         let page = page.map_err(|error| self.failed(error))?;
+        let ids: Vec<_> = page.iter().map(|blob| blob.id).collect();
+        let sizes = self.parts.store.sizes(&ids);
+        let sizes = sizes.map_err(|error| broken(&error))?;
         let mut damaged = Vec::new();
-        for blob in &page {
-            if let Some(what) = self.damage(blob) {
-                damaged.push((blob.id, what));
+        for (blob, size) in page.iter().zip(sizes) {
+            match size {
+                // It says nothing about the bytes that the store is away.
+                Err(error @ StoreError::Refused(_)) => return Err(broken(&error)),
+                size => damaged.extend(damage(blob, &size).map(|what| (blob.id, what))),
             }
         }
         // In this order: rows go before bytes, so only a row that is still there misses them.
@@ -280,19 +257,15 @@ impl Service {
         let damaged = damaged.into_iter().map(|(id, _)| id).collect();
         Ok((damaged, after.is_some()))
     }
+}
 
-    /// What is wrong with the bytes of `blob`, as far as their number tells.
-    fn damage(&self, blob: &Blob) -> Option<String> {
-        match self.parts.store.open(&blob.id) {
-            Ok(stored) if stored.size() == blob.stored => None,
-            Ok(stored) => Some(format!(
-                "it has {} bytes, {} were stored",
-                stored.size(),
-                blob.stored
-            )),
-            Err(StoreError::NotFound) => Some("it is missing".to_owned()),
-            Err(error) => Some(format!("it cannot be opened: {}", describe(&error))),
-        }
+/// What is wrong with the bytes of `blob`, as far as their number tells.
+fn damage(blob: &Blob, size: &Result<u64, StoreError>) -> Option<String> {
+    match size {
+        Ok(size) if *size == blob.stored => None,
+        Ok(size) => Some(format!("it has {size} bytes, {} were stored", blob.stored)),
+        Err(StoreError::NotFound) => Some("it is missing".to_owned()),
+        Err(error) => Some(format!("it cannot be opened: {}", describe(error))),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::model::BlobId;
 /// # Panics
 /// When the store breaks the contract.
 pub fn check(make: &dyn Fn() -> Box<dyn Store>) {
-    let parts: [fn(&dyn Store); 11] = [
+    let parts: [fn(&dyn Store); 12] = [
         what_is_committed_can_be_read_at_any_offset,
         reading_beyond_the_end_is_an_error,
         nothing_is_visible_before_the_commit,
@@ -22,6 +22,7 @@ pub fn check(make: &dyn Fn() -> Box<dyn Store>) {
         of_many_who_take_a_name_at_once_one_gets_it,
         deletion_may_be_repeated,
         an_open_blob_survives_its_deletion,
+        sizes_are_those_of_the_blobs_that_are_there,
         listing_goes_through_all_names_in_order,
         what_cannot_fit_is_refused_at_once,
         the_sweep_spares_what_is_being_written,
@@ -167,11 +168,40 @@ fn deletion_may_be_repeated(store: &dyn Store) {
 fn an_open_blob_survives_its_deletion(store: &dyn Store) {
     put(store, &id(1, 1), b"still here");
     let blob = store.open(&id(1, 1)).unwrap();
-    store.delete(&id(1, 1)).unwrap();
-    assert!(store.is_empty().unwrap());
+    let other = store.open(&id(1, 1)).unwrap();
+    let deleted = match store.delete(&id(1, 1)) {
+        Err(StoreError::InUse) => false,
+        result => {
+            result.unwrap();
+            true
+        }
+    };
+    assert_eq!(store.is_empty().unwrap(), deleted);
+    drop(other);
+    assert_eq!(store.delete(&id(1, 1)).is_ok(), deleted);
     let mut buffer = [0; 10];
     blob.read_exact_at(&mut buffer, 0).unwrap();
     assert_eq!(&buffer, b"still here");
+    drop(blob);
+    store.delete(&id(1, 1)).unwrap();
+    assert!(store.is_empty().unwrap());
+}
+
+fn sizes_are_those_of_the_blobs_that_are_there(store: &dyn Store) {
+    assert!(store.sizes(&[]).unwrap().is_empty());
+    put(store, &id(1, 1), b"1");
+    put(store, &id(1, 2), b"");
+    put(store, &id(7, 0), &[7; 20_000]);
+    let ids = [id(0, 0), id(1, 1), id(1, 2), id(3, 3), id(7, 0), id(9, 0)];
+    let sizes = store.sizes(&ids).unwrap();
+    let sizes = sizes.into_iter().map(|size| match size {
+        Ok(size) => Some(size),
+        Err(StoreError::NotFound) => None,
+        Err(error) => panic!("{error}"),
+    });
+    let expected = [None, Some(1), Some(0), None, Some(20_000), None];
+    assert_eq!(sizes.collect::<Vec<_>>(), expected);
+    assert_eq!(store.sizes(&ids[3..4]).unwrap().len(), 1);
 }
 
 fn listing_goes_through_all_names_in_order(store: &dyn Store) {

@@ -4,12 +4,14 @@
 //! once, make durable, move to the final name without replacing, make the directory durable, then
 //! one metadata transaction. Deletion runs the other way round.
 
+mod both;
 pub mod contract;
 mod disk;
 mod fault;
 mod memory;
 pub mod s3;
 
+pub use both::{BothStores, Place};
 pub use disk::DiskStore;
 pub use fault::{Fault, FaultStore, Faults, Operation};
 pub use memory::MemoryStore;
@@ -36,18 +38,31 @@ pub trait Store: Send + Sync {
     /// Deletes a blob. One that is not there is no error: deletion may be repeated.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the medium refuses.
+    /// [`StoreError::InUse`] when it is being read and could not be read on; [`StoreError::Refused`]
+    /// when the medium is away, [`StoreError::Unavailable`] when it refuses.
     fn delete(&self, id: &BlobId) -> Result<(), StoreError>;
-    /// Up to `limit` names above `after`, in order. Works through any number in flat memory.
+    /// Up to `limit` names above `after`, in order, and fewer only at the end. Works through any number
+    /// in flat memory. For finding what nobody refers to: a store that others may write to leaves
+    /// out what was stored a short while ago, and refuses when it may not remove anything.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the medium refuses.
+    /// [`StoreError::Refused`] when the medium is away or is another's, [`StoreError::Unavailable`]
+    /// when it refuses.
     fn list(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError>;
     /// Whether there is at least one blob, found without listing them.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the medium refuses.
+    /// [`StoreError::Refused`] when the medium is away, [`StoreError::Unavailable`] when it refuses.
     fn is_empty(&self) -> Result<bool, StoreError>;
+    /// How many bytes each of `ids` has in the store; they are in order. For looking after many: where
+    /// to open each would be dear, this is not.
+    ///
+    /// # Errors
+    /// Of one blob as from [`Store::open`]; of all when nothing can be said of any.
+    fn sizes(&self, ids: &[BlobId]) -> Result<Vec<Result<u64, StoreError>>, StoreError> {
+        let size = |id| self.open(id).map(|blob| blob.size());
+        Ok(ids.iter().map(size).collect())
+    }
     /// Removes what an earlier process had staged and never committed. Returns how many.
     ///
     /// # Errors
@@ -79,7 +94,7 @@ pub trait Stage: Send {
     fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }
 
-/// An open blob. It stays readable after a [`Store::delete`] until it is dropped.
+/// An open blob. It stays readable until it is dropped: a [`Store::delete`] leaves it alone or is refused.
 pub trait StoredBlob: Send {
     /// Bytes in the store.
     fn size(&self) -> u64;
@@ -111,6 +126,8 @@ pub enum StoreError {
         /// Bytes asked for, as far as known.
         needed: u64,
     },
+    /// It is being read.
+    InUse,
     /// The medium, or this process, has too little of something right now, or the medium is away.
     /// Nothing was changed that anybody can see.
     Refused(io::Error),
@@ -132,6 +149,7 @@ impl fmt::Display for StoreError {
             Self::Quota { needed } => {
                 write!(f, "the disk quota is used up: {needed} bytes needed")
             }
+            Self::InUse => write!(f, "the blob is being read"),
             Self::Refused(_) => write!(f, "the store cannot take it now"),
             Self::Unavailable(_) => write!(f, "the store does not answer"),
         }

@@ -177,7 +177,7 @@ pub fn state(db: &RedbMetadata) -> String {
     add(state, &db.links_of(AccountId(1), None, 100).unwrap());
     add(state, &db.due(Timestamp(i64::MAX), None, 100).unwrap());
     add(state, &db.leases().unwrap());
-    add(state, &db.garbage(100).unwrap());
+    add(state, &db.garbage(None, 100).unwrap());
     add(state, &db.link_count().unwrap());
     for n in 1..=5 {
         add(state, &db.blob(&blob_id(n)).unwrap());

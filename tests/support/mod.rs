@@ -17,6 +17,7 @@ pub mod opener;
 mod payload;
 mod process;
 pub mod s3;
+pub mod scripted_bucket;
 mod server;
 mod shell;
 pub mod tls_front;

@@ -2,12 +2,15 @@
 //! test. `scripts/s3-setup` installs it; `MAYFLY_S3S_FS` names another one.
 
 use super::tls_front::TlsFront;
-use mayfly::store::s3::{Credentials, S3Settings};
+use mayfly::model::SystemClock;
+use mayfly::store::s3::{
+    Client, Credentials, MemoryJournal, Retries, S3Settings, S3Store, Uploads,
+};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -127,6 +130,17 @@ impl Drop for S3Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The store in a bucket, with a journal of its own. Parts wait in the directory for temporary files,
+/// without names.
+pub fn store(settings: &S3Settings, owner_mark: &str) -> S3Store {
+    let client = Client::new(settings, Arc::new(SystemClock::new())).unwrap();
+    let journal = Arc::new(MemoryJournal::default());
+    let incoming = std::env::temp_dir();
+    let retries = Retries::default();
+    let uploads = Uploads::new(client.clone(), journal, &incoming, 0, retries).unwrap();
+    S3Store::new(client, uploads, owner_mark)
 }
 
 /// The program, if it was installed.

@@ -244,7 +244,7 @@ fn an_account_goes_with_its_keys_after_its_links_and_never_comes_back() {
         blobs += freed.iter().filter(|f| f.blob.is_some()).count();
     }
     assert_eq!(blobs, 5);
-    assert_eq!(db.garbage(10).unwrap().len(), 5);
+    assert_eq!(db.garbage(None, 10).unwrap().len(), 5);
     assert_eq!(db.remove_account(ann).unwrap(), AccountRemoved::Done);
     assert_eq!(db.account_named("ann").unwrap(), None);
     assert_eq!(db.api_key(&lookup(1)).unwrap(), None);

@@ -115,7 +115,7 @@ fn the_link_dies_with_its_last_settled_download() {
     );
     assert_eq!(db.link(&lookup(1)).unwrap(), None);
     assert_eq!(db.leases().unwrap(), []);
-    assert_eq!(db.garbage(9).unwrap(), [blob_id(1)]);
+    assert_eq!(db.garbage(None, 9).unwrap(), [blob_id(1)]);
     assert_eq!(due(&db, Timestamp(i64::MAX), 9), []);
     db.verify().unwrap();
 }

@@ -93,7 +93,7 @@ fn a_shared_blob_lives_until_its_last_link_goes() {
             blob: None
         }
     );
-    assert_eq!(db.garbage(10).unwrap(), []);
+    assert_eq!(db.garbage(None, 10).unwrap(), []);
     let freed = db.remove(&lookup(2)).unwrap().unwrap();
     assert_eq!(
         freed,
@@ -103,7 +103,9 @@ fn a_shared_blob_lives_until_its_last_link_goes() {
         }
     );
     assert_eq!(db.blob(&blob_id(1)).unwrap(), None);
-    assert_eq!(db.garbage(10).unwrap(), [blob_id(1)]);
+    assert_eq!(db.garbage(None, 10).unwrap(), [blob_id(1)]);
+    assert_eq!(db.garbage(Some(&blob_id(0)), 10).unwrap(), [blob_id(1)]);
+    assert_eq!(db.garbage(Some(&blob_id(1)), 10).unwrap(), []);
 
     let late = db.publish(sharing(link(3), blob_id(1))).unwrap();
     assert_eq!(late, Published::SharedBlobGone);
@@ -111,7 +113,7 @@ fn a_shared_blob_lives_until_its_last_link_goes() {
     assert_eq!(db.links_of(AccountId(1), None, 10).unwrap(), []);
 
     db.collected(&[blob_id(1), blob_id(9)]).unwrap();
-    assert_eq!(db.garbage(10).unwrap(), []);
+    assert_eq!(db.garbage(None, 10).unwrap(), []);
 }
 
 fn tagged(n: u64, tag: [u8; 32]) -> NewLink {

@@ -116,7 +116,7 @@ pass_on! {
     blobs(after: Option<&BlobId>, limit: usize) -> Vec<Blob>;
     unknown_blobs(ids: &[BlobId]) -> Vec<BlobId>;
     duplicate(tag: &[u8; 32]) -> Option<Duplicate>;
-    garbage(limit: usize) -> Vec<BlobId>;
+    garbage(after: Option<&BlobId>, limit: usize) -> Vec<BlobId>;
     collected(ids: &[BlobId]) -> ();
     account(id: AccountId) -> Option<Account>;
     account_named(name: &str) -> Option<Account>;

@@ -36,7 +36,7 @@ fn is_whole(world: &mut World, bytes: &[u8], what: &str) -> usize {
     let blobs = world.blobs().len();
     assert!(blobs <= views.len(), "{what}: {blobs} stored files");
     assert_eq!(blobs == 0, views.is_empty(), "{what}");
-    assert_eq!(world.metadata.garbage(10).unwrap(), [], "{what}");
+    assert_eq!(world.metadata.garbage(None, 10).unwrap(), [], "{what}");
     views.len()
 }
 

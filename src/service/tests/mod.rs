@@ -2,6 +2,7 @@
 
 mod accounts;
 mod administration;
+mod away;
 mod clock;
 mod crowds;
 mod dedup;

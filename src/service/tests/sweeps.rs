@@ -5,7 +5,7 @@ use super::world::*;
 use crate::model::{AccountId, BlobId, Lookup};
 use crate::store::{Fault, Operation, Store};
 
-fn expiring(seconds: i64) -> LinkWish {
+pub(super) fn expiring(seconds: i64) -> LinkWish {
     LinkWish {
         lifetime: Lifetime::Until(Timestamp(START + seconds)),
         ..unlimited()
@@ -118,7 +118,7 @@ fn bytes_that_cannot_be_removed_now_are_removed_by_the_next_sweep() {
     world.faults.heal();
     assert_eq!(world.service.sweep().unwrap(), 0);
     assert!(world.blobs().is_empty());
-    assert_eq!(world.metadata.garbage(10).unwrap(), []);
+    assert_eq!(world.metadata.garbage(None, 10).unwrap(), []);
 }
 
 #[test]
@@ -134,9 +134,9 @@ fn a_deletion_is_one_change_and_the_sweep_strikes_off_what_came_together() {
         assert_eq!(world.metadata_faults.calls() - before, 2, "read, remove");
     }
     assert!(world.blobs().is_empty(), "the bytes went at once");
-    assert_eq!(world.metadata.garbage(10).unwrap().len(), 3);
+    assert_eq!(world.metadata.garbage(None, 10).unwrap().len(), 3);
     world.service.sweep().unwrap();
-    assert_eq!(world.metadata.garbage(10).unwrap(), []);
+    assert_eq!(world.metadata.garbage(None, 10).unwrap(), []);
 }
 
 #[test]

@@ -67,6 +67,11 @@ impl Client {
         &self.0.exchange.settings
     }
 
+    /// What it tells the time by.
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.exchange.clock
+    }
+
     /// Whether the server is there.
     pub fn health(&self) -> &Health {
         &self.0.health
@@ -94,10 +99,15 @@ impl Client {
                 return Err(error);
             }
             if !matches!(error.kind(), Kind::Skewed { .. }) {
-                (self.0.exchange.patience.pause)(pause(attempt, error.retry_after(), random()));
+                self.pause(attempt, error.retry_after());
             }
             attempt += 1;
         }
+    }
+
+    /// Waits before the attempt after `attempts` ones that failed.
+    pub(super) fn pause(&self, attempts: u32, retry_after: Option<Duration>) {
+        (self.0.exchange.patience.pause)(pause(attempts, retry_after, random()));
     }
 
     /// One attempt to send `length` bytes from `body`. Over https the body is not signed; over http `sha256`

@@ -97,7 +97,7 @@ fn blob_of(key: &str, prefix: &str) -> Option<BlobId> {
 }
 
 /// Whether a time as `2026-01-31T12:00:00.000Z` is before one as `20260131T120000Z`.
-fn is_before(time: &str, limit: &str) -> bool {
+pub(super) fn is_before(time: &str, limit: &str) -> bool {
     let seconds = time.split(['.', 'Z']).next().unwrap_or_default();
     let compact: String = seconds.chars().filter(|c| !"-:".contains(*c)).collect();
     let has_form = compact.len() == 15

@@ -5,6 +5,7 @@
 
 mod answer;
 mod bucket;
+mod claims;
 mod client;
 mod diagnose;
 mod error;
@@ -15,8 +16,12 @@ mod health;
 mod journal;
 mod leftovers;
 mod link;
+mod listing;
+mod marker;
 mod names;
 mod parts;
+mod read;
+mod readers;
 mod request;
 mod senders;
 mod settings;
@@ -24,11 +29,15 @@ mod sign;
 mod socket;
 mod spool;
 mod stage;
+mod store;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod trust;
+mod turns;
 mod uploads;
+mod window;
+mod windows;
 pub mod xml;
 
 pub use answer::{Answer, Range, Streaming};
@@ -41,4 +50,5 @@ pub use health::Health;
 pub use journal::{Journal, MemoryJournal};
 pub use request::{Method, Request};
 pub use settings::{Credentials, S3Settings};
+pub use store::S3Store;
 pub use uploads::Uploads;

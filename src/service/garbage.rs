@@ -1,0 +1,112 @@
+//! Bytes that nothing refers to any more: removed at once where that goes, and otherwise again and again
+//! until they are gone, however often the process ends in between.
+//!
+//! What it promises: a blob that cannot be removed now, because it is being read or because the store
+//! refuses, holds up no other.
+
+use super::sweep::PAGE;
+use super::upload::describe;
+use super::{Error, Service};
+use crate::model::BlobId;
+use crate::store::StoreError;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// Pages of one sweep; what is left waits for the next.
+const PAGES: usize = 64;
+/// How long nothing is tried again after the store has refused.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// How far the sweep of garbage has come.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// It broke off after this one.
+    after: Option<BlobId>,
+    /// Since the start of the clock: not before.
+    pause: Duration,
+}
+
+/// What became of blobs that were to be removed.
+pub(super) struct Removed {
+    /// These are gone.
+    pub(super) gone: Vec<BlobId>,
+    /// The store refused here, and what comes after was not tried.
+    stopped_at: Option<BlobId>,
+}
+
+impl Service {
+    /// Removes the bytes of blobs that nothing refers to. They stay in the list of garbage: a commit
+    /// for each of them would double the cost of a deletion, so the next sweep strikes off all
+    /// that came together, and tries again what failed here.
+    pub(super) fn unlink(&self, blobs: &[BlobId]) {
+        self.delete_bytes(blobs);
+    }
+
+    /// Goes through the list of garbage, from where the last sweep broke off.
+    pub(super) fn sweep_garbage(&self) -> Result<(), Error> {
+        let now = self.parts.clock.elapsed();
+        // One sweep at a time: each only asks for what another would.
+        let mut progress = self.garbage.lock().unwrap_or_else(PoisonError::into_inner);
+        if now < progress.pause {
+            return Ok(());
+        }
+        let mut begins_in_the_middle = progress.after.is_some();
+        for _ in 0..PAGES {
+            let garbage = self.parts.metadata.garbage(progress.after.as_ref(), PAGE);
+            let garbage = garbage.map_err(|error| self.failed(error))?;
+            let stopped_at = self.collect(&garbage)?;
+            if stopped_at.is_some() {
+                progress.after = stopped_at;
+                progress.pause = now + PAUSE;
+                break;
+            }
+            progress.after = garbage.last().copied().filter(|_| garbage.len() == PAGE);
+            if progress.after.is_none() && !std::mem::take(&mut begins_in_the_middle) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the bytes of these blobs, whether or not it was tried before, and strikes them off
+    /// the list of garbage. Returns where the store refused.
+    fn collect(&self, garbage: &[BlobId]) -> Result<Option<BlobId>, Error> {
+        let removed = self.delete_bytes(garbage);
+        if !removed.gone.is_empty() {
+            let collected = self.parts.metadata.collected(&removed.gone);
+            collected.map_err(|error| self.failed(error))?;
+        }
+        Ok(removed.stopped_at)
+    }
+
+    /// Removes the bytes of these blobs; tells once in the log when that fails.
+    pub(super) fn delete_bytes(&self, blobs: &[BlobId]) -> Removed {
+        let mut removed = Removed {
+            gone: Vec::new(),
+            stopped_at: None,
+        };
+        let mut failed = None;
+        for id in blobs {
+            match self.parts.store.delete(id) {
+                Ok(()) => removed.gone.push(*id),
+                // Whoever downloads it may do so to the end.
+                Err(StoreError::InUse) => {}
+                Err(error @ StoreError::Refused(_)) => {
+                    removed.stopped_at = Some(*id);
+                    failed = Some(error);
+                    break;
+                }
+                Err(error) => {
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        if let Some(error) = failed {
+            log::warn!(
+                "stored bytes could not be removed, the next sweep tries again: {}",
+                describe(&error)
+            );
+        }
+        removed
+    }
+}

@@ -1,0 +1,51 @@
+//! Names that are being given to objects. A server may replace an object although it was asked not
+//! to, when two come at once; in this process no two do.
+
+use crate::model::BlobId;
+use crate::store::{Stage, StoreError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The names that stages are taking just now.
+#[derive(Default)]
+pub(super) struct Claims(Mutex<HashSet<BlobId>>);
+
+impl Claims {
+    fn names(&self) -> MutexGuard<'_, HashSet<BlobId>> {
+        // Each change is one call.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stage that has its name for itself while it is committed.
+pub(super) struct Claiming {
+    pub(super) id: BlobId,
+    pub(super) stage: Box<dyn Stage>,
+    pub(super) claims: Arc<Claims>,
+}
+
+impl Stage for Claiming {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.stage.write(bytes)
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        let Self { id, stage, claims } = *self;
+        if !claims.names().insert(id) {
+            return Err(StoreError::Exists);
+        }
+        let _claim = Claim { id, claims };
+        stage.commit()
+    }
+}
+
+struct Claim {
+    id: BlobId,
+    claims: Arc<Claims>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.claims.names().remove(&self.id);
+    }
+}

@@ -1,0 +1,212 @@
+//! Blobs as objects in a bucket, named `PREFIX` and 32 hex digits. Nothing else of them is there: no
+//! names, no links, and no plaintext unless sealing is switched off.
+
+use super::claims::{Claiming, Claims};
+use super::client::Client;
+use super::listing::{Listed, Listing};
+use super::marker::Marker;
+use super::parts::MAX_BLOB;
+use super::read::Reads;
+use super::request::{Method, Request};
+use super::uploads::Uploads;
+use crate::model::BlobId;
+use crate::store::{Stage, Store, StoreError, StoredBlob};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an object is left alone that nothing refers to: whoever stored it may be about to say so.
+const GRACE: Duration = Duration::from_secs(3600);
+
+/// Longest answer to a deletion, in bytes.
+const ANSWER: usize = 64 << 10;
+
+/// Blobs in a bucket.
+pub struct S3Store {
+    client: Client,
+    uploads: Arc<Uploads>,
+    reads: Reads,
+    marker: Marker,
+    claims: Arc<Claims>,
+    grace: Duration,
+}
+
+impl S3Store {
+    /// The store in the client's bucket, which `uploads` go to. Touches no network: a server that is
+    /// away keeps nobody from starting. `owner_mark`: 32 hex digits that no other installation has,
+    /// and that tell nothing.
+    pub fn new(client: Client, uploads: Arc<Uploads>, owner_mark: &str) -> Self {
+        Self {
+            uploads,
+            reads: Reads::new(client.clone()),
+            marker: Marker::new(owner_mark, &client.settings().prefix),
+            claims: Arc::default(),
+            client,
+            grace: GRACE,
+        }
+    }
+
+    /// The same, with another time for which an object is left alone that nothing refers to.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Why nothing can be stored now, or nothing read; nothing while all goes well.
+    pub fn problem(&self) -> Option<String> {
+        let problem = self.client.health().problem();
+        problem.or_else(|| self.marker.problem())
+    }
+
+    /// Whether the bucket bears the mark of this installation, which is made if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when it bears another's, or the server is away.
+    pub fn look_for_mark(&self) -> Result<(), StoreError> {
+        self.marker.look(&self.reads)
+    }
+
+    /// Ends the multipart uploads that earlier processes have left.
+    fn end_uploads(&self) {
+        let known = self.uploads.sweep();
+        match known.and_then(|known| Ok(known + self.uploads.sweep_old()?)) {
+            Ok(0) => {}
+            Ok(ended) => log::info!("ended {ended} uploads that an earlier run had not finished"),
+            Err(StoreError::Refused(cause)) => log::warn!(
+                "uploads that an earlier run had not finished may stay in the bucket until tomorrow: \
+                 {cause}"
+            ),
+            Err(error) => log::warn!(
+                "uploads that an earlier run had not finished may stay in the bucket until tomorrow: \
+                 {error}"
+            ),
+        }
+    }
+
+    fn key(&self, id: &BlobId) -> String {
+        format!("{}{}", self.client.settings().prefix, id.to_hex())
+    }
+
+    /// Lists from `after` on, which is a name without its prefix.
+    fn visit(
+        &self,
+        after: String,
+        wanted: usize,
+        visit: impl FnMut(Listed) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let listing = Listing {
+            reads: &self.reads,
+            grace: self.grace,
+            after,
+            wanted,
+        };
+        listing.run(visit)
+    }
+}
+
+impl Store for S3Store {
+    fn stage(&self, id: &BlobId, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError> {
+        // After a failure also as a question whether the server is back, before a client sends a file.
+        if !self.marker.is_ours() || self.client.health().problem().is_some() {
+            self.look_for_mark()?;
+        }
+        let stage = self.uploads.stage(id, expected)?;
+        Ok(Box::new(Claiming {
+            id: *id,
+            stage,
+            claims: Arc::clone(&self.claims),
+        }))
+    }
+
+    fn open(&self, id: &BlobId) -> Result<Box<dyn StoredBlob>, StoreError> {
+        Ok(Box::new(self.reads.open(id, self.key(id))?))
+    }
+
+    fn delete(&self, id: &BlobId) -> Result<(), StoreError> {
+        let _deleting = self.reads.deleting(id).ok_or(StoreError::InUse)?;
+        let key = self.key(id);
+        let request = Request {
+            method: Method::Delete,
+            key: &key,
+            query: &[],
+            headers: &[],
+        };
+        match self
+            .reads
+            .in_turn(|client| client.call(&request, &[], ANSWER))
+        {
+            Ok(_) | Err(StoreError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn list(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
+        // Once for every walk: whoever came here since must not lose anything.
+        if after.is_none() || !self.marker.is_ours() {
+            self.look_for_mark()?;
+        }
+        if after.is_none() {
+            self.end_uploads();
+        }
+        let mut ids = Vec::new();
+        if limit == 0 {
+            return Ok(ids);
+        }
+        let after = after.map_or_else(String::new, |id| id.to_hex());
+        self.visit(after, limit, |listed| {
+            if listed.is_old {
+                ids.push(listed.id);
+            }
+            go_on(ids.len() < limit)
+        })?;
+        Ok(ids)
+    }
+
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        let mut empty = true;
+        self.visit(String::new(), 1, |_| {
+            empty = false;
+            ControlFlow::Break(())
+        })?;
+        Ok(empty)
+    }
+
+    /// By listing them: one request for some 250, if they are near each other.
+    fn sizes(&self, ids: &[BlobId]) -> Result<Vec<Result<u64, StoreError>>, StoreError> {
+        let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
+            return Ok(Vec::new());
+        };
+        // What is right before the first.
+        let mut after = first.to_hex();
+        after.pop();
+        let mut sizes = HashMap::new();
+        self.visit(after, ids.len(), |listed| {
+            if ids.binary_search(&listed.id).is_ok() {
+                sizes.insert(listed.id, listed.size);
+            }
+            go_on(listed.id < *last)
+        })?;
+        let size = |id| sizes.get(id).copied().ok_or(StoreError::NotFound);
+        Ok(ids.iter().map(size).collect())
+    }
+
+    /// Nothing yet: it would keep a start waiting for the server. Every walk of [`Store::list`] begins
+    /// with it.
+    fn sweep_staged(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    fn available(&self) -> Result<u64, StoreError> {
+        Ok(MAX_BLOB)
+    }
+}
+
+fn go_on(yes: bool) -> ControlFlow<()> {
+    if yes {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(())
+    }
+}

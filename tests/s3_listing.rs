@@ -1,0 +1,210 @@
+//! What a real bucket lists: all blobs and nothing else, none that is new, and nothing of another's.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use mayfly::model::BlobId;
+use mayfly::store::s3::S3Store;
+use mayfly::store::{Store, StoreError};
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+use support::S3Server;
+
+const OURS: &str = "0123456789abcdef0123456789abcdef";
+const ANOTHERS: &str = "ffffffffffffffffffffffffffffffff";
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct World {
+    server: S3Server,
+}
+
+impl World {
+    fn start(test: &str) -> Option<Self> {
+        let server = S3Server::start(test)?;
+        let world = Self { server };
+        fs::create_dir_all(world.folder()).unwrap();
+        Some(world)
+    }
+
+    fn store(&self, mark: &str) -> S3Store {
+        let mut settings = self.server.settings();
+        settings.prefix = "some/files/".to_owned();
+        support::s3::store(&settings, mark)
+    }
+
+    /// Where the server keeps what has our prefix.
+    fn folder(&self) -> PathBuf {
+        self.server.bucket().join("some/files")
+    }
+
+    /// An object that was stored so long ago.
+    fn put(&self, name: &str, length: usize, age: Duration) {
+        let path = self.folder().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, vec![b'x'; length]).unwrap();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+    }
+}
+
+/// Names spread over all that there are, in order.
+fn ids(count: u32) -> Vec<BlobId> {
+    let mut ids: Vec<_> = (0..count)
+        .map(|n| {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&n.wrapping_mul(0x9E37_79B9).to_be_bytes());
+            bytes[12..].copy_from_slice(&n.to_be_bytes());
+            BlobId(bytes)
+        })
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// All that is listed, in pages.
+fn walk(store: &S3Store, page: usize) -> Vec<BlobId> {
+    let mut seen: Vec<BlobId> = Vec::new();
+    loop {
+        let found = store.list(seen.last(), page).unwrap();
+        let end = found.len() < page;
+        seen.extend(found);
+        if end {
+            return seen;
+        }
+    }
+}
+
+#[test]
+fn of_thousands_of_objects_every_blob_is_listed_once_in_order_and_nothing_else() {
+    let Some(world) = World::start("listing thousands of objects") else {
+        return;
+    };
+    let foreign = [
+        "0123456789abcdef0123456789abcde",
+        "0123456789abcdef0123456789abcdef0",
+        "0123456789ABCDEF0123456789ABCDEF",
+        "0123456789abcdef0123456789abcdeg",
+        "0123456789abcdef0123456789abcdef.bak",
+        "a photo.jpg",
+        "deep/0123456789abcdef0123456789abcdef",
+        "zzz",
+    ];
+    for name in foreign {
+        world.put(name, 10, 9 * HOUR);
+    }
+    fs::write(world.server.bucket().join(OURS), b"without the prefix").unwrap();
+    let store = world.store(OURS);
+    assert!(store.is_empty().unwrap());
+    assert_eq!(walk(&store, 100), []);
+    let all = ids(2500);
+    for (n, id) in all.iter().enumerate() {
+        world.put(&id.to_hex(), n % 97, 2 * HOUR);
+    }
+    assert!(!store.is_empty().unwrap());
+    for page in [128, 999] {
+        assert!(walk(&store, page) == all, "in pages of {page}");
+    }
+    let last = all.last().unwrap();
+    assert_eq!(store.list(Some(last), 5).unwrap(), []);
+    for (at, page) in all.chunks(500).enumerate() {
+        let mut asked = page.to_vec();
+        // One that is not there, in its place in the order.
+        asked.insert(
+            1,
+            BlobId({
+                let mut id = page[0].0;
+                id[15] ^= 1;
+                id
+            }),
+        );
+        asked.sort_unstable();
+        let sizes = store.sizes(&asked).unwrap();
+        for (id, size) in asked.iter().zip(sizes) {
+            let known = page.iter().position(|known| known == id);
+            let expected = known.map(|n| ((at * 500 + n) % 97) as u64);
+            assert_eq!(size.ok(), expected, "{id:?}");
+        }
+    }
+}
+
+#[test]
+fn what_was_stored_less_than_an_hour_ago_by_the_servers_clock_is_not_listed_but_is_there() {
+    let Some(world) = World::start("the grace time of objects") else {
+        return;
+    };
+    let all = ids(300);
+    for (n, id) in all.iter().enumerate() {
+        let minutes = [0, 30, 55, 65, 600][n % 5];
+        world.put(&id.to_hex(), 1, Duration::from_secs(60 * minutes));
+    }
+    let store = world.store(OURS);
+    let old = all.iter().enumerate().filter(|(n, _)| n % 5 >= 3);
+    let old: Vec<_> = old.map(|(_, id)| *id).collect();
+    assert_eq!(walk(&store, 7), old);
+    assert!(store.sizes(&all).unwrap().iter().all(Result::is_ok));
+    for id in &old {
+        store.delete(id).unwrap();
+    }
+    assert_eq!(walk(&store, 7), []);
+    assert!(!store.is_empty().unwrap());
+}
+
+fn is_anothers(result: Result<impl Sized, StoreError>) -> bool {
+    let error = result.err();
+    matches!(&error, Some(StoreError::Refused(e)) if e.to_string().contains("another Mayfly"))
+}
+
+#[test]
+fn where_another_has_left_its_mark_nothing_is_listed_and_nothing_stored() {
+    let Some(world) = World::start("the mark of the owner") else {
+        return;
+    };
+    let id = ids(1)[0];
+    world.put(&id.to_hex(), 3, 9 * HOUR);
+    let ours = world.store(OURS);
+    ours.look_for_mark().unwrap();
+    let marker = world.folder().join("mayfly-owner");
+    let mark = fs::read_to_string(&marker).unwrap();
+    assert_eq!(mark.trim(), OURS);
+    // A second installation with the same prefix.
+    let anothers = world.store(ANOTHERS);
+    assert!(is_anothers(anothers.list(None, 10)));
+    assert!(is_anothers(anothers.list(Some(&id), 10)));
+    assert!(is_anothers(anothers.stage(&ids(2)[1], None)));
+    assert_eq!(fs::read_to_string(&marker).unwrap(), mark);
+    assert_eq!(anothers.open(&id).unwrap().size(), 3);
+    assert_eq!(ours.list(None, 10).unwrap(), [id]);
+    // A start is not kept from happening.
+    assert_eq!(anothers.sweep_staged().unwrap(), 0);
+    // The remedy: then it is the other's, and whoever was first finds that at its next walk.
+    fs::remove_file(&marker).unwrap();
+    assert_eq!(anothers.list(None, 10).unwrap(), [id]);
+    assert!(is_anothers(ours.list(None, 10)));
+    assert!(is_anothers(ours.list(Some(&id), 10)));
+    assert!(is_anothers(ours.stage(&ids(2)[1], None)));
+}
+
+#[test]
+fn a_server_that_is_away_is_no_empty_bucket_and_keeps_no_blob_from_being_there_later() {
+    let Some(world) = World::start("a server that is away") else {
+        return;
+    };
+    let id = ids(1)[0];
+    world.put(&id.to_hex(), 3, 9 * HOUR);
+    let store = world.store(OURS);
+    let blob = store.open(&id).unwrap();
+    drop(world);
+    assert_eq!(blob.size(), 3);
+    for result in [
+        store.is_empty().map(drop),
+        store.list(None, 1).map(drop),
+        store.sizes(&[id]).map(drop),
+        store.delete(&ids(2)[1]),
+        store.open(&ids(2)[1]).map(drop),
+        store.stage(&ids(2)[1], None).map(drop),
+    ] {
+        assert!(matches!(result, Err(StoreError::Refused(_))), "{result:?}");
+    }
+    assert_eq!(store.sweep_staged().unwrap(), 0);
+}
