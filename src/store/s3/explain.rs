@@ -84,6 +84,18 @@ pub(super) fn trouble(settings: &S3Settings, error: &S3Error, wish: Wish) -> Tro
     }
 }
 
+/// The key may neither list nor store.
+pub(super) fn no_right(settings: &S3Settings) -> Trouble {
+    Trouble {
+        sentence: format!(
+            "the access key may do nothing with the bucket {}: correct key id and bucket, or give the key the rights s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload",
+            settings.bucket
+        ),
+        mend: None,
+        may_pass: false,
+    }
+}
+
 /// Why TLS failed, and whether a file with a certificate would help.
 fn tls(settings: &S3Settings, error: &S3Error) -> (String, bool) {
     let endpoint = &settings.endpoint;

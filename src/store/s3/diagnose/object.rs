@@ -1,0 +1,224 @@
+//! The requests of a trial: a listing, and an object that is there for a moment.
+
+use super::Wish;
+use crate::store::s3::failure::date;
+use crate::store::s3::{Answer, Client, Kind, Method, Request, S3Error, xml};
+use ring::digest::{SHA256, digest};
+use serde::Deserialize;
+use std::io::Read;
+
+/// Bytes of the objects that are stored for a moment.
+const SIZE: usize = 4096;
+/// Longest document that is read, in bytes.
+const DOCUMENT: usize = 64 * 1024;
+
+/// `ListBucketResult`, as far as it is looked at.
+#[derive(Deserialize)]
+struct Listing {
+    #[serde(rename = "Name")]
+    name: String,
+}
+
+/// `InitiateMultipartUploadResult`.
+#[derive(Deserialize)]
+struct Begun {
+    #[serde(rename = "UploadId")]
+    id: String,
+}
+
+/// Why a step did not go well.
+pub(super) enum Failed {
+    /// A request failed.
+    Error(Wish, S3Error),
+    /// What came back is not what was stored, or not what was asked for.
+    Wrong(&'static str),
+}
+
+/// One attempt to list one object. Answers the server's time.
+pub(super) fn list(client: &Client) -> Result<Option<i64>, S3Error> {
+    let answer = client.fetch(&Request {
+        method: Method::Get,
+        key: "",
+        query: &[
+            ("list-type", "2"),
+            ("max-keys", "1"),
+            ("prefix", &client.settings().prefix),
+        ],
+        headers: &[],
+    })?;
+    let dated = answer.header("date").and_then(date);
+    let mut document = Vec::new();
+    let cut = |e: std::io::Error| S3Error::new(Kind::Broken, format!("the answer broke off: {e}"));
+    answer
+        .take(DOCUMENT as u64)
+        .read_to_end(&mut document)
+        .map_err(cut)?;
+    let senseless = || S3Error::new(Kind::Broken, "the answer is no listing of the bucket");
+    // Whoever reads the bucket out of another place of the address lists something else.
+    let listing: Listing = xml::parse(&document).map_err(|_| senseless())?;
+    if listing.name != client.settings().bucket {
+        return Err(senseless());
+    }
+    Ok(dated)
+}
+
+/// An object that is there for a moment.
+pub(super) struct Object<'a> {
+    client: &'a Client,
+    key: String,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Object<'a> {
+    pub(super) fn new(client: &'a Client, key: String) -> Self {
+        Self {
+            client,
+            key,
+            bytes: (0..SIZE).map(|n| (n * 7 % 251) as u8).collect(),
+        }
+    }
+    fn call(
+        &self,
+        wish: Wish,
+        method: Method,
+        query: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, Failed> {
+        let request = Request {
+            method,
+            key: &self.key,
+            query,
+            headers: &[],
+        };
+        let answer = self.client.call(&request, body, DOCUMENT);
+        answer.map_err(|e| Failed::Error(wish, e))
+    }
+
+    /// Stores it. A bucket that keeps versions deletes nothing, which is worth a remark.
+    pub(super) fn put(&self) -> Result<Option<String>, Failed> {
+        let answer = self.call(Wish::Put, Method::Put, &[], &self.bytes)?;
+        let versions = answer
+            .header("x-amz-version-id")
+            .is_some_and(|id| id != "null");
+        Ok(versions.then(|| {
+            "the bucket keeps versions, so that deleted files stay there: switch versioning off, or let a lifecycle rule of the bucket remove old versions".to_owned()
+        }))
+    }
+
+    pub(super) fn get(&self) -> Result<Option<String>, Failed> {
+        let answer = self.call(Wish::Get, Method::Get, &[], &[])?;
+        match answer.body == self.bytes {
+            true => Ok(None),
+            false => Err(Failed::Wrong(
+                "the server gives back other bytes than were stored: look at its disks and at what is between here and there",
+            )),
+        }
+    }
+
+    pub(super) fn range(&self) -> Result<Option<String>, Failed> {
+        let headers = [("range", "bytes=1000-1999")];
+        let request = Request {
+            method: Method::Get,
+            key: &self.key,
+            query: &[],
+            headers: &headers,
+        };
+        let failed = |e| Failed::Error(Wish::Get, e);
+        let answer = self.client.fetch(&request).map_err(failed)?;
+        let is_range =
+            answer.status == 206 && answer.range.is_some_and(|range| range.start == 1000);
+        let mut bytes = Vec::new();
+        let cut = |e: std::io::Error| {
+            failed(S3Error::new(
+                Kind::Broken,
+                format!("the answer broke off: {e}"),
+            ))
+        };
+        answer
+            .take(2 * SIZE as u64)
+            .read_to_end(&mut bytes)
+            .map_err(cut)?;
+        match is_range && self.bytes.get(1000..2000) == Some(bytes.as_slice()) {
+            true => Ok(None),
+            false => Err(Failed::Wrong(
+                "the server does not give parts of objects (Range), which downloads need: look at what is between here and there, such as a proxy",
+            )),
+        }
+    }
+
+    fn begin(&self) -> Result<String, Failed> {
+        let answer = self.call(Wish::Multipart, Method::Post, &[("uploads", "")], &[])?;
+        let begun: Begun =
+            xml::parse(&answer.body).map_err(|e| Failed::Error(Wish::Multipart, e))?;
+        Ok(begun.id)
+    }
+
+    /// One upload in parts to its end, and one that is aborted.
+    pub(super) fn multipart(&self) -> Result<Option<String>, Failed> {
+        let id = self.begin()?;
+        let done = self.part(&id).and_then(|etag| {
+            let document = format!(
+                "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part></CompleteMultipartUpload>",
+                etag.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
+            );
+            let query = [("uploadId", id.as_str())];
+            self.call(Wish::Multipart, Method::Post, &query, document.as_bytes())
+        });
+        if let Err(failed) = done {
+            // The first failure is what is told.
+            let _kept = self.abort(&id);
+            return Err(failed);
+        }
+        let head = self.call(Wish::Get, Method::Head, &[], &[])?;
+        if head.length != Some(SIZE as u64) {
+            return Err(Failed::Wrong(
+                "an object that was uploaded in parts has another size then: look at the server's log and version",
+            ));
+        }
+        let id = self.begin()?;
+        self.abort(&id)?;
+        Ok(None)
+    }
+
+    fn part(&self, id: &str) -> Result<String, Failed> {
+        let request = Request {
+            method: Method::Put,
+            key: &self.key,
+            query: &[("partNumber", "1"), ("uploadId", id)],
+            headers: &[],
+        };
+        let mut sum = [0; 32];
+        sum.copy_from_slice(digest(&SHA256, &self.bytes).as_ref());
+        let mut body = self.bytes.as_slice();
+        let sent = self
+            .client
+            .send(&request, &mut body, SIZE as u64, Some(&sum));
+        let answer = sent.map_err(|e| Failed::Error(Wish::Multipart, e))?;
+        answer.etag.ok_or(Failed::Wrong(
+            "the server does not say what a part is called (ETag): look at its version, and at what is between here and there",
+        ))
+    }
+
+    fn abort(&self, id: &str) -> Result<(), Failed> {
+        self.call(Wish::Abort, Method::Delete, &[("uploadId", id)], &[])
+            .map(drop)
+    }
+
+    /// Deletes it, and looks whether it is gone.
+    pub(super) fn delete(&self) -> Result<Option<String>, Failed> {
+        match self.call(Wish::Delete, Method::Delete, &[], &[]) {
+            Ok(_) => {}
+            Err(Failed::Error(_, e)) if *e.kind() == Kind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        match self.call(Wish::Get, Method::Head, &[], &[]) {
+            Err(Failed::Error(_, e)) if *e.kind() == Kind::NotFound => Ok(None),
+            // Without the right to list, some servers do not tell what is absent from what is forbidden.
+            Err(Failed::Error(_, e)) if *e.kind() == Kind::Denied => Ok(None),
+            Err(e) => Err(e),
+            Ok(_) => Err(Failed::Wrong(
+                "an object is still there after it was deleted: look at the server's log, and whether the bucket locks its objects",
+            )),
+        }
+    }
+}

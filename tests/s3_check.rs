@@ -1,0 +1,493 @@
+//! Trying a bucket out: against a real server as it should be, and with everything that people get wrong.
+//! What the real server never says, a small one says that has prepared answers.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use mayfly::model::{Clock, SystemClock, Timestamp};
+use mayfly::store::s3::{Finding, Mend, Outcome, S3Settings, Trouble, diagnose};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::Arc;
+use std::time::Duration;
+use support::{S3Server, command};
+use tempfile::TempDir;
+
+fn tried(settings: &S3Settings) -> Vec<Finding> {
+    diagnose(settings, Arc::new(SystemClock::new()))
+}
+
+fn troubles(findings: &[Finding]) -> Vec<(&'static str, Trouble)> {
+    let of = |finding: &Finding| match &finding.outcome {
+        Outcome::Fails(trouble) => Some((finding.tried, trouble.clone())),
+        Outcome::Works | Outcome::Remark(_) => None,
+    };
+    findings.iter().filter_map(of).collect()
+}
+
+/// The only trouble.
+fn trouble(settings: &S3Settings) -> (&'static str, Trouble) {
+    let found = troubles(&tried(settings));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    found[0].clone()
+}
+
+#[test]
+fn a_bucket_as_it_should_be_works_and_is_empty_afterwards() {
+    for server in [S3Server::start("s3_check"), S3Server::start_tls("s3_check")] {
+        let Some(server) = server else { return };
+        for prefix in ["", "some/thing/"] {
+            let settings = S3Settings {
+                prefix: prefix.to_owned(),
+                ..server.settings()
+            };
+            let findings = tried(&settings);
+            assert!(troubles(&findings).is_empty(), "{findings:#?}");
+            let steps: Vec<_> = findings.iter().map(|finding| finding.tried).collect();
+            let all = [
+                "reach",
+                "list",
+                "clock",
+                "put",
+                "get",
+                "range",
+                "multipart",
+                "delete",
+            ];
+            assert_eq!(steps, all);
+        }
+        let left: Vec<PathBuf> = files(&server.bucket());
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    support::files_below(directory)
+}
+
+#[test]
+fn a_wrong_key_a_wrong_secret_and_a_missing_bucket_are_told_apart() {
+    let Some(server) = S3Server::start("s3_check") else {
+        return;
+    };
+    let right = server.settings();
+    let mut settings = right.clone();
+    settings.credentials.secret = "something-else".to_owned().into();
+    let (step, found) = trouble(&settings);
+    assert_eq!(step, "reach");
+    assert!(
+        found
+            .sentence
+            .contains("the secret does not belong to the key id"),
+        "{found:?}"
+    );
+    assert!(!found.may_pass && !found.sentence.contains("something-else"));
+
+    let mut settings = right.clone();
+    settings.bucket = "not-there".to_owned();
+    let (_, found) = trouble(&settings);
+    assert!(
+        found
+            .sentence
+            .contains("there is no bucket not-there: make it"),
+        "{found:?}"
+    );
+
+    let mut settings = right;
+    settings.credentials.key_id = "nobody".to_owned().into();
+    let (_, found) = trouble(&settings);
+    assert!(
+        found.sentence.contains("correct key id and bucket"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_wrong_style_is_found_out_by_trying_the_other_one() {
+    let Some(server) = S3Server::start("s3_check") else {
+        return;
+    };
+    let settings = S3Settings {
+        path_style: false,
+        ..server.settings()
+    };
+    let (step, found) = trouble(&settings);
+    assert_eq!((step, &found.mend), ("reach", &Some(Mend::PathStyle(true))));
+    assert!(
+        found.sentence.contains("set path_style = true"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_asks_for_ca_file() {
+    let Some(server) = S3Server::start_tls("s3_check") else {
+        return;
+    };
+    let settings = S3Settings {
+        ca_file: None,
+        ..server.settings()
+    };
+    let (_, found) = trouble(&settings);
+    assert_eq!(found.mend, Some(Mend::CaFile));
+    assert!(
+        found.sentence.contains("is not trusted: name a file"),
+        "{found:?}"
+    );
+
+    // Another authority's certificate does not help, and one for another name is another trouble.
+    let Some(other) = S3Server::start_tls("s3_check") else {
+        return;
+    };
+    let settings = S3Settings {
+        ca_file: other.ca_file(),
+        ..server.settings()
+    };
+    let (_, found) = trouble(&settings);
+    assert!(
+        found.sentence.contains("is not that of the authority"),
+        "{found:?}"
+    );
+    let settings = S3Settings {
+        endpoint: server.endpoint().replace("localhost", "127.0.0.2"),
+        ..server.settings()
+    };
+    let (_, found) = trouble(&settings);
+    assert!(!found.sentence.is_empty());
+}
+
+#[test]
+fn https_where_there_is_none_is_said_so() {
+    let Some(server) = S3Server::start("s3_check") else {
+        return;
+    };
+    let settings = S3Settings {
+        endpoint: server.endpoint().replace("http://", "https://"),
+        ..server.settings()
+    };
+    let (_, found) = trouble(&settings);
+    assert!(found.sentence.contains("does not speak TLS"), "{found:?}");
+}
+
+#[test]
+fn nobody_at_the_endpoint_may_pass() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = settings(&listener);
+    drop(listener);
+    let (_, found) = trouble(&settings);
+    assert!(found.may_pass, "{found:?}");
+    assert!(found.sentence.contains("cannot be reached"), "{found:?}");
+}
+
+/// A clock that is wrong by so many seconds.
+struct Off(SystemClock, i64);
+
+impl Clock for Off {
+    fn now(&self) -> Timestamp {
+        self.0.now().plus(self.1)
+    }
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[test]
+fn a_clock_that_is_off_is_told_with_the_number_of_minutes() {
+    let Some(server) = S3Server::start("s3_check") else {
+        return;
+    };
+    for (off, words) in [(-3 * 3600, "3 hours behind"), (500, "8 minutes ahead of")] {
+        let clock = Arc::new(Off(SystemClock::new(), off));
+        let findings = diagnose(&server.settings(), clock);
+        assert!(troubles(&findings).is_empty(), "{findings:#?}");
+        let clock = findings.iter().find(|finding| finding.tried == "clock");
+        let Outcome::Remark(remark) = &clock.unwrap().outcome else {
+            panic!("{findings:#?}")
+        };
+        assert!(remark.contains(words), "{remark}");
+    }
+}
+
+/// Settings for a server that listens there.
+fn settings(listener: &TcpListener) -> S3Settings {
+    S3Settings {
+        endpoint: format!("http://{}", listener.local_addr().unwrap()),
+        region: "us-east-1".to_owned(),
+        bucket: "files".to_owned(),
+        prefix: "mayfly/".to_owned(),
+        path_style: true,
+        credentials: mayfly::store::s3::Credentials {
+            key_id: "id".to_owned().into(),
+            secret: "secret".to_owned().into(),
+            token: None,
+        },
+        ca_file: None,
+        concurrency: 1,
+    }
+}
+
+/// A server that answers each request as `answer` says, by its first line: status and document.
+fn prepared(
+    answer: impl Fn(&str) -> (u16, &'static str, String) + Send + Sync + 'static,
+) -> S3Settings {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = settings(&listener);
+    let answer = Arc::new(answer);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let answer = Arc::clone(&answer);
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream);
+                loop {
+                    let mut first = String::new();
+                    if !matches!(reader.read_line(&mut first), Ok(1..)) {
+                        return;
+                    }
+                    let (mut length, mut line) = (0, String::new());
+                    while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+                        let lower = line.to_ascii_lowercase();
+                        if let Some(value) = lower.strip_prefix("content-length:") {
+                            length = value.trim().parse().unwrap();
+                        }
+                        line.clear();
+                    }
+                    if reader
+                        .by_ref()
+                        .take(length)
+                        .read_to_end(&mut Vec::new())
+                        .is_err()
+                    {
+                        return;
+                    }
+                    let (status, headers, body) = answer(&first);
+                    let head = format!(
+                        "HTTP/1.1 {status} X\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                    if reader.get_mut().write_all(head.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    settings
+}
+
+fn refusal(code: &str, more: &str) -> String {
+    format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no</Message>{more}</Error>")
+}
+
+const LISTING: &str =
+    "<?xml version=\"1.0\"?><ListBucketResult><Name>files</Name></ListBucketResult>";
+
+#[test]
+fn a_wrong_region_names_the_right_one() {
+    let settings = prepared(|_| {
+        let body = refusal("AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>");
+        (400, "", body)
+    });
+    let (_, found) = trouble(&settings);
+    assert_eq!(found.mend, Some(Mend::Region("eu-west-1".to_owned())));
+    assert!(
+        found.sentence.contains("set region = \"eu-west-1\""),
+        "{found:?}"
+    );
+    let settings = prepared(|_| (301, "x-amz-bucket-region: ap-south-1\r\n", String::new()));
+    let (_, found) = trouble(&settings);
+    assert_eq!(found.mend, Some(Mend::Region("ap-south-1".to_owned())));
+}
+
+#[test]
+fn every_right_that_is_missing_is_named() {
+    let settings = prepared(|first| match first.split(' ').next() {
+        Some("GET") => (200, "", LISTING.to_owned()),
+        _ => (403, "", refusal("AccessDenied", "")),
+    });
+    let found = troubles(&tried(&settings));
+    let told: Vec<_> = found
+        .iter()
+        .map(|(step, trouble)| (*step, trouble.sentence.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "put",
+                "the access key may not store objects: give it the right s3:PutObject on files/mayfly/*"
+            ),
+            (
+                "multipart",
+                "the access key may not upload objects in parts: give it the right s3:PutObject on files/mayfly/*"
+            ),
+            (
+                "delete",
+                "the access key may not delete objects: give it the right s3:DeleteObject on files/mayfly/*"
+            ),
+        ]
+    );
+    // Nothing at all: no list of five.
+    let settings = prepared(|_| (403, "", refusal("AccessDenied", "")));
+    let (step, found) = trouble(&settings);
+    assert_eq!(step, "rights");
+    assert!(
+        found
+            .sentence
+            .contains("may do nothing with the bucket files"),
+        "{found:?}"
+    );
+    // Only the listing.
+    let settings = prepared(|first| match first.split(' ').next() {
+        Some("GET") if first.contains("list-type") => (403, "", refusal("AccessDenied", "")),
+        _ => (404, "", refusal("NoSuchUpload", "")),
+    });
+    let found = troubles(&tried(&settings));
+    assert!(
+        found[0]
+            .1
+            .sentence
+            .contains("s3:ListBucket on the bucket files"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn a_bucket_that_keeps_versions_is_remarked_and_wrong_bytes_are_found() {
+    let settings = prepared(|first| match first {
+        _ if first.contains("list-type") => (200, "", LISTING.to_owned()),
+        _ if first.starts_with("PUT") => {
+            (200, "x-amz-version-id: 7\r\nETag: \"e\"\r\n", String::new())
+        }
+        _ if first.starts_with("GET") => (200, "", "something".to_owned()),
+        _ if first.starts_with("POST") => (
+            200,
+            "",
+            "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+                .to_owned(),
+        ),
+        _ => (200, "", String::new()),
+    });
+    let findings = tried(&settings);
+    let put = findings
+        .iter()
+        .find(|finding| finding.tried == "put")
+        .unwrap();
+    assert!(matches!(&put.outcome, Outcome::Remark(remark) if remark.contains("keeps versions")));
+    let found = troubles(&findings);
+    let steps: Vec<_> = found.iter().map(|(step, _)| *step).collect();
+    assert_eq!(steps, ["get", "range", "multipart", "delete"]);
+    assert!(found[0].1.sentence.contains("other bytes than were stored"));
+    assert!(found[1].1.sentence.contains("(Range)"));
+    assert!(found[2].1.sentence.contains("another size"));
+    assert!(
+        found[3]
+            .1
+            .sentence
+            .contains("still there after it was deleted")
+    );
+}
+
+#[test]
+fn what_is_no_s3_server_is_told() {
+    let settings = prepared(|_| {
+        (
+            200,
+            "Content-Type: text/html\r\n",
+            "<html>Welcome</html>".to_owned(),
+        )
+    });
+    let (_, found) = trouble(&settings);
+    assert!(
+        found.sentence.contains("does not answer like an S3 server"),
+        "{found:?}"
+    );
+    // Words of the server do nothing to a terminal.
+    let settings = prepared(|_| (400, "", refusal("\u{1b}[31mX", "")));
+    let (_, found) = trouble(&settings);
+    assert!(!found.sentence.contains('\u{1b}'), "{found:?}");
+}
+
+/// A settings file for the bucket of this server, and what the program says of it.
+struct Place {
+    home: TempDir,
+}
+
+impl Place {
+    fn new(endpoint: &str, bucket: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        for (name, text) in [("id", S3Server::KEY_ID), ("secret", S3Server::SECRET)] {
+            let path = home.path().join(name);
+            fs::write(&path, format!("{text}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let at = home.path().display();
+        let text = format!(
+            "data_dir = \"{at}/data\"\nmin_free_space = 0\n[storage]\nkind = \"s3\"\n[s3]\nendpoint = \"{endpoint}\"\nbucket = \"{bucket}\"\nkey_id_file = \"{at}/id\"\nsecret_file = \"{at}/secret\"\n"
+        );
+        fs::write(home.path().join("m.toml"), text).unwrap();
+        Self { home }
+    }
+
+    fn says(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = command();
+        command.args(arguments).arg("--config");
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = command
+            .arg(self.home.path().join("m.toml"))
+            .output()
+            .unwrap();
+        let text = [stdout, stderr].concat();
+        (status.code(), String::from_utf8(text).unwrap())
+    }
+}
+
+#[test]
+fn check_config_online_and_doctor_say_what_is_wrong_and_end_with_its_code() {
+    let Some(server) = S3Server::start("s3_check") else {
+        return;
+    };
+    let right = Place::new(&server.endpoint(), S3Server::BUCKET);
+    assert_eq!(
+        right.says(&["check-config", "--online"]),
+        (Some(0), "OK\n".to_owned())
+    );
+    let (code, told) = right.says(&["doctor"]);
+    assert_eq!(code, Some(0), "{told}");
+    for line in [
+        "ok       settings",
+        "remark   data",
+        "ok       space",
+        "remark   server",
+        "ok       s3 multipart",
+    ] {
+        assert!(told.lines().any(|l| l.starts_with(line)), "{line}:\n{told}");
+    }
+
+    let wrong = Place::new(&server.endpoint(), "not-there");
+    let (code, told) = wrong.says(&["check-config"]);
+    assert_eq!((code, told.as_str()), (Some(0), "OK\n"), "nobody is asked");
+    let (code, told) = wrong.says(&["check-config", "--online"]);
+    assert_eq!(code, Some(78), "{told}");
+    assert!(
+        told.contains("[s3] reach: there is no bucket not-there: make it"),
+        "{told}"
+    );
+    let (code, told) = wrong.says(&["doctor"]);
+    assert_eq!(code, Some(78), "{told}");
+    assert!(told.contains("problem  s3 reach"), "{told}");
+
+    let endpoint = server.endpoint();
+    drop(server);
+    let away = Place::new(&endpoint, S3Server::BUCKET);
+    let (code, told) = away.says(&["check-config", "--online"]);
+    assert_eq!(code, Some(75), "{told}");
+    assert!(told.contains("cannot be reached"), "{told}");
+    assert!(!told.contains(S3Server::SECRET), "{told}");
+}
