@@ -1,6 +1,7 @@
 //! The first run as a person has it: a real terminal, typed answers, a running service at the end.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
 #[path = "setup/terminal.rs"]
 mod terminal;
 
@@ -10,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
+use support::S3Server;
 use tempfile::TempDir;
 use terminal::{Terminal, mayfly};
 
@@ -413,4 +415,112 @@ fn killed_at_any_instant_it_leaves_no_half_settings_and_can_be_run_again() {
         assert!(users.contains("admin"), "step {step}: {users}");
     }
     eprintln!("{finished} of {steps} had finished before they were killed");
+}
+
+#[test]
+fn a_bucket_is_tried_out_on_the_terminal_and_its_secret_is_in_a_file_of_its_own() {
+    let Some(server) = S3Server::start("setup") else {
+        return;
+    };
+    for term in TERMS {
+        let place = Place::new();
+        let mut terminal = place.setup(term);
+        let [
+            password,
+            again,
+            data,
+            url,
+            days,
+            downloads,
+            encryption,
+            agreed,
+        ] = place.answers();
+        let line = |text: &str| format!("{text}{ENTER}");
+        let typed = [
+            (QUESTIONS[0], password),
+            (QUESTIONS[1], again),
+            (QUESTIONS[2], line("s3")),
+            ("Address of the S3 server", line(&server.endpoint())),
+            ("Region [us-east-1]", line("")),
+            ("Bucket", line(S3Server::BUCKET)),
+            ("Id of the access key", line(S3Server::KEY_ID)),
+            ("Secret of the access key", line("not-the-secret")),
+            ("the secret does not belong", String::new()),
+            ("What now", line("")),
+            ("Address of the S3 server", line("")),
+            ("Region", line("")),
+            ("Bucket", line("")),
+            ("Id of the access key", line("")),
+            ("Enter: as before", line(S3Server::SECRET)),
+            ("It works.", String::new()),
+            ("Directory for the database", data),
+            (QUESTIONS[3], url),
+            (QUESTIONS[4], days),
+            (QUESTIONS[5], downloads),
+            (QUESTIONS[6], encryption),
+            (QUESTIONS[7], agreed),
+        ];
+        for (question, answer) in typed {
+            terminal.wait_for(question);
+            terminal.types(&answer);
+        }
+        assert_eq!(terminal.exit_code(), 0, "{}", terminal.screen());
+        assert!(terminal.is_in_order(), "{term}");
+        let screen = terminal.screen();
+        assert!(!screen.contains(S3Server::SECRET) && !screen.contains("not-the-secret"));
+        let secret = place.config.with_extension("s3-secret");
+        assert_eq!(
+            fs::read_to_string(&secret).unwrap(),
+            format!("{}\n", S3Server::SECRET)
+        );
+        let mode = fs::metadata(&secret).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let checked = mayfly()
+            .args(["check-config", "--online", "--config", place.config()])
+            .output()
+            .unwrap();
+        assert_eq!(checked.stdout, b"OK\n", "{checked:?}");
+    }
+}
+
+#[test]
+fn answers_from_a_file_are_refused_while_the_bucket_does_not_work() {
+    let Some(server) = S3Server::start("setup") else {
+        return;
+    };
+    let place = Place::new();
+    let answers = place.home.path().join("answers.toml");
+    let run = |bucket: &str| {
+        let text = format!(
+            "admin_password = \"{PASSWORD}\"\ndata_dir = \"{}\"\npublic_url = \"{}\"\nstorage.kind = \"s3\"\n[s3]\nendpoint = \"{}\"\nbucket = \"{bucket}\"\nkey_id = \"{}\"\nsecret = \"{}\"\n",
+            place.data.display(),
+            place.url,
+            server.endpoint(),
+            S3Server::KEY_ID,
+            S3Server::SECRET
+        );
+        fs::write(&answers, text).unwrap();
+        fs::set_permissions(&answers, PermissionsExt::from_mode(0o600)).unwrap();
+        let setup = ["setup", "--config", place.config(), "--answers"];
+        let mut command = mayfly();
+        command.args(setup).arg(&answers).stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    let refused = run("not-there");
+    assert_eq!(refused.status.code(), Some(78));
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        message.contains("there is no bucket not-there"),
+        "{message}"
+    );
+    assert!(!place.data.exists() && !place.config.exists());
+    let written = run(S3Server::BUCKET);
+    assert_eq!(written.status.code(), Some(0), "{written:?}");
+    let told = String::from_utf8(written.stdout).unwrap();
+    assert!(
+        told.contains("mayfly.s3-secret") && !told.contains(S3Server::SECRET),
+        "{told}"
+    );
+    let text = fs::read_to_string(&place.config).unwrap();
+    assert!(text.contains("secret_file") && !text.contains(S3Server::SECRET));
 }

@@ -150,11 +150,11 @@ pub(super) fn clear_text(value: &Value<'_>) -> Read<Option<ClearText>> {
     Ok(Some(ClearText(Zeroizing::new(text.to_owned()))))
 }
 
-/// Whether this can be a key or a token.
+/// Whether this can be the id or the secret of an access key, or a token.
 ///
 /// # Errors
 /// The remedy, without the text.
-pub(super) fn sound(text: &str) -> Result<(), &'static str> {
+pub fn sound(text: &str) -> Result<(), &'static str> {
     match text {
         "" => Err("it is empty: write the key as the provider shows it"),
         _ if text.len() > SECRET_MAX => Err("it is too long: write the key alone"),

@@ -19,9 +19,30 @@ pub(super) const KEYS: &[&str] = &[
     "master_key_file",
     "default_downloads",
     "default_days",
+    "storage.kind",
+    "s3.endpoint",
+    "s3.region",
+    "s3.bucket",
+    "s3.prefix",
+    "s3.path_style",
+    "s3.key_id_file",
+    "s3.secret_file",
+    "s3.token_file",
+    "s3.ca_file",
+    "s3.concurrency",
 ];
 
-/// Where systemd finds the master key to hand it over, when Mayfly runs as its service.
+/// The secrets of a bucket: the setting that names the file, what the answer is called, and how the name
+/// of the file ends.
+pub(super) const SECRETS: [(&str, &str, &str); 3] = [
+    ("s3.key_id_file", "key_id", "s3-key-id"),
+    ("s3.secret_file", "secret", "s3-secret"),
+    ("s3.token_file", "token", "s3-token"),
+];
+
+/// Where systemd finds secrets to hand them over, when Mayfly runs as its service.
+const STORE: &str = "/etc/credstore";
+/// The master key among them.
 const CREDENTIAL: &str = "/etc/credstore/mayfly.master-key";
 
 /// What was answered. No `Debug`: a password is in it.
@@ -29,11 +50,17 @@ const CREDENTIAL: &str = "/etc/credstore/mayfly.master-key";
 pub struct Answers {
     /// The password of the first account.
     pub password: Zeroizing<String>,
-    values: BTreeMap<&'static str, Value>,
+    pub(super) values: BTreeMap<&'static str, Value>,
+    /// Secrets that are to be files, by the setting that names the file.
+    pub(super) secrets: BTreeMap<&'static str, Zeroizing<String>>,
+    /// What the files of secrets are called, less the ending.
+    stem: PathBuf,
     /// Where the master key is kept, if there is one.
     master_key: PathBuf,
-    /// The service finds its master key by itself.
+    /// The service finds its secrets by itself.
     key_is_credential: bool,
+    /// The bucket is not to be tried out before the settings are written.
+    pub(super) bucket_is_unchecked: bool,
     /// Somebody said which proxies are believed.
     proxies_are_given: bool,
 }
@@ -45,12 +72,19 @@ impl Answers {
         Self {
             password: Zeroizing::new(String::new()),
             values: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            stem: if key_is_credential {
+                Path::new(STORE).join("mayfly")
+            } else {
+                config.with_extension("")
+            },
             master_key: if key_is_credential {
                 PathBuf::from(CREDENTIAL)
             } else {
                 config.with_file_name("mayfly.master-key")
             },
             key_is_credential,
+            bucket_is_unchecked: false,
             proxies_are_given: false,
         }
     }
@@ -130,28 +164,54 @@ impl Answers {
             "# Settings of Mayfly, written by \"mayfly setup\". What is not here has its default.\n",
         );
         let reference = config::reference();
+        let mut table = "";
         for key in KEYS {
             let Some(value) = self.values.get(key) else {
                 continue;
             };
-            let is_credential = self.key_is_credential && value.as_str() == Some(CREDENTIAL);
-            if *key == "master_key_file" && is_credential {
-                text.push_str(&format!(
-                    "\n# The master key is {CREDENTIAL}; systemd hands it over.\n"
-                ));
+            let (of, name) = key.split_once('.').unwrap_or(("", key));
+            if of != table {
+                table = of;
+                text.push_str(&format!("\n[{table}]\n"));
+            }
+            if let Some(path) = self.credential(key) {
+                let what = match *key {
+                    "master_key_file" => "The master key",
+                    "s3.key_id_file" => "The id of the access key",
+                    "s3.secret_file" => "The secret of the access key",
+                    _ => "The session token",
+                };
+                text.push_str(&format!("\n# {what} is {path}; systemd hands it over.\n"));
                 continue;
             }
             if let Some(row) = reference.iter().find(|row| row.key == *key) {
                 text.push_str(&format!("\n# {}\n", row.help));
             }
-            text.push_str(&format!("{key} = {value}\n"));
+            text.push_str(&format!("{name} = {value}\n"));
         }
         text
+    }
+
+    /// The file of a secret, if systemd hands it over: then it is no setting.
+    fn credential(&self, key: &str) -> Option<&str> {
+        let path = self.values.get(key)?.as_str()?;
+        let is_ours = path == CREDENTIAL || self.secrets.contains_key(key);
+        (self.key_is_credential && is_ours && path.starts_with(STORE)).then_some(path)
     }
 
     /// The master key that has to be kept safe, if there is one.
     pub fn master_key(&self) -> Option<PathBuf> {
         self.text("master_key_file").map(PathBuf::from)
+    }
+
+    /// The file of a secret.
+    pub(super) fn secret_path(&self, key: &str) -> PathBuf {
+        let ending = SECRETS.iter().find(|(name, ..)| *name == key);
+        let ending = ending.map_or("secret", |(_, _, ending)| ending);
+        let mut path = self.stem.clone().into_os_string();
+        path.push(".");
+        path.push(ending);
+        path.into()
     }
 
     /// Where everything is kept.

@@ -8,13 +8,24 @@
 //! default_days = 14
 //! default_downloads = 1
 //! encryption = "link"
+//! check_bucket = true                             # false: write the settings also for one that is away
+//! [storage]
+//! kind = "s3"
+//! [s3]                                            # as in the settings
+//! endpoint = "https://s3.eu-central-1.amazonaws.com"
+//! region = "eu-central-1"
+//! bucket = "my-files"
+//! key_id_file = "/root/key-id"                    # or key_id, in a file that is 0600
+//! secret_file = "/root/secret"                    # or secret, likewise
 //! ```
 //!
-//! Only a password is needed; what is left out has its default.
+//! Only a password is needed; what is left out has its default. Secrets that stand in the file itself
+//! are written into files of their own.
 
-use super::answers::{KEYS, listen_for};
+use super::answers::{KEYS, SECRETS, listen_for};
+use super::bucket::first_trouble;
 use super::{Answers, Host, SetupError, ThisHost, password};
-use crate::config::{SecretError, SecretFile};
+use crate::config::{Problem, SecretFile};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -26,6 +37,38 @@ const LARGEST: u64 = 64 * 1024;
 
 const PASSWORD: &str = "admin_password";
 const PASSWORD_FILE: &str = "admin_password_file";
+const CHECK_BUCKET: &str = "check_bucket";
+
+/// The tables among the answers.
+const TABLES: [&str; 2] = ["storage", "s3"];
+
+/// Reads the answers for settings in `config`, and tries the bucket out, if there is one.
+///
+/// # Errors
+/// Every problem at once.
+pub(super) fn read_and_try(
+    path: &Path,
+    config: &Path,
+    host: &dyn Host,
+) -> Result<Answers, SetupError> {
+    let answers = read(path, config)?;
+    let failed = |problems| SetupError::Answers {
+        path: path.to_owned(),
+        problems,
+    };
+    if !answers.is_bucket() || answers.bucket_is_unchecked {
+        return Ok(answers);
+    }
+    let settings = answers.settings_with_secrets();
+    let settings = settings.map_err(|list| failed(list.iter().map(told).collect()))?;
+    match first_trouble(&host.bucket(&settings)) {
+        None => Ok(answers),
+        Some(trouble) => Err(failed(vec![format!(
+            "[s3]: {} ({CHECK_BUCKET} = false writes the settings all the same)",
+            trouble.sentence
+        )])),
+    }
+}
 
 /// Reads the answers for settings in `config`.
 ///
@@ -72,11 +115,18 @@ fn parse(path: &Path, config: &Path, problems: &mut Vec<String>) -> Option<Answe
         Ok(password) => answers.password = password,
         Err(problem) => problems.push(problem),
     }
+    match table.remove(CHECK_BUCKET) {
+        None | Some(Value::Boolean(true)) => {}
+        Some(Value::Boolean(false)) => answers.bucket_is_unchecked = true,
+        Some(_) => problems.push(format!("{CHECK_BUCKET}: write true or false")),
+    }
+    flatten(&mut table);
     for key in KEYS {
         if let Some(value) = table.remove(*key) {
             answers.put(key, value);
         }
     }
+    secrets(path, &mut table, &mut answers, problems);
     for key in table.keys() {
         problems.push(format!(
             "{key}: there is no such answer; {PASSWORD_FILE}, {PASSWORD} and these are: {}",
@@ -93,15 +143,56 @@ fn parse(path: &Path, config: &Path, problems: &mut Vec<String>) -> Option<Answe
                 problems.push(format!("data_dir: {remedy}"));
             }
         }
-        Err(list) => problems.extend(list.iter().map(|problem| {
-            let value = if problem.value.is_empty() { "" } else { " = " };
-            format!(
-                "{}{value}{}: {}",
-                problem.key, problem.value, problem.remedy
-            )
-        })),
+        Err(list) => problems.extend(list.iter().map(told)),
     }
     Some(answers)
+}
+
+fn told(problem: &Problem) -> String {
+    let value = if problem.value.is_empty() { "" } else { " = " };
+    format!(
+        "{}{value}{}: {}",
+        problem.key, problem.value, problem.remedy
+    )
+}
+
+/// Puts what is in tables beside the rest, under names such as `s3.bucket`.
+fn flatten(table: &mut Table) {
+    for name in TABLES {
+        match table.remove(name) {
+            Some(Value::Table(inner)) => {
+                let inner = inner.into_iter();
+                table.extend(inner.map(|(key, value)| (format!("{name}.{key}"), value)));
+            }
+            Some(other) => drop(table.insert(name.to_owned(), other)),
+            None => {}
+        }
+    }
+}
+
+/// The secrets of the bucket that stand in the file itself, taken out of the table.
+fn secrets(path: &Path, table: &mut Table, answers: &mut Answers, problems: &mut Vec<String>) {
+    for (file, name, _) in SECRETS {
+        let Some(value) = table.remove(&format!("s3.{name}")) else {
+            continue;
+        };
+        let taken = match value {
+            Value::String(text) => {
+                let text = Zeroizing::new(text);
+                match SecretFile::named(path.to_owned()).open() {
+                    Err(e) => Err(format!("it is a secret, and of this file: {e}")),
+                    Ok(_) if answers.text(file).is_some() => {
+                        Err(format!("{name}_file is there, too: keep one of the two"))
+                    }
+                    Ok(_) => answers.set_secret(file, text),
+                }
+            }
+            _ => Err("write a text in quotes".to_owned()),
+        };
+        if let Err(remedy) = taken {
+            problems.push(format!("s3.{name}: {remedy}"));
+        }
+    }
 }
 
 /// The password, taken out of the table.
@@ -116,9 +207,8 @@ fn password(path: &Path, table: &mut Table) -> Result<Zeroizing<String>, String>
             text
         }
         (None, Some(Value::String(file))) => {
-            let text = secret(&SecretFile::named(PathBuf::from(file)));
-            let text = text.map_err(|e| format!("{PASSWORD_FILE}: {e}"))?;
-            Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned())
+            let text = SecretFile::named(PathBuf::from(file)).read_text();
+            text.map_err(|e| format!("{PASSWORD_FILE}: {e}"))?
         }
         (Some(_), Some(_)) => {
             return Err(format!("{PASSWORD} and {PASSWORD_FILE}: give one of them"));
@@ -133,10 +223,6 @@ fn password(path: &Path, table: &mut Table) -> Result<Zeroizing<String>, String>
     };
     password::check(&password).map_err(|remedy| format!("the password: {remedy}"))?;
     Ok(password)
-}
-
-fn secret(file: &SecretFile) -> Result<Zeroizing<String>, SecretError> {
-    text_of(file.open()?).map_err(SecretError::Io)
 }
 
 fn text_of(file: File) -> io::Result<Zeroizing<String>> {

@@ -33,6 +33,12 @@ impl Written {
                 key.display()
             )?;
         }
+        if !self.secrets.is_empty() {
+            writeln!(out, "The access key of the bucket is in files of its own:")?;
+            for path in &self.secrets {
+                writeln!(out, "  {}", path.display())?;
+            }
+        }
         if self.expects_proxy {
             writeln!(
                 out,

@@ -1,10 +1,13 @@
 //! What the machine says about answers: where it can be reached, and what would fail later.
 
-use crate::config::LISTEN;
+use crate::app::{self, Finding, Outcome, Trouble};
+use crate::config::{LISTEN, Settings};
+use crate::model::SystemClock;
 use rustix::fs::{Access, access, statvfs};
 use std::env;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The machine that Mayfly is going to run on.
 pub trait Host {
@@ -22,6 +25,9 @@ pub trait Host {
     /// # Errors
     /// The remedy.
     fn can_listen(&self, address: SocketAddr) -> Result<(), String>;
+
+    /// What happens when the bucket of the settings is tried out.
+    fn bucket(&self, settings: &Settings) -> Vec<Finding>;
 }
 
 /// This one.
@@ -80,6 +86,21 @@ impl Host for ThisHost {
             Ok(_) => Ok(()),
             Err(source) => Err(listen_remedy(address, &source)),
         }
+    }
+
+    fn bucket(&self, settings: &Settings) -> Vec<Finding> {
+        let clock = Arc::new(SystemClock::new());
+        app::try_bucket(settings, clock).unwrap_or_else(|e| {
+            let trouble = Trouble {
+                sentence: e.to_string(),
+                mend: None,
+                may_pass: false,
+            };
+            vec![Finding {
+                tried: "settings",
+                outcome: Outcome::Fails(trouble),
+            }]
+        })
     }
 }
 

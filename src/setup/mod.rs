@@ -1,6 +1,7 @@
 //! The first run: a few questions, then a settings file and an account with a chosen password.
 //!
-//! `questions` is the dialogue, a pure function over a [`Prompt`] and a [`Host`]; `answers` holds what
+//! `questions` is the dialogue, a pure function over a [`Prompt`] and a [`Host`], and `bucket` its part about
+//! S3; `answers` holds what
 //! was said and judges it with the code that reads settings; `answers_file` takes the same from a
 //! file. `write` makes settings and account, both or neither. `terminal` talks to a person, `host` asks the
 //! machine, `closing` says what to do next.
@@ -10,6 +11,7 @@
 
 mod answers;
 mod answers_file;
+mod bucket;
 mod closing;
 mod host;
 mod password;
@@ -162,7 +164,7 @@ pub fn unattended(
     clock: Arc<dyn Clock>,
 ) -> Result<Written, SetupError> {
     check_place(config)?;
-    let answers = answers_file::read(answers, config)?;
+    let answers = answers_file::read_and_try(answers, config, &ThisHost)?;
     write(&answers, config, clock, &|| None)
 }
 

@@ -3,7 +3,7 @@
 
 use super::answers::{Answers, listen_for};
 use super::{Host, Prompt, Stop, password};
-use crate::config::{DATA_DIR, Settings};
+use crate::config::Settings;
 use std::path::Path;
 use toml::Value;
 
@@ -88,10 +88,10 @@ enum Look {
     Change(Question),
 }
 
-struct Dialogue<'a> {
-    prompt: &'a mut dyn Prompt,
-    host: &'a dyn Host,
-    answers: Answers,
+pub(super) struct Dialogue<'a> {
+    pub(super) prompt: &'a mut dyn Prompt,
+    pub(super) host: &'a dyn Host,
+    pub(super) answers: Answers,
 }
 
 impl Dialogue<'_> {
@@ -143,23 +143,43 @@ impl Dialogue<'_> {
     }
 
     fn storage(&mut self) -> Result<(), Stop> {
-        let default = self.answers.text("data_dir");
-        let default = default.unwrap_or_else(|| DATA_DIR.to_owned());
+        let default = match self.answers.is_bucket() {
+            true => "s3".to_owned(),
+            false => self.answers.data_dir().display().to_string(),
+        };
         loop {
-            let text = self
-                .prompt
-                .line("Directory for files and database", &default)?;
-            let before = self.answers.clone();
-            if let Err(remedy) = self.answers.set("data_dir", Value::String(text)) {
-                self.refuse(&remedy)?;
-                continue;
-            }
-            match self.host.storage(&self.answers.data_dir()) {
-                Ok(remark) => return self.prompt.say(&format!("  {remark}")),
-                Err(remedy) => {
-                    self.answers = before;
-                    self.refuse(&remedy)?;
+            let question = "Directory for files and database (s3: files in a bucket)";
+            let text = self.prompt.line(question, &default)?;
+            if text.eq_ignore_ascii_case("s3") {
+                if self.bucket()? {
+                    let default = self.answers.data_dir().display().to_string();
+                    loop {
+                        let text = self.prompt.line("Directory for the database", &default)?;
+                        if self.directory(text)? {
+                            return Ok(());
+                        }
+                    }
                 }
+            } else if self.directory(text)? {
+                self.answers.forget_bucket();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes the data directory, if data can be kept there.
+    fn directory(&mut self, text: String) -> Result<bool, Stop> {
+        let before = self.answers.clone();
+        let set = self.answers.set("data_dir", Value::String(text));
+        match set.and_then(|()| self.host.storage(&self.answers.data_dir())) {
+            Ok(remark) => {
+                self.prompt.say(&format!("  {remark}"))?;
+                Ok(true)
+            }
+            Err(remedy) => {
+                self.answers = before;
+                self.refuse(&remedy)?;
+                Ok(false)
             }
         }
     }
@@ -293,6 +313,10 @@ impl Dialogue<'_> {
                 let word = hint.split(':').next().unwrap_or(hint);
                 ("Password of admin", format!("({word}, not shown)"))
             }
+            Question::Storage if self.answers.is_bucket() => (
+                "Directory, and bucket",
+                format!("{} ({})", text("data_dir"), text("s3.bucket")),
+            ),
             Question::Storage => ("Directory", text("data_dir")),
             Question::Address => ("Address of links", text("public_url")),
             Question::Listen => ("Listening on", text("listen")),
@@ -307,7 +331,7 @@ impl Dialogue<'_> {
         self.answers.settings().ok()
     }
 
-    fn refuse(&mut self, remedy: &str) -> Result<(), Stop> {
+    pub(super) fn refuse(&mut self, remedy: &str) -> Result<(), Stop> {
         self.prompt.say(&format!("  Not taken: {remedy}."))
     }
 }

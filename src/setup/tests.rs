@@ -1,9 +1,11 @@
 //! The dialogue with a scripted person on a made-up machine, and what it writes on a real disk.
 
+mod bucket;
+
 use super::answers::listen_for;
 use super::*;
-use crate::app;
-use crate::config::{Environment, load};
+use crate::app::{self, Finding};
+use crate::config::{Environment, Settings, load};
 use crate::model::SystemClock;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -87,6 +89,10 @@ impl Host for Machine {
             1 => Err("port 1 is taken: choose another port".to_owned()),
             _ => Ok(()),
         }
+    }
+
+    fn bucket(&self, settings: &Settings) -> Vec<Finding> {
+        bucket::tried(settings)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Settings and account: both or neither.
 //!
-//! The settings wait in a temporary file beside their place until the account is made; that they get
-//! their name is the one step that decides. What fails or is interrupted before it is removed again; a
+//! The settings, and files with the secrets of a bucket, wait in temporary files beside their places until
+//! the account is made; that the settings get their name is the one step that decides. What fails or is interrupted before it is removed again; a
 //! power cut at any instant leaves no settings or whole ones, and an account without settings opens
 //! with the same password at the next attempt.
 
@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// What was made. No `Debug`: a key is in it.
 pub struct Written {
@@ -35,6 +36,7 @@ pub struct Written {
     pub url: String,
     pub(super) listen: SocketAddr,
     pub(super) master_key: Option<PathBuf>,
+    pub(super) secrets: Vec<PathBuf>,
     pub(super) expects_proxy: bool,
     pub(super) data_dir: PathBuf,
 }
@@ -50,11 +52,19 @@ pub fn write(
     clock: Arc<dyn Clock>,
     interrupted: &dyn Fn() -> Option<u8>,
 ) -> Result<Written, SetupError> {
-    let settings = answers.settings().map_err(|list| SetupError::Answers {
-        path: config.to_owned(),
-        problems: list.iter().map(ToString::to_string).collect(),
-    })?;
+    let settings = answers
+        .settings_with_secrets()
+        .map_err(|list| SetupError::Answers {
+            path: config.to_owned(),
+            problems: list.iter().map(ToString::to_string).collect(),
+        })?;
     let waiting = Waiting::write(config, answers.to_toml().as_bytes())?;
+    let secrets: Vec<_> = answers.secret_files().collect();
+    let secrets = secrets.iter().map(|(path, secret)| {
+        let line = Zeroizing::new(format!("{}\n", secret.as_str()));
+        Waiting::write(path, line.as_bytes())
+    });
+    let mut secrets = secrets.collect::<Result<Vec<_>, _>>()?;
     if let Some(key) = settings.master_key_file.as_ref().map(SecretFile::path)
         && key.starts_with(&settings.data_dir)
     {
@@ -67,7 +77,11 @@ pub fn write(
     if let Some(code) = interrupted() {
         return Err(SetupError::Ended { code });
     }
+    for secret in &mut secrets {
+        secret.replace()?;
+    }
     waiting.publish()?;
+    secrets.into_iter().for_each(Waiting::keep);
     let url = match &settings.public_url {
         Some(url) => url.clone(),
         None => format!("http://{}", settings.listen),
@@ -81,17 +95,20 @@ pub fn write(
         url,
         listen: settings.listen,
         master_key: answers.master_key(),
+        secrets: answers.secret_files().map(|(path, _)| path).collect(),
         expects_proxy: expects_proxy(answers),
         data_dir: settings.data_dir.clone(),
     })
 }
 
-/// A settings file that has no name yet, and the directories that were made for it. Gone when
+/// A settings file, or one with a secret, that has no name yet, and the directories that were made for it. Gone when
 /// dropped.
 struct Waiting<'a> {
     target: &'a Path,
     temporary: PathBuf,
     directories: Vec<PathBuf>,
+    /// It has its name, which it may lose again.
+    named: bool,
     published: bool,
 }
 
@@ -102,6 +119,7 @@ impl<'a> Waiting<'a> {
             target,
             temporary,
             directories: Vec::new(),
+            named: false,
             published: false,
         };
         waiting
@@ -122,6 +140,21 @@ impl<'a> Waiting<'a> {
             sync_directory(parent_of(path))?;
         }
         Ok(())
+    }
+
+    /// Gives the file its name, in the place of what an attempt without settings left there.
+    fn replace(&mut self) -> Result<(), SetupError> {
+        std::fs::rename(&self.temporary, self.target)
+            .and_then(|()| {
+                self.named = true;
+                sync_directory(parent_of(self.target))
+            })
+            .map_err(failed("writing", self.target))
+    }
+
+    /// Lets it stay.
+    fn keep(mut self) {
+        self.published = true;
     }
 
     /// Gives the file its name, unless there is one of that name.
@@ -165,7 +198,11 @@ impl Drop for Waiting<'_> {
         if self.published {
             return;
         }
-        let mut removed = vec![std::fs::remove_file(&self.temporary)];
+        let path = match self.named {
+            true => self.target,
+            false => self.temporary.as_path(),
+        };
+        let mut removed = vec![std::fs::remove_file(path)];
         // Only those that are empty.
         let directories = self.directories.iter().rev();
         removed.extend(directories.map(std::fs::remove_dir));
