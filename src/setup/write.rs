@@ -1,8 +1,8 @@
 //! Settings and account: both or neither.
 //!
-//! The settings, and files with the secrets of a bucket, wait in temporary files beside their places until the
-//! account is made; that the settings get
-//! their name is the one step that decides. What fails or is interrupted before it is removed again; a
+//! The settings, and files with the secrets of a bucket, wait in temporary files beside their places until
+//! the account is made; that the settings get their name is the one step that decides. What fails or is
+//! interrupted before it is removed again; a
 //! power cut at any instant leaves no settings or whole ones, and an account without settings opens
 //! with the same password at the next attempt.
 
