@@ -197,6 +197,28 @@ fn a_demo_whose_key_was_revoked_makes_another_and_says_so_once() {
 }
 
 #[test]
+fn a_key_that_cannot_be_written_into_the_file_of_a_demo_is_not_kept() {
+    let (_home, dir) = directory();
+    let mut demo = Running::demo(&dir);
+    demo.greeting();
+    let console = Console::on_data(&dir);
+    let keys = || console.json(&["key", "list"], "");
+    let id = keys()[0]["id"].as_str().unwrap().to_owned();
+    console.ok(&["key", "revoke", &id], "");
+    demo.signal("TERM");
+    demo.wait();
+    // In the way of every draft.
+    let obstacle = dir.join("demo-credentials.toml.new");
+    fs::create_dir(&obstacle).unwrap();
+    let (code, log) = Running::demo(&dir).end();
+    assert!(code != Some(0) && log.contains("writing"), "{code:?} {log}");
+    assert_eq!(keys().as_array().unwrap().len(), 0);
+    fs::remove_dir(&obstacle).unwrap();
+    let greeting = Running::demo(&dir).greeting();
+    assert_eq!(greeting.key.len(), 30);
+}
+
+#[test]
 fn a_demo_prints_no_password_that_was_changed_and_the_new_one_when_it_is_told() {
     let (_home, dir) = directory();
     let mut demo = Running::demo(&dir);

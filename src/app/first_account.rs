@@ -158,7 +158,15 @@ fn add_key(
         other => StartError::Service(other),
     })?;
     credentials.api_key = Some(key.key);
-    write(path, credentials)
+    write(path, credentials).inspect_err(|_| {
+        // Nobody has seen it, and each further start would leave another one.
+        if let Err(e) = service.revoke_key(&key.public_id) {
+            log::error!(
+                "the API key {} stays, and nobody knows it: {e}: revoke it with mayfly key revoke",
+                key.public_id
+            );
+        }
+    })
 }
 
 fn read(path: &Path) -> Result<Option<Credentials>, StartError> {
