@@ -63,13 +63,16 @@ enum Ballast {
     },
 }
 
+/// Makes a file so many bytes long, with space for all of them.
+type SetAside = Box<dyn Fn(&File, u64) -> rustix::io::Result<()> + Send + Sync>;
+
 /// Looks before a database file is changed.
 pub(super) struct Room {
     database: PathBuf,
     ballast: PathBuf,
     // Held for moments only.
     kept: Mutex<Ballast>,
-    set_aside: Box<dyn Fn(&File, u64) -> rustix::io::Result<()> + Send + Sync>,
+    set_aside: SetAside,
     pause: Box<dyn Fn(Duration) + Send + Sync>,
 }
 
