@@ -287,12 +287,10 @@ impl Service {
         }
         let what = describe(error);
         log::error!("an upload failed: {what}");
-        if let StoreError::Unavailable(cause) = error
-            && cause.kind() == std::io::ErrorKind::ReadOnlyFilesystem
-        {
-            return Error::ReadOnly;
+        match error.is_read_only() {
+            true => Error::ReadOnly,
+            false => Error::Internal(what),
         }
-        Error::Internal(what)
     }
 }
 

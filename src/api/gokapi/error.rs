@@ -133,7 +133,9 @@ impl From<Error> for Fault {
                 code::TOO_LARGE,
                 format!("upload limit exceeded: files may have up to {limit} bytes"),
             ),
-            Error::Full { .. } | Error::Quota => Self::new(507, code::CANNOT_ALLOCATE, text),
+            Error::Full { .. } | Error::DatabaseFull | Error::Quota => {
+                Self::new(507, code::CANNOT_ALLOCATE, text)
+            }
             Error::ReadOnly => Self::new(503, code::INTERNAL, text),
             Error::Invalid(_) => Self::new(400, code::INVALID_INPUT, text),
             Error::Input(e) if e.kind() == ErrorKind::TimedOut => {
@@ -165,6 +167,7 @@ mod tests {
             (Error::TooMany(wait), 429, 16),
             (Error::TooLarge { limit: 5 }, 413, 9),
             (Error::Full { available: 5 }, 507, 13),
+            (Error::DatabaseFull, 507, 13),
             (Error::Quota, 507, 13),
             (Error::ReadOnly, 503, 8),
             (Error::Invalid("no".into()), 400, 10),

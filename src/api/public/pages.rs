@@ -239,7 +239,7 @@ impl Pages {
                 "Too many attempts came from your network. Please wait a little.",
             ),
             Error::TooLarge { .. } => self.message(413, "Too large", &error.to_string()),
-            Error::Full { .. } | Error::Quota => self.message(507, "No space left", &error.to_string()),
+            Error::Full { .. } | Error::DatabaseFull | Error::Quota => self.message(507, "No space left", &error.to_string()),
             Error::ReadOnly => self.message(503, "Not possible now", &error.to_string()),
             Error::Invalid(what) => self.message(400, "Not possible", what),
             Error::Input(_) => self.message(400, "Broken off", "The request broke off."),
