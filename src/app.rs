@@ -197,10 +197,11 @@ impl App {
         let beginning = Notice::Status(supervision::beginning(&self.url));
         notify::tell(&[Notice::Ready, beginning]);
         loop {
-            match self.endings.next() {
-                Wish::End(ending) => return ending,
-                Wish::Reload => self.begin_reload(&load),
-                Wish::Reloaded => self.end_reload(&load),
+            match self.endings.next(self.reload.look) {
+                Some(Wish::End(ending)) => return ending,
+                Some(Wish::Reload) => self.begin_reload(&load),
+                Some(Wish::Reloaded) => self.end_reload(&load),
+                None => self.reload_takes_long(),
             }
         }
     }

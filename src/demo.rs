@@ -58,7 +58,7 @@ pub fn greet(out: &mut impl Write, url: &str, usable: &Usable, file: &Path) -> i
     if usable.key_is_new {
         writeln!(
             out,
-            "\nThe API key of before was revoked. This one is new, and kept in {}.",
+            "\nThe API key of before does not open the account {user} (any more). This one is new, and kept\nin {}.",
             file.display()
         )?;
     }
@@ -131,7 +131,7 @@ mod tests {
         });
         let (lines, explained) = text.split_once("\n\n").unwrap();
         assert!(lines.ends_with("\nADMIN_USER=admin\nADMIN_PASSWORD="));
-        assert!(explained.contains("The API key of before was revoked"));
+        assert!(explained.contains("does not open the account admin (any more)"));
         assert!(explained.contains("The password of admin was changed"));
         assert!(!text.contains("=pass"));
     }

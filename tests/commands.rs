@@ -163,12 +163,18 @@ fn a_demo_whose_key_was_revoked_makes_another_and_says_so_once() {
     let (demo, second) = again(demo, &dir);
     assert_ne!(second.key, first.key);
     assert_eq!(second.password, first.password);
-    assert!(second.friendly.contains("was revoked"), "{second:?}");
+    assert!(
+        second.friendly.contains("does not open the account admin"),
+        "{second:?}"
+    );
     assert_eq!(get(&second.url, "/api/files/list", &second.key).0, 200);
     assert_eq!(get(&second.url, "/api/files/list", &first.key).0, 401);
     let (demo, third) = again(demo, &dir);
     assert_eq!(third.key, second.key);
-    assert!(!third.friendly.contains("was revoked"), "{third:?}");
+    assert!(
+        !third.friendly.contains("does not open the account admin"),
+        "{third:?}"
+    );
     assert_eq!(keys().as_array().unwrap().len(), 1, "one for one");
 
     // Neither the key nor the password of the file opens it any more, but the recovery phrase does.
@@ -194,6 +200,63 @@ fn a_demo_whose_key_was_revoked_makes_another_and_says_so_once() {
     }
     console.ok(&["user", "enable", "admin"], "");
     assert_eq!(Running::demo(&dir).greeting().key, fourth.key);
+}
+
+#[test]
+fn a_key_that_cannot_be_written_into_the_file_of_a_demo_is_not_kept() {
+    let (_home, dir) = directory();
+    let mut demo = Running::demo(&dir);
+    demo.greeting();
+    let console = Console::on_data(&dir);
+    let keys = || console.json(&["key", "list"], "");
+    let id = keys()[0]["id"].as_str().unwrap().to_owned();
+    console.ok(&["key", "revoke", &id], "");
+    demo.signal("TERM");
+    demo.wait();
+    // In the way of every draft.
+    let obstacle = dir.join("demo-credentials.toml.new");
+    fs::create_dir(&obstacle).unwrap();
+    let (code, log) = Running::demo(&dir).end();
+    assert!(code != Some(0) && log.contains("writing"), "{code:?} {log}");
+    assert_eq!(keys().as_array().unwrap().len(), 0);
+    fs::remove_dir(&obstacle).unwrap();
+    let greeting = Running::demo(&dir).greeting();
+    assert_eq!(greeting.key.len(), 30);
+}
+
+#[test]
+fn a_key_of_another_account_in_the_file_of_a_demo_is_not_replaced_unasked() {
+    let (_home, dir) = directory();
+    let mut demo = Running::demo(&dir);
+    let first = demo.greeting();
+    let console = Console::on_data(&dir);
+    let added = console.ok(&["user", "add", "ann"], "correct horse\n");
+    demo.signal("TERM");
+    demo.wait();
+    let file = dir.join("demo-credentials.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let other = text.replace(&first.key, &value(&added, "API_KEY"));
+    fs::write(&file, &other).unwrap();
+    for _ in 0..2 {
+        let (code, log) = Running::demo(&dir).end();
+        assert!(
+            code == Some(78) && log.contains("of another account"),
+            "{log}"
+        );
+        assert_eq!(fs::read_to_string(&file).unwrap(), other);
+    }
+    assert_eq!(
+        console.json(&["key", "list"], "").as_array().unwrap().len(),
+        2
+    );
+
+    // As it says: the line goes, and a key is made.
+    let lines = text.lines().filter(|line| !line.starts_with("api_key"));
+    fs::write(&file, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let mut demo = Running::demo(&dir);
+    let second = demo.greeting();
+    assert_ne!(second.key, first.key);
+    assert_eq!(get(&second.url, "/api/files/list", &second.key).0, 200);
 }
 
 #[test]

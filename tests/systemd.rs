@@ -167,7 +167,7 @@ fn a_reload_is_announced_and_wrong_settings_are_told_and_change_nothing() {
         heard.contains("listen = 7") && heard.contains("answer"),
         "{heard}"
     );
-    assert!(server.probe().is_some());
+    assert!(within(LONG, || server.probe().is_some()));
     // Nothing in the status is another notice.
     let line = heard
         .lines()
@@ -215,8 +215,12 @@ fn settings_on_a_mount_that_hangs_keep_nobody_from_ending_the_server() {
     signal(&server, rustix::process::Signal::HUP);
     manager.until("RELOADING=1\n");
     let _never_written = waited_at(&pipe);
+    manager.until("STATUS=The settings or the pages are still being read after ");
+    let logged = || server.log().contains("are still being read after");
+    assert!(within(LONG, logged), "{}", server.log());
     manager.beats(6, LONG);
-    assert!(server.probe().is_some(), "it serves");
+    let serves = within(LONG, || server.probe().is_some());
+    assert!(serves, "it serves");
     assert!(server.stop(LONG).success());
     let heard = manager.until("STOPPING=1\n").join("");
     assert!(!heard.contains("READY=1"), "{heard}");
@@ -236,7 +240,7 @@ fn wishes_to_reload_while_settings_are_read_are_one_more_reload_with_what_is_the
     let mut writer = waited_at(&path);
     for count in 1..=3 {
         signal(&server, rustix::process::Signal::HUP);
-        let said = || server.log().matches("still being read").count();
+        let said = || server.log().matches("They will be read once more").count();
         assert!(within(LONG, || said() == count), "{}", server.log());
     }
     assert!(server.get("/").text().contains("Cuckoo"));

@@ -143,6 +143,7 @@ fn refusal(service: &Service, error: &Error) -> Answer {
         Error::TooMany(_)
         | Error::Busy(_)
         | Error::Full { .. }
+        | Error::DatabaseFull
         | Error::Quota
         | Error::ReadOnly
         | Error::Away(_) => (Reason::Later, error.to_string()),

@@ -23,11 +23,15 @@ pub fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Writes what is to be the file `path`, durably, under another name beside it, which is returned. A
-/// draft that a crash left behind is replaced: nobody else may write here.
+/// draft that a crash left behind is replaced: nobody else may write here. After an error there is none.
 ///
 /// # Errors
 /// What the file system reports; [`io::ErrorKind::IsADirectory`] for a path without a name.
 pub fn write_draft(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+    draft_by(path, |file| file.write_all(bytes))
+}
+
+fn draft_by(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<PathBuf> {
     let draft = draft_of(path)?;
     match std::fs::remove_file(&draft) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
@@ -38,9 +42,18 @@ pub fn write_draft(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
         .write(true)
         .mode(0o600)
         .open(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    let written = fill(&mut file).and_then(|()| file.sync_all());
+    or_removed(&draft, written)?;
     Ok(draft)
+}
+
+/// What was done with a draft; when that failed, the draft goes: it may hold a secret.
+fn or_removed(draft: &Path, done: io::Result<()>) -> io::Result<()> {
+    done.inspect_err(|_| {
+        if let Err(e) = std::fs::remove_file(draft) {
+            log::warn!("{}: {e}: remove this file", draft.display());
+        }
+    })
 }
 
 /// Where the draft of a file is.
@@ -56,13 +69,13 @@ pub fn draft_of(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(name))
 }
 
-/// Writes a file, over one that is there: draft, rename, fsync of the directory.
+/// Writes a file, over one that is there: draft, rename, fsync of the directory. No draft stays.
 ///
 /// # Errors
 /// As [`write_draft`].
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = write_draft(path, bytes)?;
-    std::fs::rename(&draft, path)?;
+    or_removed(&draft, std::fs::rename(&draft, path))?;
     sync_directory(parent_of(path))
 }
 
@@ -87,6 +100,22 @@ mod tests {
             let refused = write(Path::new(nameless), b"x").unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::IsADirectory);
         }
+    }
+
+    #[test]
+    fn nothing_of_a_file_that_could_not_be_written_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let names = || home.path().read_dir().unwrap().count();
+        let full = draft_by(&home.path().join("a.toml"), |file| {
+            file.write_all(b"a secr")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(names(), 0);
+        let directory = home.path().join("directory");
+        std::fs::create_dir(&directory).unwrap();
+        assert!(write(&directory, b"a secret").is_err());
+        assert_eq!(names(), 1, "the directory");
     }
 
     #[test]

@@ -106,6 +106,8 @@ impl StartError {
             Self::Metadata(MetadataError::TooNew { .. }) => true,
             Self::Metadata(MetadataError::ReadOnly) => true,
             Self::File { source, .. } => source.kind() == io::ErrorKind::ReadOnlyFilesystem,
+            Self::Store(e) => e.is_read_only(),
+            Self::Service(e) => matches!(e, service::Error::ReadOnly),
             Self::Listen { .. } => !self.is_temporary(),
             _ => false,
         }
@@ -159,7 +161,12 @@ impl fmt::Display for StartError {
                 write!(f, "{}: {problem}", path.display())
             }
             Self::Secret { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::Store(e) => write!(f, "{}", chain(e)),
+            Self::Store(e) if !e.is_read_only() => write!(f, "{}", chain(e)),
+            Self::Store(_) | Self::Service(service::Error::ReadOnly) => write!(
+                f,
+                "the stored files cannot be used: a file system in the data directory is read-only. See which (findmnt), mount it \
+                 again (mount -o remount,rw), and start Mayfly"
+            ),
             Self::Metadata(e) => {
                 write!(f, "{}", chain(e))?;
                 match e {
@@ -219,5 +226,25 @@ impl Error for StartError {}
 impl From<MetadataError> for StartError {
     fn from(e: MetadataError) -> Self {
         Self::Metadata(e)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_read_only_is_not_tried_again_wherever_it_shows() {
+        let cause = |kind| StoreError::Unavailable(io::Error::from(kind));
+        for error in [
+            StartError::Store(cause(io::ErrorKind::ReadOnlyFilesystem)),
+            StartError::Service(service::Error::ReadOnly),
+            StartError::Metadata(MetadataError::ReadOnly),
+        ] {
+            assert!(error.is_configuration(), "{error:?}");
+            assert!(error.to_string().contains("mount"), "{error}");
+        }
+        let other = StartError::Store(cause(io::ErrorKind::NotFound));
+        assert!(!other.is_configuration() && !other.to_string().contains("mount"));
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Kept {
 pub struct Usable {
     /// The credentials.
     pub credentials: Credentials,
-    /// Whether the API key is another one than in the file so far, which opened nothing any more.
+    /// Whether the API key is another one than in the file so far, which did not open the account.
     pub key_is_new: bool,
     /// Whether the password is the one of the account.
     pub password_fits: bool,
@@ -46,10 +46,10 @@ pub(super) fn ensure(
         (true, None) => return Ok(None),
         (true, Some(credentials)) if credentials.api_key.is_some() => credentials,
         (true, Some(mut credentials)) => {
-            // A crash came between the account and its file: the key was never shown.
+            // A crash came between the account and its file, or somebody took the key out of it.
             let problem = "the password in it does not open the account: delete the file if it belongs to another data directory";
             add_key(service, path, &mut credentials, problem)?;
-            log::info!("made another API key: the first one was lost in a crash");
+            log::info!("made another API key: there was none in {}", path.display());
             credentials
         }
         (false, found) => add_account(service, path, found, name)?,
@@ -60,8 +60,8 @@ pub(super) fn ensure(
     }))
 }
 
-/// Finds out what still opens the account, and makes another API key for one that was revoked. The
-/// password is nobody's to replace but its owner's.
+/// Finds out what still opens the account, and makes another API key for one that opens nothing. One
+/// of another account is not replaced, and the password is nobody's to replace but its owner's.
 pub(super) fn check(service: &Service, path: &Path, kept: Kept) -> Result<Usable, StartError> {
     let mut credentials = kept.credentials;
     if kept.is_new {
@@ -76,19 +76,32 @@ pub(super) fn check(service: &Service, path: &Path, kept: Kept) -> Result<Usable
         other => other.map_err(StartError::Service),
     };
     let password_fits = opens(Proof::Password(&credentials.password))?;
-    let key = credentials.api_key.as_ref().map_or("", Token::reveal);
-    let key_is_new = !opens(Proof::Recovery(key))?;
+    let key = credentials.api_key.as_ref();
+    let key_is_new = !opens(Proof::Recovery(key.map_or("", Token::reveal)))?;
     if key_is_new {
+        let refused = |problem| StartError::Credentials {
+            path: path.to_owned(),
+            problem,
+        };
         let account = service.account_named(&credentials.user);
         if account.is_ok_and(|account| account.disabled) {
-            return Err(StartError::Credentials {
-                path: path.to_owned(),
-                problem: "the account in it is disabled: enable it with mayfly user enable, and start again",
-            });
+            return Err(refused(
+                "the account in it is disabled: enable it with mayfly user enable, and start again",
+            ));
+        }
+        let is_known = key.map_or(Ok(false), |key| service.knows_key(key));
+        if is_known.map_err(StartError::Service)? {
+            return Err(refused(
+                "the API key in it is of another account than the user in it: put the name of that account into it (mayfly key list shows whose a key is), or take the line api_key out of it, and another key is made",
+            ));
         }
         let problem = "nothing in it opens the account (any more): restore the file that belongs to this data directory; or put a user name and a password that works into it (mayfly user list and mayfly user passwd help to one); or choose another data directory";
         add_key(service, path, &mut credentials, problem)?;
-        log::warn!("the API key of the first account was revoked, and is another one now");
+        log::warn!(
+            "the API key in {} did not open the account {}, and is another one now",
+            path.display(),
+            credentials.user
+        );
     }
     Ok(Usable {
         credentials,
@@ -158,7 +171,15 @@ fn add_key(
         other => StartError::Service(other),
     })?;
     credentials.api_key = Some(key.key);
-    write(path, credentials)
+    write(path, credentials).inspect_err(|_| {
+        // Nobody has seen it, and each further start would leave another one.
+        if let Err(e) = service.revoke_key(&key.public_id) {
+            log::error!(
+                "the API key {} stays, and nobody knows it: {e}: revoke it with mayfly key revoke",
+                key.public_id
+            );
+        }
+    })
 }
 
 fn read(path: &Path) -> Result<Option<Credentials>, StartError> {

@@ -63,10 +63,10 @@ fn parsed(line: &[u8]) -> Option<Mount> {
     let mut words = words.skip_while(|word| *word != b"-").skip(1);
     let text = |word: &[u8]| String::from_utf8_lossy(&unescaped(word)).into_owned();
     let (kind, device) = (text(words.next()?), text(words.next()?));
-    let itself = words
-        .next()?
-        .split(|byte| *byte == b',')
-        .any(|o| o == b"ro");
+    // After an error, newer versions of ext4 do not say "ro".
+    let read_only: [&[u8]; 3] = [b"ro", b"emergency_ro", b"shutdown"];
+    let mut options = words.next()?.split(|byte| *byte == b',');
+    let itself = options.any(|option| read_only.contains(&option));
     Some(Mount {
         at: PathBuf::from(OsString::from_vec(at)),
         kind,
@@ -106,6 +106,8 @@ mod tests {
         31 22 254:0 /srv /srv ro,nosuid - ext4 /dev/root rw\n\
         32 22 8:2 / /over rw - ext4 /dev/sdb1 rw\n\
         33 22 8:3 / /over rw - ext4 /dev/sdc1 ro\n\
+        34 22 8:4 / /failed rw - ext4 /dev/sdd1 rw,errors=remount-ro,emergency_ro\n\
+        35 22 8:5 / /down rw - ext4 /dev/sde1 rw,shutdown\n\
         nonsense\n";
 
     fn of(path: &str) -> Mount {
@@ -125,6 +127,7 @@ mod tests {
     #[test]
     fn a_sandbox_is_not_taken_for_a_failing_disk() {
         assert!(of("/mnt/my disk").itself);
+        assert!(of("/failed").itself && of("/down").itself);
         assert!(!of("/srv/data").itself);
         assert!(!of("/").itself);
     }

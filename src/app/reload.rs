@@ -1,7 +1,9 @@
 //! Reading the settings again while the server runs.
 //!
 //! Files may lie on a mount that hangs, so they are read on a thread of their own, one reading at a
-//! time. That thread holds nothing of the server: whoever ends the server need not wait for it.
+//! time. That thread holds nothing of the server: whoever ends the server need not wait for it. But
+//! a thread that the kernel does not let go, as on a hard NFS mount, keeps what is left of the process
+//! until it does.
 
 use super::pages::page_settings;
 use crate::api::{self, ReadPages};
@@ -25,10 +27,14 @@ type Read = Result<(Settings, io::Result<ReadPages>), String>;
 #[derive(Default)]
 pub(super) struct Reload {
     running: Option<(JoinHandle<Read>, Instant)>,
+    /// When it takes long, which is told once.
+    pub(super) look: Option<Instant>,
     /// Somebody wished it again meanwhile: what was read may be older than that.
     again: bool,
 }
 
+/// The longest that a reading takes before that is told.
+const QUICK: Duration = Duration::from_secs(10);
 /// How old the copy of a reload may be when that is heard of.
 const FRESH: Duration = Duration::from_secs(60);
 
@@ -66,14 +72,18 @@ fn is_fresh(copy: &Path) -> bool {
     age.is_some_and(|age| age < FRESH)
 }
 
+fn still_read(began: Instant) -> String {
+    format!(
+        "The settings or the pages are still being read after {} s: if that does not end, look at the disk or network mount that they are on",
+        began.elapsed().as_secs()
+    )
+}
+
 impl super::App {
     /// Begins to read the settings again; when that is going on already, it is done once more after.
     pub(super) fn begin_reload(&mut self, load: &Load) {
         if let Some((_, began)) = &self.reload.running {
-            log::warn!(
-                "the settings or the pages are still being read since {} s: if that does not end, look at the disk or network mount that they are on. They will be read once more then",
-                began.elapsed().as_secs()
-            );
+            log::warn!("{}. They will be read once more then", still_read(*began));
             self.reload.again = true;
             return;
         }
@@ -86,8 +96,26 @@ impl super::App {
             Ok((settings, pages))
         });
         match reading {
-            Ok(thread) => self.reload.running = Some((thread, Instant::now())),
+            Ok(thread) => {
+                let quick = notify::patience().map_or(QUICK, |patience| QUICK.min(patience / 2));
+                let began = Instant::now();
+                self.reload.look = Some(began + quick);
+                self.reload.running = Some((thread, began));
+            }
             Err(e) => self.reloaded(Err(format!("there is no thread to read them: {e}"))),
+        }
+    }
+
+    /// What was begun has not ended yet.
+    pub(super) fn reload_takes_long(&mut self) {
+        self.reload.look = None;
+        let Some((_, began)) = &self.reload.running else {
+            return;
+        };
+        let slow = still_read(*began);
+        log::warn!("{slow}");
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.remark(slow);
         }
     }
 
@@ -96,6 +124,7 @@ impl super::App {
         let Some((thread, _)) = self.reload.running.take() else {
             return;
         };
+        self.reload.look = None;
         let read = thread.join();
         self.reloaded(read.unwrap_or_else(|_| Err("the thread that reads them panicked".into())));
         if std::mem::take(&mut self.reload.again) {

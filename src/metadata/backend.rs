@@ -11,9 +11,11 @@ use redb::{BackendError, StorageBackend};
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// How often a write is made. More than twice, because whoever looks for space has it for a moment.
-const TRIES: u32 = 8;
+/// A write is made again so often where nothing could be given up, after so many milliseconds each:
+/// about a second in all, because an upload that is refused has all that is left for a moment.
+const PAUSES: [u64; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 250, 250, 250];
 
 /// A backend with something kept aside.
 #[derive(Debug)]
@@ -29,9 +31,9 @@ impl<B> WithRoom<B> {
 
     fn with_room(&self, work: impl Fn() -> io::Result<()>) -> io::Result<()> {
         let mut last = work();
-        for _ in 1..TRIES {
+        for pause in PAUSES.map(Duration::from_millis) {
             match &last {
-                Err(e) if self.room.give_up(e) => last = work(),
+                Err(e) if self.room.give_up(e, pause) => last = work(),
                 _ => break,
             }
         }
@@ -55,7 +57,7 @@ impl<B: StorageBackend> StorageBackend for WithRoom<B> {
     fn sync_data(&self) -> io::Result<()> {
         // The next start has the room that this one lacked.
         self.inner.sync_data().inspect_err(|e| {
-            self.room.give_up(e);
+            self.room.give_up(e, Duration::ZERO);
         })
     }
 

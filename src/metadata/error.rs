@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What can go wrong with the database.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum MetadataError {
     /// A commit failed: it may have happened or not. The process must stop and start again.
     OutcomeUnknown(String),

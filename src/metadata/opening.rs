@@ -27,7 +27,9 @@ impl RedbMetadata {
     /// [`MetadataError::Quota`], [`MetadataError::ReadOnly`], [`MetadataError::Unavailable`] when `path` exists or cannot be written.
     pub fn create(path: &Path, on_fatal: OnFatal) -> Result<Self, MetadataError> {
         let room = Arc::new(Room::beside(path));
-        Self::with_database(file::create(path, &room)?, Some(room), on_fatal)
+        let database = file::create(path, &room)?;
+        room.hold_again(true);
+        Self::with_database(database, Some(room), on_fatal)
     }
 
     /// Opens the database at `path`, which must exist, and brings it to the newest schema.
@@ -40,7 +42,7 @@ impl RedbMetadata {
     pub fn open(path: &Path, on_fatal: OnFatal) -> Result<Self, MetadataError> {
         let room = Arc::new(Room::beside(path));
         let database = file::open(path, &room)?;
-        room.hold_again();
+        room.hold_again(false);
         Self::with_database(database, Some(room), on_fatal)
     }
 

@@ -3,16 +3,17 @@
 //!
 //! A caller gets its answer after the commit. When a commit fails, nobody knows what is on the
 //! disk: every member of the batch gets [`MetadataError::OutcomeUnknown`], `on_fatal` is called
-//! once, and nothing is written from then on.
+//! once, and nothing is written from then on. What cannot be made for want of room is refused before
+//! it begins.
 
 use super::clock::Ride;
-use super::room::Room;
+use super::room::{AGAIN, Room};
 use super::schema::Change;
 use super::{MetadataError, OnFatal};
 use redb::Database;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 /// The most changes of one transaction: bounds its memory, and how long the first one waits.
@@ -32,12 +33,12 @@ pub(super) enum Ran {
     Broken(Answer, String),
 }
 
-/// One change that waits.
-pub(super) type Job = Box<dyn FnOnce(&Change<'_>) -> Ran + Send>;
+/// One change that waits. Instead of the transaction it may get the reason why there is none.
+pub(super) type Job = Box<dyn FnOnce(Result<&Change<'_>, MetadataError>) -> Ran + Send>;
 
 /// The sending end. Dropping it ends the thread.
 pub(super) struct Writer {
-    /// Looks before each change; `None` for a database that is no file.
+    /// `None` for a database that is no file.
     room: Option<Arc<Room>>,
     queue: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -52,11 +53,12 @@ impl Writer {
         on_fatal: OnFatal,
     ) -> Result<Self, MetadataError> {
         let (queue, jobs) = channel();
+        let looks = room.clone();
         let thread = Builder::new()
             .name("metadata".to_owned())
             .stack_size(STACK)
             .spawn(move || {
-                serve(&database, &jobs, &ride, &on_fatal);
+                serve(&database, &jobs, looks.as_deref(), &ride, &on_fatal);
                 // The last one that has it: closing commits, and may fail like a commit.
                 drop(database);
             })
@@ -81,7 +83,6 @@ impl Writer {
         &self,
         change: impl FnOnce(&Change<'_>) -> Result<T, MetadataError> + Send + 'static,
     ) -> Result<T, MetadataError> {
-        self.room.as_ref().map_or(Ok(()), |room| room.check())?;
         let (job, answer) = job(change);
         let stopped = || {
             MetadataError::Unavailable(
@@ -93,13 +94,7 @@ impl Writer {
             .ok_or_else(stopped)?
             .send(job)
             .map_err(|_| stopped())?;
-        let answer = answer.recv().unwrap_or_else(|_| Err(stopped()));
-        match (&self.room, &answer) {
-            // The next start may need all that there is.
-            (None, _) | (_, Err(MetadataError::OutcomeUnknown(_))) => {}
-            (Some(room), _) => room.hold_again(),
-        }
-        answer
+        answer.recv().unwrap_or_else(|_| Err(stopped()))
     }
 }
 
@@ -109,11 +104,16 @@ pub(super) fn job<T: Send + 'static>(
 ) -> (Job, Receiver<Result<T, MetadataError>>) {
     let (sender, receiver) = sync_channel(1);
     let job: Job = Box::new(move |to| {
-        let before = to.writes();
-        let result = change(to);
+        let mut wrote = false;
+        let result = to.and_then(|to| {
+            let before = to.writes();
+            let result = change(to);
+            wrote = to.writes() != before;
+            result
+        });
         let broken = match &result {
             Err(MetadataError::OutcomeUnknown(what)) => Some(what.clone()),
-            Err(other) if to.writes() != before => Some(other.to_string()),
+            Err(other) if wrote => Some(other.to_string()),
             _ => None,
         };
         let answer: Answer = Box::new(move |failure| {
@@ -142,16 +142,37 @@ impl Drop for Writer {
     }
 }
 
-/// Commits batches until every sender is gone; after a commit that failed, refuses them.
-pub(super) fn serve(database: &Database, jobs: &Receiver<Job>, ride: &Ride, on_fatal: &OnFatal) {
-    while let Ok(first) = jobs.recv() {
+/// Commits batches until every sender is gone; after a commit that failed, refuses them. `room`
+/// looks before each.
+pub(super) fn serve(
+    database: &Database,
+    jobs: &Receiver<Job>,
+    room: Option<&Room>,
+    ride: &Ride,
+    on_fatal: &OnFatal,
+) {
+    while let Some(first) = next(jobs, room) {
         let mut answers = Vec::new();
         let batch = std::iter::once(first).chain(jobs.try_iter()).take(BATCH);
+        if let Some(room) = room
+            && let Err(why) = room.check()
+        {
+            for job in batch {
+                if let Ran::Whole(answer) = job(Err(why.clone())) {
+                    answer(None);
+                }
+            }
+            continue;
+        }
         // The engine panics rather than answer wrongly; that is a failed commit as well.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             commit(database, batch, ride, &mut answers)
         }))
         .unwrap_or_else(|_| Err("the database engine panicked".to_owned()));
+        if let (Some(room), Ok(durable)) = (room, &outcome) {
+            // Before anybody hears of it, and makes use of the space.
+            room.hold_again(*durable);
+        }
         let failure = outcome.err();
         if let Some(what) = &failure {
             on_fatal(what);
@@ -166,19 +187,31 @@ pub(super) fn serve(database: &Database, jobs: &Receiver<Job>, ride: &Ride, on_f
     }
 }
 
+/// The next job. While there is little room, more is looked for.
+fn next(jobs: &Receiver<Job>, room: Option<&Room>) -> Option<Job> {
+    while let Some(room) = room.filter(|room| room.is_short()) {
+        match jobs.recv_timeout(AGAIN) {
+            Ok(job) => return Some(job),
+            Err(RecvTimeoutError::Timeout) => room.hold_again(false),
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+    jobs.recv().ok()
+}
+
 /// Runs `batch` in one transaction and makes it durable. Callers that were heard are in `answers`,
-/// whatever happens.
+/// whatever happens. False when there was nothing to write.
 fn commit(
     database: &Database,
     batch: impl Iterator<Item = Job>,
     ride: &Ride,
     answers: &mut Vec<Answer>,
-) -> Result<(), String> {
+) -> Result<bool, String> {
     let transaction = begin(database)?;
     let change = Change::new(&transaction);
     let mut broken = None;
     for job in batch {
-        match job(&change) {
+        match job(Ok(&change)) {
             Ran::Whole(answer) => answers.push(answer),
             Ran::Broken(answer, what) => {
                 answers.push(answer);
@@ -193,13 +226,15 @@ fn commit(
         return Err(what);
     }
     if change.writes() == 0 {
-        return transaction.abort().map_err(|e| e.to_string());
+        let aborted = transaction.abort().map_err(|e| e.to_string());
+        return aborted.map(|()| false);
     }
     if let Err(e) = ride.board(&change) {
         let _ = transaction.abort();
         return Err(e.to_string());
     }
-    transaction.commit().map_err(|e| e.to_string())
+    let committed = transaction.commit().map_err(|e| e.to_string());
+    committed.map(|()| true)
 }
 
 /// A write transaction whose commit is durable and leaves nothing to repair.

@@ -221,6 +221,16 @@ impl Service {
         }
     }
 
+    /// Whether there is such an API key, whoever's it is.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub fn knows_key(&self, key: &Token) -> Result<bool, Error> {
+        let lookup = keys::lookup(TokenKind::ApiKey, key);
+        let row = self.parts.metadata.api_key(&lookup);
+        Ok(row.map_err(|error| self.failed(error))?.is_some())
+    }
+
     /// Whether the master key, if there is one, is the one that the first account was made with.
     ///
     /// # Errors

@@ -30,6 +30,8 @@ pub enum Error {
         /// Bytes that uploads may still take.
         available: u64,
     },
+    /// The disk of the database is full: nothing new fits before there is space.
+    DatabaseFull,
     /// A disk quota is used up: nothing new fits before files are deleted or the quota is raised.
     Quota,
     /// The file system has turned read-only: what is there can be read, nothing can be changed.
@@ -73,6 +75,10 @@ impl fmt::Display for Error {
                     "not enough space on the server: {available} bytes are left for uploads"
                 )
             }
+            Self::DatabaseFull => write!(
+                f,
+                "the disk of the database is full: nothing can be stored before there is space"
+            ),
             Self::Quota => write!(
                 f,
                 "the disk quota of the server is used up: nothing can be stored before files are deleted or the quota is raised"

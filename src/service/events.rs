@@ -37,6 +37,10 @@ pub(super) fn upload_refused(by: AccountId, error: &Error) {
             target: event::LIMIT,
             "kind=space account={account} available={available}: delete files, or lower min_free_space"
         ),
+        Error::DatabaseFull => log::warn!(
+            target: event::LIMIT,
+            "kind=space account={account}: the disk of the database is full: delete files, or make space"
+        ),
         Error::Quota => log::warn!(
             target: event::LIMIT,
             "kind=quota account={account}: delete files, or have the disk quota of the user that runs Mayfly raised"

@@ -157,7 +157,7 @@ impl Service {
         log::error!("{error}");
         match error {
             MetadataError::ReadOnly => return Error::ReadOnly,
-            MetadataError::Full => return Error::Full { available: 0 },
+            MetadataError::Full => return Error::DatabaseFull,
             MetadataError::Quota => return Error::Quota,
             _ => {}
         }

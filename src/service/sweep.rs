@@ -13,6 +13,9 @@ use std::sync::PoisonError;
 pub(super) const PAGE: usize = 128;
 /// Steps of one sweep; what is left waits for the next.
 const STEPS: usize = 64;
+/// Births that are dropped in one transaction: few enough for the room that there is for one, were
+/// each of them in a page of its own.
+const STRAY_BIRTHS: usize = 1024;
 /// A crash leaves an orphan for each upload that was between its rename and its commit. More of
 /// them in one page, and most of the page: then the database does not belong to these files.
 const ORPHANS_OF_A_CRASH: usize = 16;
@@ -22,7 +25,8 @@ impl Service {
     /// process over as broken. Takes the same time whatever the number of links.
     ///
     /// # Errors
-    /// [`Error::Internal`] when store or database do not answer, or do not belong together.
+    /// [`Error::Internal`] when store or database do not answer, or do not belong together;
+    /// [`Error::ReadOnly`].
     pub fn recover(&self) -> Result<(), Error> {
         let metadata = &self.parts.metadata;
         let fresh = !self.has_accounts()?;
@@ -170,14 +174,11 @@ impl Service {
         Ok(more)
     }
 
+    /// Once in a walk: what is left of them after that does no harm, and all births that are none
+    /// are looked at each time.
     fn sweep_births(&self) -> Result<(), Error> {
-        for _ in 0..STEPS {
-            let dropped = self.parts.metadata.drop_stray_births(PAGE);
-            if dropped.map_err(|error| self.failed(error))? < PAGE {
-                break;
-            }
-        }
-        Ok(())
+        let dropped = self.parts.metadata.drop_stray_births(STRAY_BIRTHS);
+        dropped.map(drop).map_err(|error| self.failed(error))
     }
 
     fn sweep_files_step(&self) -> Result<bool, Error> {
@@ -272,5 +273,21 @@ fn damage(blob: &Blob, size: &Result<u64, StoreError>) -> Option<String> {
 fn broken(error: &StoreError) -> Error {
     let what = describe(error);
     log::error!("{what}");
-    Error::Internal(what)
+    match error.is_read_only() {
+        true => Error::ReadOnly,
+        false => Error::Internal(what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error as Cause, ErrorKind};
+
+    #[test]
+    fn a_store_that_is_read_only_is_told_from_one_that_is_broken() {
+        let of = |kind| broken(&StoreError::Unavailable(Cause::from(kind)));
+        assert!(matches!(of(ErrorKind::ReadOnlyFilesystem), Error::ReadOnly));
+        assert!(matches!(of(ErrorKind::NotFound), Error::Internal(_)));
+    }
 }

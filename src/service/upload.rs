@@ -294,12 +294,10 @@ impl Service {
         if let StoreError::Refused(cause) = error {
             return Error::Away(cause.to_string());
         }
-        if let StoreError::Unavailable(cause) = error
-            && cause.kind() == std::io::ErrorKind::ReadOnlyFilesystem
-        {
-            return Error::ReadOnly;
+        match error.is_read_only() {
+            true => Error::ReadOnly,
+            false => Error::Internal(what),
         }
-        Error::Internal(what)
     }
 }
 

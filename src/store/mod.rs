@@ -135,6 +135,13 @@ pub enum StoreError {
     Unavailable(io::Error),
 }
 
+impl StoreError {
+    /// Whether the file system takes no writes: nothing was changed, and reading goes on.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::Unavailable(cause) if cause.kind() == io::ErrorKind::ReadOnlyFilesystem)
+    }
+}
+
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

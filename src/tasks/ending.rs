@@ -2,12 +2,14 @@
 //! of its listener. And how it learns that its settings are to be read again.
 
 use async_signal::{Signal, Signals};
+use smol::Timer;
 use smol::channel::{Receiver, Sender};
 use smol::stream::StreamExt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// Why it is to end.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,10 +119,10 @@ impl Endings {
             })
     }
 
-    /// Waits for the next wish. After one to end there is no other.
-    pub fn next(&self) -> Wish {
+    /// Waits for the next wish, until `limit` at most: `None` then. After one to end there is no other.
+    pub fn next(&self, limit: Option<Instant>) -> Option<Wish> {
         // The channels cannot be closed: of each, one sender is beside it.
-        smol::block_on(smol::future::or(
+        let wish = smol::future::or(
             async { Wish::End(self.receiver.recv().await.unwrap_or(Ending::Asked)) },
             smol::future::or(
                 async {
@@ -132,7 +134,12 @@ impl Endings {
                     Wish::Reload
                 },
             ),
-        ))
+        );
+        let late = async {
+            limit.map_or_else(Timer::never, Timer::at).await;
+            None
+        };
+        smol::block_on(smol::future::or(async { Some(wish.await) }, late))
     }
 }
 
@@ -194,7 +201,7 @@ mod tests {
         let endings = Endings::new();
         endings.on_loss()("no listener");
         let deaf = Ending::Deaf("no listener".to_owned());
-        assert_eq!(endings.next(), Wish::End(deaf));
+        assert_eq!(endings.next(None), Some(Wish::End(deaf)));
     }
 
     #[test]
@@ -206,7 +213,7 @@ mod tests {
         fatal("disk gone");
         fatal("disk gone again");
         let in_doubt = Ending::InDoubt("disk gone".to_owned());
-        assert_eq!(endings.next(), Wish::End(in_doubt));
+        assert_eq!(endings.next(None), Some(Wish::End(in_doubt)));
         assert!(is_ending());
     }
 
@@ -214,16 +221,17 @@ mod tests {
     fn work_beside_is_told_when_it_ends_and_nobody_who_wants_to_end_waits_for_it() {
         let endings = Endings::new();
         let quick = endings.beside(|| 7).unwrap();
-        assert_eq!(endings.next(), Wish::Reloaded);
+        assert_eq!(endings.next(None), Some(Wish::Reloaded));
         assert_eq!(quick.join().unwrap(), 7);
         let panics = endings.beside(|| panic!("on purpose")).unwrap();
-        assert_eq!(endings.next(), Wish::Reloaded);
+        assert_eq!(endings.next(None), Some(Wish::Reloaded));
         assert!(panics.join().is_err());
 
         let (go, hangs) = std::sync::mpsc::channel::<()>();
         let hanging = endings.beside(move || hangs.recv().is_ok()).unwrap();
+        assert_eq!(endings.next(Some(Instant::now())), None);
         endings.on_loss()("gone");
-        assert!(matches!(endings.next(), Wish::End(_)));
+        assert!(matches!(endings.next(None), Some(Wish::End(_))));
         assert!(!hanging.is_finished());
         go.send(()).unwrap();
         assert!(hanging.join().unwrap());
@@ -235,9 +243,10 @@ mod tests {
         for _ in 0..3 {
             let _full = endings.reload.try_send(());
         }
-        assert_eq!(endings.next(), Wish::Reload);
+        // What is there already is not late.
+        assert_eq!(endings.next(Some(Instant::now())), Some(Wish::Reload));
         endings.reload.try_send(()).unwrap();
         endings.on_loss()("gone");
-        assert!(matches!(endings.next(), Wish::End(_)));
+        assert!(matches!(endings.next(None), Some(Wish::End(_))));
     }
 }

@@ -1,7 +1,7 @@
 //! A disk that hangs, and what the service manager hears of it.
 
-use crate::seen::{Seen, delete};
-use crate::support::{Launch, LoopDisk, Server, Upload, Uploaded};
+use crate::seen::Seen;
+use crate::support::{Conn, Launch, LoopDisk, Server, Upload, Uploaded};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
@@ -65,15 +65,18 @@ impl Manager {
         false
     }
 
-    /// Waits until there was no beat for longer than the service manager waits, and tells what else
-    /// was said meanwhile. `None` when the beats go on and on.
-    fn falls_silent(&self) -> Option<String> {
+    /// Waits until it was said who is silent, and there was no beat since for longer than the service
+    /// manager waits. Tells what was said; `None` when the beats go on and on. A server that had no
+    /// time for its beats has said nothing.
+    fn falls_silent(&self, who: &str) -> Option<String> {
         let end = Instant::now() + LONG;
         let mut heard = String::new();
         let mut last = Instant::now();
         while Instant::now() < end {
             match self.hears(last + PATIENCE) {
-                None if last.elapsed() >= PATIENCE => return Some(heard),
+                None if last.elapsed() >= PATIENCE && heard.contains(who) => return Some(heard),
+                // Otherwise this would be asked for at once, again and again.
+                None if last.elapsed() >= PATIENCE => last = Instant::now(),
                 None => {}
                 Some(message) if message.contains("WATCHDOG=1") => {
                     last = Instant::now();
@@ -83,6 +86,22 @@ impl Manager {
         }
         None
     }
+}
+
+/// Deletes, and waits for the answer longer than for all that is waited for meanwhile; the status, 0
+/// when there is none.
+fn delete(server: &Server, file: &Uploaded) -> u16 {
+    let mut conn = Conn::open(server.address).unwrap();
+    conn.patience(LONG * 10);
+    let (key, id) = (
+        format!("apikey: {}", server.key),
+        format!("id: {}", file.id),
+    );
+    let lines = [&key[..], &id, "Content-Length: 0"];
+    let reply = conn
+        .ask("DELETE", "/api/files/delete", &lines)
+        .and_then(|()| conn.reply());
+    reply.map_or(0, |reply| reply.status())
 }
 
 pub fn changes(seen: &mut Seen) {
@@ -106,10 +125,9 @@ pub fn changes(seen: &mut Seen) {
         seen.whole("download", server, &kept);
         seen.status("health", server.get("/health").status());
         deletes.extend(files[1..].iter().map(hang));
-        let silence = manager.falls_silent();
-        seen.holds("all: the beats stop", silence.is_some(), server.log());
-        let told = silence.is_some_and(|heard| heard.contains("the workers for changes"));
-        seen.holds("says who is silent", told, server.log());
+        let silence = manager.falls_silent("the workers for changes");
+        let name = "all: the beats stop, and it is said who is silent";
+        seen.holds(name, silence.is_some(), server.log());
         drop(frozen);
         let again = manager.beats(3);
         seen.holds("after it: the beats come again", again, server.log());

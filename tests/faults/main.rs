@@ -174,7 +174,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "frozen_disk",
         fault: "the disk hangs (fsfreeze): one change waits for it, then all that may be made at once",
-        expected: "one: the beats go on; download whole; health 200; all: the beats stop; says who is silent; after it: the beats come again; 64 deletes 200; upload 200; same process",
+        expected: "one: the beats go on; download whole; health 200; all: the beats stop, and it is said who is silent; after it: the beats come again; 64 deletes 200; upload 200; same process",
         needs: &[Needs::Mounts, Needs::Loop, Needs::Freeze],
         quick: false,
         run: frozen::changes,

@@ -134,7 +134,9 @@ impl From<Error> for Fault {
                 code::TOO_LARGE,
                 format!("upload limit exceeded: files may have up to {limit} bytes"),
             ),
-            Error::Full { .. } | Error::Quota => Self::new(507, code::CANNOT_ALLOCATE, text),
+            Error::Full { .. } | Error::DatabaseFull | Error::Quota => {
+                Self::new(507, code::CANNOT_ALLOCATE, text)
+            }
             Error::ReadOnly => Self::new(503, code::INTERNAL, text),
             Error::Away(_) => Self {
                 retry_after: Some(AWAY),
@@ -170,6 +172,7 @@ mod tests {
             (Error::TooMany(wait), 429, 16),
             (Error::TooLarge { limit: 5 }, 413, 9),
             (Error::Full { available: 5 }, 507, 13),
+            (Error::DatabaseFull, 507, 13),
             (Error::Quota, 507, 13),
             (Error::ReadOnly, 503, 8),
             (Error::Away("no such bucket".into()), 503, 8),

@@ -239,7 +239,7 @@ impl Pages {
                 "Too many attempts came from your network. Please wait a little.",
             ),
             Error::TooLarge { .. } => self.message(413, "Too large", &error.to_string()),
-            Error::Full { .. } | Error::Quota => self.message(507, "No space left", &error.to_string()),
+            Error::Full { .. } | Error::DatabaseFull | Error::Quota => self.message(507, "No space left", &error.to_string()),
             Error::ReadOnly => self.message(503, "Not possible now", &error.to_string()),
             Error::Away(_) => self
                 .message(

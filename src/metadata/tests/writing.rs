@@ -120,7 +120,7 @@ fn changes_that_wait_together_share_one_commit() {
         .collect();
     drop(queue);
     let syncs = disk.syncs();
-    writer::serve(&database, &jobs, &Ride::default(), &no_failure());
+    writer::serve(&database, &jobs, None, &Ride::default(), &no_failure());
     assert_eq!(disk.syncs() - syncs, 2);
     for (n, answer) in answers.into_iter().enumerate() {
         let expected = match n % 2 {
@@ -149,7 +149,7 @@ fn a_failed_commit_is_unknown_to_every_member_of_its_batch() {
     let on_fatal: OnFatal = Arc::new(move |_| {
         heard.fetch_add(1, Ordering::SeqCst);
     });
-    writer::serve(&database, &jobs, &Ride::default(), &on_fatal);
+    writer::serve(&database, &jobs, None, &Ride::default(), &on_fatal);
     for answer in answers {
         let error = answer.recv().unwrap().unwrap_err();
         assert!(matches!(error, MetadataError::OutcomeUnknown(_)), "{error}");

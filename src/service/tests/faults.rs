@@ -110,6 +110,23 @@ fn an_upload_is_there_or_not_whatever_fails_in_the_store() {
 }
 
 #[test]
+fn a_full_disk_of_the_database_is_called_so() {
+    let world = World::new();
+    world.upload(b"x", times(1));
+    // Whether it shows before the upload or in its commit.
+    for after in 0..9 {
+        world.metadata_faults.fail_after(after, Fail::Full);
+        if let Err(error) = world.try_upload(b"y", times(1)) {
+            assert!(matches!(error, Error::DatabaseFull), "{error}");
+            assert!(error.to_string().contains("database is full"), "{error}");
+        } else {
+            assert!(after > 0);
+        }
+        world.metadata_faults.heal();
+    }
+}
+
+#[test]
 fn a_failed_commit_of_the_bytes_is_fatal_and_one_that_changed_nothing_is_not() {
     for (fault, fatal) in [
         (Fault::Full, false),

@@ -26,7 +26,7 @@ impl Open {
             at,
             tag,
             branches: 1,
-            is_complete: tag == "block",
+            is_complete: false,
             start,
             ends: Vec::new(),
         }
@@ -41,10 +41,11 @@ impl Open {
         self.start
     }
 
-    /// Whether all branches, of which the last ends at `end`, leave the page in the same place.
-    pub fn is_even(&self, end: Place) -> bool {
+    /// Where the page goes on when the last branch ends at `end`. `None` when that depends on which
+    /// one is taken; instead of a block, there may be one that ends where it begins.
+    pub fn end(&self, end: Place) -> Option<Place> {
         let skipped = (!self.is_complete).then_some(self.start);
-        let others = self.ends.iter().copied().chain(skipped);
-        others.into_iter().all(|other| other == end)
+        let mut others = self.ends.iter().copied().chain(skipped);
+        others.try_fold(end, Place::or)
     }
 }

@@ -6,10 +6,10 @@
 
 use super::branches::Open;
 use super::content::{COMMON, Page};
-use super::place::Place;
+use super::place::{Part, Place};
 use super::policy;
 use super::problem::Finding;
-use super::token::{Token, token};
+use super::token::{Token, shown, token};
 
 /// The filters there are.
 pub const FILTERS: [&str; 8] = [
@@ -51,8 +51,10 @@ pub struct Template {
 /// Reads a template. `page` is the one that it is the template of; what is no page may use the
 /// variables of all. `exists` tells whether there is a template of that name.
 pub fn template(source: &str, page: Option<Page>, exists: &dyn Fn(&str) -> bool) -> Template {
+    // As the engine does: what ends a file by a line of its own is not part of it.
+    let source = source.strip_suffix('\n').unwrap_or(source);
     let mut reader = Reader {
-        source,
+        source: source.strip_suffix('\r').unwrap_or(source),
         page,
         exists,
         open: Vec::new(),
@@ -172,7 +174,7 @@ impl<'a> Reader<'a> {
                 self.expression(open, rest);
             }
             "block" => {
-                self.outside_tags(open);
+                self.between_tags(open);
                 self.begin(open, "block");
                 if let [Token::Word(block), ..] = rest {
                     self.found.blocks.push((*block).to_owned());
@@ -180,7 +182,7 @@ impl<'a> Reader<'a> {
             }
             "endif" => self.close(open, "if"),
             "endblock" => {
-                self.outside_tags(open);
+                self.between_tags(open);
                 self.close(open, "block");
             }
             "else" => self.branch(true),
@@ -200,9 +202,17 @@ impl<'a> Reader<'a> {
     /// What stands elsewhere is read by itself, as if it stood between elements. So that must be
     /// true, or a value in it could become attributes.
     fn outside_tags(&mut self, at: usize) {
-        if !matches!(self.place, Place::Text | Place::Comment(_)) {
-            let what = "blocks, includes and ends of files belong between tags: end the tag before";
+        if self.place != Place::Text {
+            let what = "blocks, includes and ends of files belong between tags: end the tag or comment before";
             self.error(at, what);
+        }
+    }
+
+    /// Titles may have blocks. What stands elsewhere for one of them is read as if it were no title,
+    /// which is the same unless that ends the title.
+    fn between_tags(&mut self, at: usize) {
+        if !matches!(self.place, Place::Inside(_, 0)) {
+            self.outside_tags(at);
         }
     }
 
@@ -220,11 +230,11 @@ impl<'a> Reader<'a> {
     fn close(&mut self, at: usize, tag: &str) {
         match self.open.pop() {
             Some(open) if open.tag == tag => {
-                if !open.is_even(self.place) {
+                self.place = open.end(self.place).unwrap_or_else(|| {
                     let what = "a tag, quote or comment begins or ends in one branch of this condition only: let each branch end what begins in it";
                     self.error(open.at, what);
-                    self.place = Place::Text;
-                }
+                    Place::Text
+                });
             }
             Some(Open { tag, .. }) => {
                 self.error(at, format!("{{% end{tag} %}} belongs before this"));
@@ -279,43 +289,42 @@ impl<'a> Reader<'a> {
     }
 
     fn markup(&mut self, from: usize, to: usize) {
-        self.place = self.place.after(self.shown(from, to));
+        let (from_shown, shown) = shown(self.source, from, to);
+        for (at, c) in shown.char_indices() {
+            self.place = self.place.then(c);
+            if let Place::Unclear(what) = self.place {
+                self.error(from_shown + at, what);
+                self.place = Place::Text;
+            }
+        }
         for (at, what) in policy::markup(&self.source[from..to]) {
             let line = self.line(from + at);
             self.found.findings.push(Finding::warning(line, what));
         }
     }
 
-    /// The text that the page gets: without the blanks that a `-` in the tag before or after takes.
-    fn shown(&self, from: usize, to: usize) -> &'a str {
-        let mut text = &self.source[from..to];
-        if ["-}}", "-%}", "-#}"]
-            .iter()
-            .any(|end| self.source[..from].ends_with(end))
-        {
-            text = text.trim_start();
-        }
-        if ["{{-", "{%-", "{#-"]
-            .iter()
-            .any(|tag| self.source[to..].starts_with(tag))
-        {
-            text = text.trim_end();
-        }
-        text
-    }
-
     fn value(&mut self, open: usize, tokens: &[Token<'a>]) {
         match self.place {
-            Place::Tag => self.error(
+            Place::Tag(Part::Quoted(_), _) => {}
+            Place::Tag(..) | Place::Name(_) => self.error(
                 open,
                 "what a file name holds could become attributes here: put quotes around the value",
             ),
-            Place::Opened | Place::Marked | Place::Dashed => self.error(
+            Place::Opened
+            | Place::Closing
+            | Place::Marked
+            | Place::Dashed
+            | Place::Inside(_, 1..) => self.error(
                 open,
                 "what a file name holds could become a tag here: for a < that is shown, write &lt;",
             ),
-            Place::Text | Place::Hidden | Place::Quoted(_) | Place::Comment(_) => {}
+            Place::Text
+            | Place::Hidden
+            | Place::Inside(_, 0)
+            | Place::Comment(_)
+            | Place::Unclear(_) => {}
         }
+        self.place = self.place.after_value();
         let parent = [Token::Word("super"), Token::Sign("("), Token::Sign(")")];
         match tokens == parent {
             true => self.outside_tags(open),

@@ -1,4 +1,4 @@
-//! The words and signs between `{{` and `}}`, or `{%` and `%}`.
+//! The words and signs between `{{` and `}}`, or `{%` and `%}`; and the text around those.
 
 /// A word or a sign.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,4 +41,20 @@ pub fn token(rest: &str) -> Option<(Token<'_>, usize)> {
         _ => first.len_utf8(),
     };
     Some((Token::Sign(&rest[..length]), length))
+}
+
+/// The text of `source` between two tags that the page gets, and where it begins: without the blanks
+/// that a `-` in the tag before or after takes.
+pub fn shown(source: &str, from: usize, to: usize) -> (usize, &str) {
+    let mut text = &source[from..to];
+    let is_cut = ["-}}", "-%}", "-#}"];
+    if is_cut.iter().any(|end| source[..from].ends_with(end)) {
+        text = text.trim_start();
+    }
+    let start = to - text.len();
+    let cuts = ["{{-", "{%-", "{#-"];
+    if cuts.iter().any(|tag| source[to..].starts_with(tag)) {
+        text = text.trim_end();
+    }
+    (start, text)
 }

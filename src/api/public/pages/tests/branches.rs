@@ -86,7 +86,66 @@ fn branches_that_end_alike_are_no_mistake_wherever_they_stand() {
         "1 < {{ name }} {# a #}< {{ id }}",
         "<!doctype html><!-- a --!>{{ name }}",
         "{% block a %}{% if until %}<a>{% endif %}{% endblock %}",
+        "<!-- a -{% if until %} b {% endif %} --> {{ name }}",
+        "<!-- <p>{{ name }}</p> --> {{ name }}",
+        "<!--{{ name }}-->{{ name }}",
+        "<a {% if until %}b{% endif %} {% if until %}c=d{% endif %} title='{{ name }}'>",
+        "<br {% if until %}a=b{% endif %}/>{{ name }}",
+        "<title>{% block title %}{{ name }} 1 > 2{% endblock %}</title>{{ name }}",
+        "<style>{% if until %}p > b {}{% endif %}</style>{{ name }}",
+        "<a href=/d?id=1>{{ name }}</a >",
+        "{{ name }}<a>\r\n",
     ] {
         assert_eq!(mistakes(source), Vec::<String>::new(), "{source}");
     }
+}
+
+#[test]
+fn what_browsers_read_otherwise_than_it_looks_is_a_mistake() {
+    const ENDS: &str = "ends of files belong between tags";
+    const COMMENT: &str = "the comment might end here";
+    const QUOTE: &str = "belongs behind a =";
+    for (source, expected) in [
+        // A comment that goes on, or not, depending on a name.
+        (
+            "<!-- -{{ name }}-><a title=\"--> <b {{ name }}>\">",
+            COMMENT,
+        ),
+        ("<!-- --{{ name }}> <b {{ name }}> -->", COMMENT),
+        ("<!-- {{ name }}> <b {{ name }}> -->", COMMENT),
+        ("<!-- {% if until %}--{% endif %}> <b> -->", COMMENT),
+        // One that looks as if it had ended.
+        ("<!--!><a href=\" --> <b {{ name }}> \">", ATTRIBUTES),
+        ("<!---!><a href=\" --> <b {{ name }}> \">", ATTRIBUTES),
+        // Quotes that are none.
+        ("<a b=c'> <i {{ name }}> '>", QUOTE),
+        ("<a '> <i {{ name }}> '>", QUOTE),
+        (
+            "<a {% if until %}b{% endif %}='{{ name }}'>",
+            "in different ways",
+        ),
+        ("</ '> <i {{ name }}> '>", "behind </"),
+        ("<svg><![CDATA[><a b=\"]]> <b {{ name }}>\">", "<![ in"),
+        (
+            "<title><!-- </title> <b {{ name }}> --> </title>",
+            "title, style",
+        ),
+        ("<title></{{ name }}", A_TAG),
+        ("</{{ name }}>", A_TAG),
+        // What is included is read as if nothing stood before it, and nothing of it stays open.
+        ("\n<!--", ENDS),
+        ("<!-- {% include 'a.html' %} -->", ENDS),
+        ("<!-- {% block a %}{% endblock %} -->", ENDS),
+        ("<title>{% include 'a.html' %}</title>", ENDS),
+        ("<title>", ENDS),
+        ("<\n", ENDS),
+        ("<\r\n", ENDS),
+        ("{% block a %}<title>{% endblock %}</title>", UNEVEN),
+    ] {
+        let found = mistakes(source);
+        let told = found.iter().any(|f| f.contains(expected));
+        assert!(told, "{source}: {found:?}");
+    }
+    let found = mistakes("a\n\n<a\nb '>");
+    assert!(found[0].contains("line 4: "), "{found:?}");
 }
