@@ -358,6 +358,34 @@ fn what_an_earlier_process_left_is_ended_also_when_it_is_gone() {
 }
 
 #[test]
+fn one_upload_that_cannot_be_ended_keeps_no_other_from_it() {
+    let world = world(&[(Op::Abort, Fault::Early)]);
+    for n in 1..=3 {
+        world.journal.begun(&BlobId([n; 16]), "gone").unwrap();
+    }
+    let why = reason(world.uploads.sweep().map(drop));
+    assert!(why.contains("rights"), "{why}");
+    assert_eq!(world.open(), 1);
+    assert_eq!(world.uploads.sweep().unwrap(), 1);
+}
+
+#[test]
+fn whoever_waits_for_the_bucket_does_not_look_stuck() {
+    let world = world(&[(Op::Put, Fault::Wait)]);
+    let progress = Arc::new(progress::Progress::default());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            progress.lend();
+            world.put(b"small").unwrap();
+        });
+        world.server.until_waiting(1);
+        until(|| progress.waits());
+        world.server.release();
+    });
+    assert!(!progress.waits());
+}
+
+#[test]
 fn uploads_that_no_journal_knows_are_ended_a_day_later_where_they_can_be_listed() {
     let world = world(&[]);
     assert_eq!(world.uploads.sweep_old().unwrap(), 0, "it cannot be listed");
