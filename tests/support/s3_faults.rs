@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long somebody waits for something that is to happen.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(120);
 const SMALLEST: usize = 5 << 20;
 
 /// A kind of request.
@@ -272,6 +272,10 @@ fn serve(shared: &Shared, stream: TcpStream) -> io::Result<()> {
                 .map_or(Fault::None, |(_, fault)| fault)
         };
         if fault == Fault::Early {
+            if !head.expects {
+                // What came unasked is read, or closing would take the answer back.
+                reader.read_exact(&mut vec![0; head.length])?;
+            }
             let body = error("AccessDenied");
             return answer(&mut stream, 403, &[], body.as_bytes(), true);
         }

@@ -139,6 +139,9 @@ fn a_failed_commit_of_the_bytes_is_fatal_and_one_that_changed_nothing_is_not() {
         world.faults.fail_after_only(Operation::Commit, 0, fault);
         let result = world.try_upload(b"x", times(1));
         let full = matches!(result, Err(Error::Full { .. }));
+        // With the reason, which the uploader is told.
+        let away = matches!(&result, Err(Error::Away(why)) if why == "injected fault");
+        assert_eq!(away, fault == Fault::Refused, "{fault:?}");
         assert_eq!(full, fault == Fault::Full, "{fault:?}");
         let quota = matches!(result, Err(Error::Quota));
         assert_eq!(quota, fault == Fault::Quota, "{fault:?}");

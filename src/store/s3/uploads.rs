@@ -91,11 +91,13 @@ impl Uploads {
     /// those of earlier processes, and those whose end has failed. Returns how many.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] when journal or server do not answer; what was ended stays so.
+    /// [`StoreError::Refused`] when the journal does not answer, or the server would not end some of
+    /// them; the others are ended.
     pub fn sweep(&self) -> Result<u64, StoreError> {
         let context = &self.context;
         let mut after = None;
         let mut ended = 0;
+        let mut failure = None;
         loop {
             let page = context.journal.open(after.as_ref(), PAGE);
             let page = page.map_err(StoreError::Refused)?;
@@ -104,13 +106,21 @@ impl Uploads {
                     continue;
                 }
                 let key = context.bucket.key(id);
-                context.bucket.abort(&key, upload).map_err(refused)?;
-                context.journal.ended(id).map_err(StoreError::Refused)?;
-                ended += 1;
+                match context.bucket.abort(&key, upload) {
+                    Ok(()) => {
+                        context.journal.ended(id).map_err(StoreError::Refused)?;
+                        ended += 1;
+                    }
+                    // One that cannot be ended must not keep the others from it.
+                    Err(error) => failure = Some(error),
+                }
+                if context.bucket.client().health().refuses().is_some() {
+                    return failure.map_or(Ok(ended), |error| Err(refused(error)));
+                }
             }
             match page.last() {
                 Some((last, _)) if page.len() == PAGE => after = Some(*last),
-                _ => return Ok(ended),
+                _ => return failure.map_or(Ok(ended), |error| Err(refused(error))),
             }
         }
     }
