@@ -8,7 +8,7 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 struct Listing {
     #[serde(rename = "IsTruncated")]
-    truncated: bool,
+    _truncated: bool,
     #[serde(rename = "Contents", default)]
     contents: Vec<Entry>,
 }
@@ -26,10 +26,9 @@ fuzz_target!(|document: &[u8]| {
         return;
     };
     let text = std::str::from_utf8(document).expect("only UTF-8 is read");
-    assert!(!text.contains("<!DOCTYPE "), "a document type was taken");
-    let word = if listing.truncated { "true" } else { "false" };
-    // Character references may spell it, too.
-    assert!(text.contains(word) || text.contains("&#"));
+    // Elsewhere, in a value or a comment, these are characters like others.
+    let opening = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    assert!(!opening.starts_with("<!DOCTYPE"), "a document type was taken");
     for entry in listing.contents {
         assert!(entry.key.len() <= document.len());
         assert!(entry.size.to_string().len() <= document.len());
