@@ -5,6 +5,7 @@
 //! server, background work. Nothing is served before everything that an earlier process left behind
 //! is accounted for.
 
+mod bucket_watch;
 mod data_dir;
 mod doctor;
 pub mod durable;
@@ -17,6 +18,7 @@ mod machine;
 mod opened;
 mod pages;
 mod read_only;
+mod readiness;
 mod reload;
 mod stopped;
 mod storage;
@@ -33,22 +35,21 @@ pub use storage::{Finding, Mend, Outcome, Trouble, bucket_endpoint_in, try_bucke
 pub use supervision::database_probe;
 
 use crate::admin::{self, AdminSocket};
-use crate::api::{Api, ApiSettings, Readiness};
+use crate::api::{Api, ApiSettings};
 use crate::config::Settings;
 use crate::metadata::{Metadata, MetadataError};
 use crate::model::{Clock, MADE, Timekeeper};
 use crate::server::Server;
 use crate::service::{Policy, Service};
-use crate::store::Store;
 use crate::tasks::notify::{self, Notice};
 use crate::tasks::watchdog::Watchdog;
 use crate::tasks::{Background, Ending, Endings, Wish};
+use bucket_watch::BucketWatch;
 use data_dir::DataDir;
 use machine::Machine;
 use opened::Missing;
-use std::fs::OpenOptions;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub struct App {
     /// With a service manager only.
     watchdog: Option<Watchdog>,
     reload: reload::Reload,
+    /// With a bucket only.
+    bucket: Option<BucketWatch>,
     settings: Settings,
     service: Arc<Service>,
     endings: Endings,
@@ -94,10 +97,17 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         &endings.on_fatal(),
         |metadata| timekeeper(clock, &settings.data_dir, metadata),
     )?;
-    let (metadata, store) = (opened.metadata, opened.store);
+    let (metadata, storage) = (opened.metadata, opened.storage);
     let service = Arc::new(opened.service);
-    let database = data_dir.database();
-    let ready = readiness(&metadata, &store, database.clone(), &endings, &service);
+    let ready = || {
+        readiness::of(
+            &metadata,
+            &storage,
+            &data_dir.database(),
+            &endings,
+            &service,
+        )
+    };
     service.recover().map_err(StartError::Service)?;
     let first_account =
         first_account::ensure(&service, &settings.credentials_file, &settings.account.name)?;
@@ -114,7 +124,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         Arc::clone(&service),
         api_settings(&settings, &url),
         service.clock(),
-        ready,
+        ready(),
     ));
     let server = Server::start(
         listener,
@@ -127,19 +137,19 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     let admin = admin_socket(&service, &settings);
     let background = Background::start(Arc::clone(&service), service.clock())
         .map_err(|source| StartError::Serve { source })?;
-    let watchdog = supervision::start(
-        &server,
-        &metadata,
-        readiness(&metadata, &store, database, &endings, &service),
-        &url,
-    )
-    .map_err(|source| StartError::Serve { source })?;
+    let bucket = storage.bucket.as_ref().map(BucketWatch::start);
+    let bucket = bucket
+        .transpose()
+        .map_err(|source| StartError::Serve { source })?;
+    let watchdog = supervision::start(&server, &metadata, ready(), &url)
+        .map_err(|source| StartError::Serve { source })?;
     Ok(App {
         server: Some(server),
         admin,
         background: Some(background),
         watchdog,
         reload: reload::Reload::default(),
+        bucket,
         settings,
         api,
         service,
@@ -218,6 +228,7 @@ impl App {
             notify::tell(&[Notice::Stopping, Notice::Status(status)]);
         }
         drop(self.admin.take());
+        drop(self.bucket.take());
         let cut = self
             .server
             .take()
@@ -304,34 +315,6 @@ fn timekeeper(
     };
     let machine = Box::new(Machine::new(data_dir));
     Ok(Timekeeper::new(clock, machine, MADE, row))
-}
-
-/// Whether it can do its work: both media answer, there is space, and nothing wants it to end.
-fn readiness(
-    metadata: &Arc<dyn Metadata>,
-    store: &Arc<dyn Store>,
-    database: PathBuf,
-    endings: &Endings,
-    service: &Arc<Service>,
-) -> Readiness {
-    let (metadata, store) = (Arc::clone(metadata), Arc::clone(store));
-    let service = Arc::downgrade(service);
-    let is_ending = endings.watch();
-    Box::new(move || {
-        if is_ending() {
-            return Err("stopping".to_owned());
-        }
-        metadata.link_count().map_err(|e| e.to_string())?;
-        metadata.room_for_more().map_err(|e| e.to_string())?;
-        // A file system that has turned read-only refuses this, and nothing else changes it.
-        let writable = OpenOptions::new().write(true).open(&database);
-        writable.map_err(|e| format!("{}: {e}", database.display()))?;
-        match store.available() {
-            Ok(0) => Err("the disk is full: delete files, or lower min_free_space".to_owned()),
-            Ok(_) => Ok(service.upgrade().and_then(|service| service.clock_remark())),
-            Err(e) => Err(e.to_string()),
-        }
-    })
 }
 
 /// How a visitor on this machine reaches the listener.

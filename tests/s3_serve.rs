@@ -1,0 +1,166 @@
+//! A server whose files go into a bucket: from the settings to a download, and through everything that can be
+//! wrong with the bucket while it starts and runs.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+use support::{Launch, S3Server, Server, Upload, command, files_below, get, within};
+use tempfile::TempDir;
+
+/// How long the server may take to notice that the bucket works, or does not.
+const NOTICED: Duration = Duration::from_secs(180);
+
+/// Settings for a bucket, with the secrets in files of this directory.
+fn settings(home: &Path, endpoint: &str, secret: &str, more: &str) -> String {
+    for (name, text) in [("id", S3Server::KEY_ID), ("secret", secret)] {
+        let path = home.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let at = home.display();
+    format!(
+        "min_free_space = 0\n{more}[s3]\nendpoint = \"{endpoint}\"\nbucket = \"{}\"\nkey_id_file = \"{at}/id\"\nsecret_file = \"{at}/secret\"\n",
+        S3Server::BUCKET
+    )
+}
+
+const NEW_FILES: &str = "[storage]\nkind = \"s3\"\n";
+
+fn start(server: &S3Server, secret: &str) -> (TempDir, Server) {
+    let home = tempfile::tempdir().unwrap();
+    let settings = settings(home.path(), &server.endpoint(), secret, NEW_FILES);
+    let mayfly = Server::launched(Launch::with_settings(&settings));
+    (home, mayfly)
+}
+
+/// Waits until `/ready` answers with this status.
+fn becomes(server: &Server, status: u16) {
+    let there = within(NOTICED, || {
+        get(server.address, "/ready", &[]).status() == status
+    });
+    assert!(there, "{status}:\n{}", server.log());
+}
+
+fn is_logged(server: &Server, words: &str) {
+    let there = within(NOTICED, || server.log().contains(words));
+    assert!(there, "{words}:\n{}", server.log());
+}
+
+/// What was stored in the bucket, without the mark of its owner.
+fn objects(bucket: &Path) -> usize {
+    let files = files_below(bucket).into_iter();
+    let names = files.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
+    let is_object = |name: &String| name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    names.filter(is_object).count()
+}
+
+fn blobs(server: &Server) -> usize {
+    files_below(&server.dir.join("blobs")).len()
+}
+
+#[test]
+fn files_go_into_the_bucket_and_come_back_and_nothing_of_them_stays_on_the_disk() {
+    let Some(s3) = S3Server::start("s3_serve") else {
+        return;
+    };
+    let (_home, server) = start(&s3, S3Server::SECRET);
+    becomes(&server, 200);
+    for size in [0, 1, 100_000, 9_000_000] {
+        let uploaded = Upload::fresh(size).to(&server);
+        assert!(server.delivers(&uploaded), "{size}");
+    }
+    assert_eq!(blobs(&server), 0);
+    // Each was good for one download.
+    let gone = within(NOTICED, || objects(&s3.bucket()) == 0);
+    assert!(gone, "{:?}", files_below(&s3.bucket()));
+}
+
+#[test]
+fn without_the_bucket_it_starts_says_so_and_recovers_by_itself() {
+    let Some(mut s3) = S3Server::start("s3_serve") else {
+        return;
+    };
+    s3.kill();
+    let (_home, server) = start(&s3, S3Server::SECRET);
+    becomes(&server, 503);
+    is_logged(&server, "the bucket cannot be used, uploads are refused");
+    let refused = Upload::fresh(1000).attempt(&server).unwrap();
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    s3.restart();
+    becomes(&server, 200);
+    is_logged(&server, "the bucket can be used again");
+    let uploaded = Upload::fresh(1000).to(&server);
+    // It goes away while the server runs, and comes back.
+    s3.kill();
+    let refused = Upload::fresh(1000).attempt(&server).unwrap();
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    becomes(&server, 503);
+    s3.restart();
+    becomes(&server, 200);
+    assert!(server.delivers(&uploaded));
+}
+
+#[test]
+fn a_wrong_secret_is_said_in_the_log_with_its_remedy_and_the_server_runs() {
+    let Some(s3) = S3Server::start("s3_serve") else {
+        return;
+    };
+    let (_home, server) = start(&s3, "something-else");
+    becomes(&server, 503);
+    is_logged(&server, "Correct the secret of [s3]");
+    assert!(!server.log().contains("something-else"));
+    assert_eq!(get(server.address, "/health", &[]).status(), 200);
+    assert_eq!(Upload::fresh(1000).attempt(&server).unwrap().status(), 503);
+}
+
+#[test]
+fn files_of_both_places_can_be_downloaded_and_a_dead_bucket_does_not_stop_uploads_to_the_disk() {
+    let Some(mut s3) = S3Server::start("s3_serve") else {
+        return;
+    };
+    let (home, mut server) = start(&s3, S3Server::SECRET);
+    becomes(&server, 200);
+    let in_bucket = Upload::fresh(50_000).downloads(0).to(&server);
+    assert_eq!((objects(&s3.bucket()), blobs(&server)), (1, 0));
+    let disk = settings(home.path(), &s3.endpoint(), S3Server::SECRET, "");
+    server.stop(Duration::from_secs(60));
+    server.restart_as(Launch::with_settings(&disk));
+    let on_disk = Upload::fresh(60_000).downloads(0).to(&server);
+    assert_eq!((objects(&s3.bucket()), blobs(&server)), (1, 1));
+    for uploaded in [&in_bucket, &on_disk] {
+        assert!(server.delivers(uploaded));
+    }
+    s3.kill();
+    assert_eq!(server.download(&in_bucket.target(), &[]).0, 503);
+    Upload::fresh(1000).to(&server);
+    let remark = "ready; files in the bucket cannot be fetched now\n";
+    let told = within(NOTICED, || {
+        get(server.address, "/ready", &[]).text() == remark
+    });
+    assert!(told, "{}", get(server.address, "/ready", &[]).text());
+    assert!(server.delivers(&on_disk));
+}
+
+#[test]
+fn the_doctor_looks_at_a_running_server() {
+    let Some(s3) = S3Server::start("s3_serve") else {
+        return;
+    };
+    let (_home, server) = start(&s3, S3Server::SECRET);
+    becomes(&server, 200);
+    let mut doctor = command();
+    let output = doctor
+        .args(["doctor", "--config"])
+        .arg(server.settings_path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    for line in ["ok       data", "ok       server", "ok       s3 delete"] {
+        assert!(told.lines().any(|l| l.starts_with(line)), "{line}:\n{told}");
+    }
+}
