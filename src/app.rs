@@ -15,6 +15,7 @@ mod first_admin;
 mod journal;
 mod listening;
 mod machine;
+mod mover;
 mod opened;
 mod pages;
 mod read_only;
@@ -34,7 +35,7 @@ pub use stopped::Stopped;
 pub use storage::{Finding, Mend, Outcome, Trouble, bucket_endpoint_in, try_bucket};
 pub use supervision::database_probe;
 
-use crate::admin::{self, AdminSocket};
+use crate::admin::{self, AdminSocket, Moves};
 use crate::api::{Api, ApiSettings};
 use crate::config::Settings;
 use crate::metadata::{Metadata, MetadataError};
@@ -47,6 +48,7 @@ use crate::tasks::{Background, Ending, Endings, Wish};
 use bucket_watch::BucketWatch;
 use data_dir::DataDir;
 use machine::Machine;
+use mover::Mover;
 use opened::Missing;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -65,6 +67,7 @@ const PASSWORD_COST: (u32, u32) = (12 * 1024, 3);
 pub struct App {
     server: Option<Server>,
     admin: Option<AdminSocket>,
+    mover: Arc<Mover>,
     background: Option<Background>,
     api: Arc<Api>,
     /// With a service manager only.
@@ -134,7 +137,8 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         endings.on_loss(),
     )
     .map_err(|source| StartError::Serve { source })?;
-    let admin = admin_socket(&service, &settings);
+    let mover = Arc::new(Mover::new(storage.bucket.as_ref(), &metadata));
+    let admin = admin_socket(&service, &mover, &settings);
     let background = Background::start(Arc::clone(&service), service.clock())
         .map_err(|source| StartError::Serve { source })?;
     let bucket = storage.bucket.as_ref().map(BucketWatch::start);
@@ -146,6 +150,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     Ok(App {
         server: Some(server),
         admin,
+        mover,
         background: Some(background),
         watchdog,
         reload: reload::Reload::default(),
@@ -229,6 +234,7 @@ impl App {
         }
         drop(self.admin.take());
         drop(self.bucket.take());
+        self.mover.stop();
         let cut = self
             .server
             .take()
@@ -256,13 +262,18 @@ impl Drop for App {
 }
 
 /// The way in for the commands. Files are served without it, too.
-fn admin_socket(service: &Arc<Service>, settings: &Settings) -> Option<AdminSocket> {
+fn admin_socket(
+    service: &Arc<Service>,
+    mover: &Arc<Mover>,
+    settings: &Settings,
+) -> Option<AdminSocket> {
     let runtime = std::env::var_os("RUNTIME_DIRECTORY");
     let place = settings
         .admin_socket
         .clone()
         .unwrap_or_else(|| admin::place(&settings.data_dir, runtime.as_deref()));
-    match AdminSocket::start(Arc::clone(service), &place, &settings.data_dir) {
+    let moves = Arc::<Mover>::clone(mover);
+    match AdminSocket::start(Arc::clone(service), moves, &place, &settings.data_dir) {
         Ok(socket) => Some(socket),
         Err(e) => {
             log::warn!(

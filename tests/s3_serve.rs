@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
-use support::{Launch, S3Server, Server, Upload, command, files_below, get, within};
+use support::{Launch, S3Server, Server, Upload, command, files_below, get, slow, within};
 use tempfile::TempDir;
 
 /// How long the server may take to notice that the bucket works, or does not.
@@ -80,7 +80,7 @@ fn files_go_into_the_bucket_and_come_back_and_nothing_of_them_stays_on_the_disk(
 }
 
 #[test]
-fn without_the_bucket_it_starts_says_so_and_recovers_by_itself() {
+fn without_the_bucket_it_starts_says_so_and_refuses_uploads() {
     let Some(mut s3) = S3Server::start("s3_serve") else {
         return;
     };
@@ -90,10 +90,25 @@ fn without_the_bucket_it_starts_says_so_and_recovers_by_itself() {
     is_logged(&server, "the bucket cannot be used, uploads are refused");
     let refused = Upload::fresh(1000).attempt(&server).unwrap();
     assert_eq!(refused.status(), 503, "{}", refused.text());
+    assert_eq!(get(server.address, "/health", &[]).status(), 200);
+}
+
+#[test]
+fn when_the_bucket_comes_back_it_recovers_by_itself() {
+    if !slow() {
+        eprintln!("LEFT OUT: the recovery from a bucket that was away waits for it: MAYFLY_SLOW=1");
+        return;
+    }
+    let Some(mut s3) = S3Server::start("s3_serve") else {
+        return;
+    };
+    s3.kill();
+    let (_home, server) = start(&s3, S3Server::SECRET);
+    becomes(&server, 503);
     s3.restart();
     becomes(&server, 200);
     is_logged(&server, "the bucket can be used again");
-    let uploaded = Upload::fresh(1000).to(&server);
+    let uploaded = Upload::fresh(1000).downloads(0).to(&server);
     // It goes away while the server runs, and comes back.
     s3.kill();
     let refused = Upload::fresh(1000).attempt(&server).unwrap();
@@ -143,6 +158,75 @@ fn files_of_both_places_can_be_downloaded_and_a_dead_bucket_does_not_stop_upload
     });
     assert!(told, "{}", get(server.address, "/ready", &[]).text());
     assert!(server.delivers(&on_disk));
+}
+
+/// Runs `mayfly store` for this server: exit code and all that it says.
+fn store(server: &Server, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut store = command();
+    let output = store
+        .arg("store")
+        .args(arguments)
+        .arg("--config")
+        .arg(server.settings_path())
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn files_move_to_the_disk_and_back_while_they_can_be_downloaded() {
+    let Some(s3) = S3Server::start("s3_serve") else {
+        return;
+    };
+    let (_home, server) = start(&s3, S3Server::SECRET);
+    becomes(&server, 200);
+    let sizes = [0, 1, 16_400, 100_000, 9_000_000];
+    let files = sizes.map(|size| Upload::fresh(size).downloads(0).to(&server));
+    for (to, bucket, disk) in [("disk", 0, files.len()), ("s3", files.len(), 0)] {
+        let (code, told) = store(&server, &["move", "--to", to]);
+        assert_eq!(code, Some(0), "{told}\n{}", server.log());
+        assert!(told.contains("5 files were moved"), "{told}");
+        let reminds = told.contains("set kind = \"disk\"");
+        assert_eq!(reminds, to == "disk", "{told}");
+        assert_eq!((objects(&s3.bucket()), blobs(&server)), (bucket, disk));
+        for file in &files {
+            assert!(server.delivers(file), "{to}: {file:?}");
+        }
+        let (code, told) = store(&server, &["move", "--to", to]);
+        assert_eq!(code, Some(0), "{told}");
+        assert!(told.contains("0 files were moved"), "{told}");
+    }
+    // Links that ended before are nowhere, and what is deleted now is gone from both places.
+    for file in &files {
+        let key = format!("apikey: {}", server.key);
+        let id = format!("id: {}", file.id);
+        assert_eq!(
+            server
+                .api("DELETE", "/api/files/delete", &[&key, &id])
+                .status(),
+            200
+        );
+    }
+    let gone = within(NOTICED, || {
+        (objects(&s3.bucket()), blobs(&server)) == (0, 0)
+    });
+    assert!(gone, "{}", server.log());
+}
+
+#[test]
+fn a_move_without_a_bucket_or_a_server_is_refused_with_the_remedy() {
+    let mut server = Server::launched(Launch::with_settings("min_free_space = 0\n"));
+    let (code, told) = store(&server, &["move", "--to", "s3"]);
+    assert_eq!(code, Some(64), "{told}");
+    assert!(told.contains("write the table [s3]"), "{told}");
+    server.stop(Duration::from_secs(60));
+    let (code, told) = store(&server, &["move", "--to", "s3"]);
+    assert_eq!(code, Some(64), "{told}");
+    assert!(
+        told.contains("by a running server: start it first"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -60,14 +60,17 @@ pub(super) struct Storage {
     pub store: Arc<dyn Store>,
     /// The data directory alone.
     pub disk: Arc<dyn Store>,
-    /// The bucket alone.
+    /// The bucket, where there is one.
     pub bucket: Option<Bucket>,
 }
 
 /// A bucket that is in use.
 #[derive(Clone)]
 pub(super) struct Bucket {
+    /// The bucket alone.
     pub store: Arc<S3Store>,
+    /// Disk and bucket as one.
+    pub both: Arc<BothStores>,
     /// Whether new files go there.
     pub takes_new: bool,
 }
@@ -101,10 +104,15 @@ pub(super) fn open(
     let takes_new = settings.storage == StorageKind::S3;
     let place = if takes_new { Place::Far } else { Place::Near };
     let far = Arc::<S3Store>::clone(&store);
+    let both = Arc::new(BothStores::new(Arc::clone(&disk), far, place));
     Ok(Storage {
-        store: Arc::new(BothStores::new(Arc::clone(&disk), far, place)),
+        store: Arc::<BothStores>::clone(&both),
         disk,
-        bucket: Some(Bucket { store, takes_new }),
+        bucket: Some(Bucket {
+            store,
+            both,
+            takes_new,
+        }),
     })
 }
 
