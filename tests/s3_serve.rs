@@ -7,6 +7,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 use support::{Launch, S3Server, Server, Upload, command, files_below, get, slow, within};
 use tempfile::TempDir;
@@ -212,6 +213,66 @@ fn files_move_to_the_disk_and_back_while_they_can_be_downloaded() {
         (objects(&s3.bucket()), blobs(&server)) == (0, 0)
     });
     assert!(gone, "{}", server.log());
+}
+
+#[test]
+fn a_move_that_a_crash_ended_goes_on_and_loses_and_revives_nothing() {
+    let Some(s3) = S3Server::start("s3_serve") else {
+        return;
+    };
+    let (home, mut server) = start(&s3, S3Server::SECRET);
+    becomes(&server, 200);
+    let files: Vec<_> = (0..12)
+        .map(|_| Upload::fresh(3_000_000).downloads(0).to(&server))
+        .collect();
+    for (to, kill_server) in [("disk", true), ("s3", true), ("disk", false)] {
+        // Whoever asks is left alone by what becomes of the server, and ends in any way.
+        let asking = command()
+            .args(["store", "move", "--to", to, "--config"])
+            .arg(server.settings_path())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut asking = asking.unwrap();
+        let total = files.len();
+        let in_bucket = if to == "disk" { total } else { 0 };
+        // Something has moved, or all of it.
+        assert!(within(NOTICED, || objects(&s3.bucket()) != in_bucket));
+        if kill_server {
+            server.kill();
+            server.restart();
+        } else {
+            assert_eq!(store(&server, &["stop"]).0, Some(0));
+        }
+        asking.wait().unwrap();
+        for file in &files {
+            assert!(server.delivers(file), "{to}: {file:?}\n{}", server.log());
+        }
+    }
+    // A link that goes while its file moves takes it along from everywhere.
+    let asking = command()
+        .args(["store", "move", "--to", "s3", "--config"])
+        .arg(server.settings_path())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut asking = asking.unwrap();
+    for file in &files[..6] {
+        let id = format!("id: {}", file.id);
+        assert_eq!(
+            server.api("DELETE", "/api/files/delete", &[&id]).status(),
+            200
+        );
+    }
+    asking.wait().unwrap();
+    let (code, told) = store(&server, &["move", "--to", "s3"]);
+    assert_eq!(code, Some(0), "{told}\n{}", server.log());
+    let settled = within(NOTICED, || {
+        (objects(&s3.bucket()), blobs(&server)) == (6, 0)
+    });
+    assert!(settled, "{:?}\n{}", files_below(&s3.bucket()), server.log());
+    for file in &files[6..] {
+        assert!(server.delivers(file), "{file:?}");
+    }
+    drop(home);
 }
 
 #[test]
