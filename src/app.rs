@@ -5,6 +5,7 @@
 //! server, background work. Nothing is served before everything that an earlier process left behind
 //! is accounted for.
 
+mod bucket_watch;
 mod data_dir;
 mod doctor;
 pub mod durable;
@@ -14,9 +15,11 @@ mod first_admin;
 mod journal;
 mod listening;
 mod machine;
+mod mover;
 mod opened;
 mod pages;
 mod read_only;
+mod readiness;
 mod reload;
 mod stopped;
 mod storage;
@@ -32,23 +35,23 @@ pub use stopped::Stopped;
 pub use storage::{Finding, Mend, Outcome, Trouble, bucket_endpoint_in, try_bucket};
 pub use supervision::database_probe;
 
-use crate::admin::{self, AdminSocket};
-use crate::api::{Api, ApiSettings, Readiness};
+use crate::admin::{self, AdminSocket, Moves};
+use crate::api::{Api, ApiSettings};
 use crate::config::Settings;
 use crate::metadata::{Metadata, MetadataError};
 use crate::model::{Clock, MADE, Timekeeper};
 use crate::server::Server;
 use crate::service::{Policy, Service};
-use crate::store::Store;
 use crate::tasks::notify::{self, Notice};
 use crate::tasks::watchdog::Watchdog;
 use crate::tasks::{Background, Ending, Endings, Wish};
+use bucket_watch::BucketWatch;
 use data_dir::DataDir;
 use machine::Machine;
+use mover::Mover;
 use opened::Missing;
-use std::fs::OpenOptions;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,11 +67,14 @@ const PASSWORD_COST: (u32, u32) = (12 * 1024, 3);
 pub struct App {
     server: Option<Server>,
     admin: Option<AdminSocket>,
+    mover: Arc<Mover>,
     background: Option<Background>,
     api: Arc<Api>,
     /// With a service manager only.
     watchdog: Option<Watchdog>,
     reload: reload::Reload,
+    /// With a bucket only.
+    bucket: Option<BucketWatch>,
     settings: Settings,
     service: Arc<Service>,
     endings: Endings,
@@ -94,10 +100,17 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         &endings.on_fatal(),
         |metadata| timekeeper(clock, &settings.data_dir, metadata),
     )?;
-    let (metadata, store) = (opened.metadata, opened.store);
+    let (metadata, storage) = (opened.metadata, opened.storage);
     let service = Arc::new(opened.service);
-    let database = data_dir.database();
-    let ready = readiness(&metadata, &store, database.clone(), &endings, &service);
+    let ready = || {
+        readiness::of(
+            &metadata,
+            &storage,
+            &data_dir.database(),
+            &endings,
+            &service,
+        )
+    };
     service.recover().map_err(StartError::Service)?;
     let first_account =
         first_account::ensure(&service, &settings.credentials_file, &settings.account.name)?;
@@ -114,7 +127,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         Arc::clone(&service),
         api_settings(&settings, &url),
         service.clock(),
-        ready,
+        ready(),
     ));
     let server = Server::start(
         listener,
@@ -124,22 +137,24 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         endings.on_loss(),
     )
     .map_err(|source| StartError::Serve { source })?;
-    let admin = admin_socket(&service, &settings);
+    let mover = Arc::new(Mover::new(storage.bucket.as_ref(), &metadata));
+    let admin = admin_socket(&service, &mover, &settings);
     let background = Background::start(Arc::clone(&service), service.clock())
         .map_err(|source| StartError::Serve { source })?;
-    let watchdog = supervision::start(
-        &server,
-        &metadata,
-        readiness(&metadata, &store, database, &endings, &service),
-        &url,
-    )
-    .map_err(|source| StartError::Serve { source })?;
+    let bucket = storage.bucket.as_ref().map(BucketWatch::start);
+    let bucket = bucket
+        .transpose()
+        .map_err(|source| StartError::Serve { source })?;
+    let watchdog = supervision::start(&server, &metadata, ready(), &url)
+        .map_err(|source| StartError::Serve { source })?;
     Ok(App {
         server: Some(server),
         admin,
+        mover,
         background: Some(background),
         watchdog,
         reload: reload::Reload::default(),
+        bucket,
         settings,
         api,
         service,
@@ -219,6 +234,8 @@ impl App {
             notify::tell(&[Notice::Stopping, Notice::Status(status)]);
         }
         drop(self.admin.take());
+        drop(self.bucket.take());
+        self.mover.stop();
         let cut = self
             .server
             .take()
@@ -246,13 +263,18 @@ impl Drop for App {
 }
 
 /// The way in for the commands. Files are served without it, too.
-fn admin_socket(service: &Arc<Service>, settings: &Settings) -> Option<AdminSocket> {
+fn admin_socket(
+    service: &Arc<Service>,
+    mover: &Arc<Mover>,
+    settings: &Settings,
+) -> Option<AdminSocket> {
     let runtime = std::env::var_os("RUNTIME_DIRECTORY");
     let place = settings
         .admin_socket
         .clone()
         .unwrap_or_else(|| admin::place(&settings.data_dir, runtime.as_deref()));
-    match AdminSocket::start(Arc::clone(service), &place, &settings.data_dir) {
+    let moves = Arc::<Mover>::clone(mover);
+    match AdminSocket::start(Arc::clone(service), moves, &place, &settings.data_dir) {
         Ok(socket) => Some(socket),
         Err(e) => {
             log::warn!(
@@ -305,34 +327,6 @@ fn timekeeper(
     };
     let machine = Box::new(Machine::new(data_dir));
     Ok(Timekeeper::new(clock, machine, MADE, row))
-}
-
-/// Whether it can do its work: both media answer, there is space, and nothing wants it to end.
-fn readiness(
-    metadata: &Arc<dyn Metadata>,
-    store: &Arc<dyn Store>,
-    database: PathBuf,
-    endings: &Endings,
-    service: &Arc<Service>,
-) -> Readiness {
-    let (metadata, store) = (Arc::clone(metadata), Arc::clone(store));
-    let service = Arc::downgrade(service);
-    let is_ending = endings.watch();
-    Box::new(move || {
-        if is_ending() {
-            return Err("stopping".to_owned());
-        }
-        metadata.link_count().map_err(|e| e.to_string())?;
-        metadata.room_for_more().map_err(|e| e.to_string())?;
-        // A file system that has turned read-only refuses this, and nothing else changes it.
-        let writable = OpenOptions::new().write(true).open(&database);
-        writable.map_err(|e| format!("{}: {e}", database.display()))?;
-        match store.available() {
-            Ok(0) => Err("the disk is full: delete files, or lower min_free_space".to_owned()),
-            Ok(_) => Ok(service.upgrade().and_then(|service| service.clock_remark())),
-            Err(e) => Err(e.to_string()),
-        }
-    })
 }
 
 /// How a visitor on this machine reaches the listener.

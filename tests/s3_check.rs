@@ -101,7 +101,7 @@ fn a_wrong_key_a_wrong_secret_and_a_missing_bucket_are_told_apart() {
     settings.credentials.key_id = "nobody".to_owned().into();
     let (_, found) = trouble(&settings);
     assert!(
-        found.sentence.contains("correct key id and bucket"),
+        found.sentence.contains("does not know the access key"),
         "{found:?}"
     );
 }

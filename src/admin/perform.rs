@@ -1,5 +1,6 @@
 //! Does what is asked, on a service: the one of a running server, or one on a stopped database.
 
+use super::moves::Moves;
 use super::wire::{Answer, Hidden, KeyRow, Reason, Request, UserRow, role};
 use crate::model::{AccountId, Lookup, Permissions};
 use crate::service::{AccountWish, Encryption, Error, Proof, Service};
@@ -9,13 +10,47 @@ use zeroize::Zeroizing;
 /// Rows of one page.
 const PAGE: usize = 64;
 
-/// Does what is asked.
-pub fn perform(service: &Service, request: &Request) -> Answer {
+/// Does what is asked. `moves` is there while a server runs.
+pub fn perform(service: &Service, moves: Option<&dyn Moves>, request: &Request) -> Answer {
+    if let Some(answer) = about_moves(moves, request) {
+        return answer;
+    }
     run(service, request).unwrap_or_else(|error| refusal(service, &error))
+}
+
+/// What is asked of moves; `None` when it is something else.
+fn about_moves(moves: Option<&dyn Moves>, request: &Request) -> Option<Answer> {
+    let is_about = matches!(
+        request,
+        Request::StartMove { .. } | Request::MoveState | Request::StopMove
+    );
+    let refused = |message: String| Answer::Refused {
+        reason: Reason::Wrong,
+        message,
+    };
+    let Some(moves) = moves else {
+        let message = "files are moved by a running server: start it first".to_owned();
+        return is_about.then(|| refused(message));
+    };
+    match request {
+        Request::StartMove { to } => Some(match moves.start(*to) {
+            Ok(()) => Answer::Done,
+            Err(message) => refused(message),
+        }),
+        Request::MoveState => Some(Answer::Move(moves.state())),
+        Request::StopMove => {
+            moves.stop();
+            Some(Answer::Done)
+        }
+        _ => None,
+    }
 }
 
 fn run(service: &Service, request: &Request) -> Result<Answer, Error> {
     match request {
+        Request::StartMove { .. } | Request::MoveState | Request::StopMove => {
+            Err(Error::Internal("a move is none of the service".into()))
+        }
         Request::AddUser {
             name,
             password,

@@ -1,6 +1,7 @@
 //! Answers on the admin socket: one connection at a time, each with a deadline, on one small
 //! thread. Whoever may connect may stop the server as well, so there is nobody to be fair to.
 
+use super::moves::Moves;
 use super::perform::perform;
 use super::socket::Place;
 use super::wire::{self, Answer, Reason};
@@ -33,13 +34,19 @@ impl AdminSocket {
     ///
     /// # Errors
     /// When there can be no socket, or no thread.
-    pub fn start(service: Arc<Service>, path: &Path, data_dir: &Path) -> io::Result<Self> {
-        Self::with_patience(service, path, data_dir, PATIENCE)
+    pub fn start(
+        service: Arc<Service>,
+        moves: Arc<dyn Moves>,
+        path: &Path,
+        data_dir: &Path,
+    ) -> io::Result<Self> {
+        Self::with_patience(service, Some(moves), path, data_dir, PATIENCE)
     }
 
     /// As [`AdminSocket::start`], with another time for clients to send and to take.
     pub(super) fn with_patience(
         service: Arc<Service>,
+        moves: Option<Arc<dyn Moves>>,
         path: &Path,
         data_dir: &Path,
         patience: Duration,
@@ -50,7 +57,7 @@ impl AdminSocket {
         let thread = std::thread::Builder::new()
             .name("admin".to_owned())
             .stack_size(STACK)
-            .spawn(move || serve(&service, &listener, &stopped, patience))?;
+            .spawn(move || serve(&service, moves.as_deref(), &listener, &stopped, patience))?;
         Ok(Self {
             stop,
             thread: Some(thread),
@@ -72,6 +79,7 @@ impl Drop for AdminSocket {
 
 fn serve(
     service: &Service,
+    moves: Option<&dyn Moves>,
     listener: &Async<UnixListener>,
     stopped: &Receiver<()>,
     patience: Duration,
@@ -89,7 +97,7 @@ fn serve(
             Some(Ok((stream, _))) => {
                 let answered = stream
                     .into_inner()
-                    .and_then(|stream| answer(service, &stream, patience));
+                    .and_then(|stream| answer(service, moves, &stream, patience));
                 if let Err(e) = answered {
                     log::warn!("admin socket: a request was not answered: {e}");
                 }
@@ -110,7 +118,12 @@ fn serve(
 }
 
 /// One request, one answer.
-fn answer(service: &Service, mut stream: &UnixStream, patience: Duration) -> io::Result<()> {
+fn answer(
+    service: &Service,
+    moves: Option<&dyn Moves>,
+    mut stream: &UnixStream,
+    patience: Duration,
+) -> io::Result<()> {
     let peer = rustix::net::sockopt::socket_peercred(stream)?.uid;
     if !peer.is_root() && peer != rustix::process::geteuid() {
         return Err(io::ErrorKind::PermissionDenied.into());
@@ -123,7 +136,7 @@ fn answer(service: &Service, mut stream: &UnixStream, patience: Duration) -> io:
         line => line?,
     };
     let answer = match wire::request(&line) {
-        Some(request) => perform(service, &request),
+        Some(request) => perform(service, moves, &request),
         None => Answer::Refused {
             reason: Reason::Wrong,
             message: "the server does not understand this command: it may be of another version than the program, restart it".to_owned(),

@@ -46,7 +46,8 @@ impl Server {
         service.add_account("admin", "correct horse").unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = place(dir.path(), None);
-        let socket = AdminSocket::with_patience(service, &path, dir.path(), patience).unwrap();
+        let socket =
+            AdminSocket::with_patience(service, None, &path, dir.path(), patience).unwrap();
         Self {
             dir,
             socket: Some(socket),

@@ -1,6 +1,7 @@
 //! What is said over the admin socket. Both ends are the same program, so there is no version:
 //! what is not understood is refused.
 
+use super::moves::{Destination, MoveState};
 use crate::model::Role;
 use crate::service;
 use serde::{Deserialize, Serialize};
@@ -115,6 +116,15 @@ pub enum Request {
         /// Its public id.
         id: String,
     },
+    /// Starts to move all files. [`Answer::Done`].
+    StartMove {
+        /// Where to.
+        to: Destination,
+    },
+    /// How far that is. [`Answer::Move`].
+    MoveState,
+    /// Ends it. [`Answer::Done`].
+    StopMove,
 }
 
 /// What is answered.
@@ -138,6 +148,8 @@ pub enum Answer {
     },
     /// Whether the server can open the account by itself.
     Opens(bool),
+    /// How far a move is.
+    Move(MoveState),
     /// The password is another.
     NewPassword {
         /// A recovery phrase, for an account that had none.

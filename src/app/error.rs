@@ -66,6 +66,8 @@ pub enum StartError {
     },
     /// The store cannot be used.
     Store(StoreError),
+    /// What the settings say about the bucket cannot be: the words of whoever was to use it.
+    Bucket(String),
     /// The database cannot be used.
     Metadata(MetadataError),
     /// Recovery or the first account failed.
@@ -102,6 +104,7 @@ impl StartError {
             | Self::BlobsWithoutDatabase { .. }
             | Self::Key { .. }
             | Self::Secret { .. }
+            | Self::Bucket(_)
             | Self::Credentials { .. } => true,
             Self::Metadata(MetadataError::TooNew { .. }) => true,
             Self::Metadata(MetadataError::ReadOnly) => true,
@@ -167,6 +170,7 @@ impl fmt::Display for StartError {
                 "the stored files cannot be used: a file system in the data directory is read-only. See which (findmnt), mount it \
                  again (mount -o remount,rw), and start Mayfly"
             ),
+            Self::Bucket(what) => write!(f, "the bucket of [s3] cannot be used: {what}"),
             Self::Metadata(e) => {
                 write!(f, "{}", chain(e))?;
                 match e {

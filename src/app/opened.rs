@@ -3,6 +3,7 @@
 
 use super::StartError;
 use super::data_dir::{self, DataDir};
+use super::storage::{self, Storage};
 use crate::config::Settings;
 use crate::metadata::{Metadata, MetadataError, OnFatal, RedbMetadata};
 use crate::model::Timekeeper;
@@ -24,7 +25,7 @@ pub(super) enum Missing {
 pub(super) struct Opened {
     pub service: Service,
     pub metadata: Arc<dyn Metadata>,
-    pub store: Arc<dyn Store>,
+    pub storage: Storage,
 }
 
 /// Opens what is in `data_dir`, with the clock that `clock` makes.
@@ -43,17 +44,17 @@ pub(super) fn open(
             .server_key_if_any()?
             .unwrap_or_else(keys::random_secret),
     };
-    let store: Arc<dyn Store> = Arc::new(
+    let disk: Arc<dyn Store> = Arc::new(
         DiskStore::open(&settings.data_dir, settings.min_free_space).map_err(StartError::Store)?,
     );
-    let metadata: Arc<dyn Metadata> = Arc::new(match (fresh, missing) {
+    let metadata = Arc::new(match (fresh, missing) {
         (false, _) => RedbMetadata::open(&data_dir.database(), Arc::clone(on_fatal))?,
         (true, Missing::StaysMissing) => {
             return Err(StartError::NoData {
                 data_dir: settings.data_dir.clone(),
             });
         }
-        (true, Missing::IsMade) if store.is_empty().map_err(StartError::Store)? => {
+        (true, Missing::IsMade) if disk.is_empty().map_err(StartError::Store)? => {
             RedbMetadata::create(&data_dir.database(), Arc::clone(on_fatal))?
         }
         (true, Missing::IsMade) => {
@@ -62,6 +63,8 @@ pub(super) fn open(
             });
         }
     });
+    let storage = storage::open(settings, disk, &metadata, &server_key)?;
+    let metadata: Arc<dyn Metadata> = metadata;
     let master_key = match &settings.master_key_file {
         Some(file) => {
             let may_be_made = missing == Missing::IsMade && !opens_accounts(&*metadata)?;
@@ -72,7 +75,7 @@ pub(super) fn open(
     let clock = Arc::new(clock(&*metadata)?);
     let parts = Parts {
         metadata: Arc::clone(&metadata),
-        store: Arc::clone(&store),
+        store: Arc::clone(&storage.store),
         clock,
         server_key,
         master_key,
@@ -91,7 +94,7 @@ pub(super) fn open(
     Ok(Opened {
         service,
         metadata,
-        store,
+        storage,
     })
 }
 

@@ -1,13 +1,19 @@
-//! The bucket that the settings name: its secrets are read here, and it can be tried out.
+//! Where files are kept: the data directory, and the bucket that the settings name, with its secrets.
 
 use super::StartError;
-use crate::config::{Held, Settings};
-use crate::model::Clock;
-use crate::store::s3::{self, Credentials, S3Settings};
+use crate::config::{Held, Settings, StorageKind};
+use crate::metadata::RedbMetadata;
+use crate::model::{Clock, Secret, SystemClock};
+use crate::pipeline::seal::keys;
+use crate::store::s3::{self, Client, Credentials, Retries, S3Settings, S3Store, Uploads};
+use crate::store::{BothStores, Place, Store, StoreError};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
 pub use crate::store::s3::{Finding, Mend, Outcome, Trouble, endpoint_in as bucket_endpoint_in};
+
+/// Where the parts of uploads wait, in the data directory.
+const INCOMING: &str = "incoming";
 
 /// The bucket, with the secrets read; `None` when the settings name none.
 ///
@@ -45,6 +51,68 @@ fn read(held: &Held) -> Result<Option<Zeroizing<String>>, StartError> {
             .map(|file| file.path().to_owned())
             .unwrap_or_default(),
         source,
+    })
+}
+
+/// Where files are kept.
+pub(super) struct Storage {
+    /// All places as one.
+    pub store: Arc<dyn Store>,
+    /// The data directory alone.
+    pub disk: Arc<dyn Store>,
+    /// The bucket, where there is one.
+    pub bucket: Option<Bucket>,
+}
+
+/// A bucket that is in use.
+#[derive(Clone)]
+pub(super) struct Bucket {
+    /// The bucket alone.
+    pub store: Arc<S3Store>,
+    /// Disk and bucket as one.
+    pub both: Arc<BothStores>,
+    /// Whether new files go there.
+    pub takes_new: bool,
+}
+
+/// Puts the places together. Touches no network: a server that is away keeps nobody from starting.
+pub(super) fn open(
+    settings: &Settings,
+    disk: Arc<dyn Store>,
+    metadata: &Arc<RedbMetadata>,
+    server_key: &Secret,
+) -> Result<Storage, StartError> {
+    let Some(of) = bucket(settings)? else {
+        return Ok(Storage {
+            store: Arc::clone(&disk),
+            disk,
+            bucket: None,
+        });
+    };
+    // Signatures carry the time that the machine shows, whatever else is thought of it.
+    let clock = Arc::new(SystemClock::new());
+    let client = Client::new(&of, clock).map_err(|e| StartError::Bucket(e.to_string()))?;
+    let uploads = Uploads::new(
+        client.clone(),
+        Arc::<RedbMetadata>::clone(metadata),
+        &settings.data_dir.join(INCOMING),
+        settings.min_free_space,
+        Retries::default(),
+    )
+    .map_err(|e| StartError::Store(StoreError::Unavailable(e)))?;
+    let store = Arc::new(S3Store::new(client, uploads, &keys::owner_mark(server_key)));
+    let takes_new = settings.storage == StorageKind::S3;
+    let place = if takes_new { Place::Far } else { Place::Near };
+    let far = Arc::<S3Store>::clone(&store);
+    let both = Arc::new(BothStores::new(Arc::clone(&disk), far, place));
+    Ok(Storage {
+        store: Arc::<BothStores>::clone(&both),
+        disk,
+        bucket: Some(Bucket {
+            store,
+            both,
+            takes_new,
+        }),
     })
 }
 

@@ -82,6 +82,9 @@ pub(super) enum Command {
     /// Look after the accounts of a running or a stopped server
     #[command(subcommand, after_help = PLACES)]
     User(UserCommand),
+    /// Move files between the disk and the bucket of a running server
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -242,6 +245,37 @@ pub(super) enum UserCommand {
         #[command(flatten)]
         which: Which,
     },
+}
+
+#[derive(Subcommand)]
+pub(super) enum StoreCommand {
+    /// Move all files to the disk or to the bucket of [s3], while the server runs
+    ///
+    /// Each file is copied and looked at before the original is deleted, and can be downloaded all the
+    /// time. When this command is interrupted, the server goes on, and running it again shows how far
+    /// it is; "store stop" ends the move. A move that ended early goes on where it was when it is started
+    /// again. It does not change where new files are kept: storage.kind does.
+    Move {
+        /// Where to
+        #[arg(long)]
+        to: Place,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// End a move; what was moved stays so
+    Stop {
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// Where files are.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Place {
+    /// In the data directory
+    Disk,
+    /// In the bucket
+    S3,
 }
 
 /// One permission of an API key.

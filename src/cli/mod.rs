@@ -1,7 +1,7 @@
 //! The program behind `main`: turns the command line into a run, and its result into an exit code.
 //!
 //! `arguments` says what can be asked for, `exit` has the exit codes. `serve` runs the server, `setup` asks for its settings, `check` looks whether all is well, `keys`
-//! and `users` look after accounts by way of `reach`, `secrets` asks for what must not stand on a
+//! and `users` look after accounts by way of `reach`, `store` moves files, `secrets` asks for what must not stand on a
 //! command line, `documents` prints what is made from the command line itself.
 
 mod arguments;
@@ -14,6 +14,7 @@ mod reach;
 mod secrets;
 mod serve;
 mod setup;
+mod store;
 mod users;
 
 use crate::logging;
@@ -63,6 +64,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Doctor { config } => check::doctor(&config),
         Command::Key(command) => keys::run(command),
         Command::User(command) => users::run(command),
+        Command::Store(command) => store::run(command),
         Command::Completions { shell } => documents::completions(shell),
         Command::Man => documents::man(),
     }

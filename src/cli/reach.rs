@@ -71,7 +71,7 @@ impl Reach {
     /// Asks. A refusal is a failure.
     pub(super) fn ask(&self, request: &Request) -> Result<Answer, Failure> {
         let answer = match self {
-            Self::Stopped(stopped) => admin::perform(stopped.service(), request),
+            Self::Stopped(stopped) => admin::perform(stopped.service(), None, request),
             Self::Running(socket) => admin::ask(socket, request).map_err(|e| match e {
                 AskError::Absent(e) => Failure {
                     code: TEMPORARY,

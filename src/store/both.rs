@@ -6,7 +6,7 @@
 
 use super::{Stage, Store, StoreError, StoredBlob};
 use crate::model::BlobId;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// One of both stores.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,9 +19,11 @@ pub enum Place {
 
 /// Two stores as one.
 pub struct BothStores {
-    near: Arc<dyn Store>,
-    far: Arc<dyn Store>,
+    pub(super) near: Arc<dyn Store>,
+    pub(super) far: Arc<dyn Store>,
     new_blobs: Place,
+    /// The blob that moves from one to the other now: nobody deletes it meanwhile.
+    pub(super) moving: Mutex<Option<BlobId>>,
 }
 
 impl BothStores {
@@ -31,7 +33,13 @@ impl BothStores {
             near,
             far,
             new_blobs,
+            moving: Mutex::default(),
         }
+    }
+
+    /// Where new blobs go.
+    pub fn new_blobs(&self) -> Place {
+        self.new_blobs
     }
 
     fn for_new_blobs(&self) -> &dyn Store {
@@ -59,6 +67,9 @@ impl Store for BothStores {
     }
 
     fn delete(&self, id: &BlobId) -> Result<(), StoreError> {
+        if self.is_moving(id) {
+            return Err(StoreError::InUse);
+        }
         let near = self.near.delete(id);
         self.far.delete(id).and(near)
     }

@@ -9,12 +9,14 @@ pub mod contract;
 mod disk;
 mod fault;
 mod memory;
+mod moving;
 pub mod s3;
 
 pub use both::{BothStores, Place};
 pub use disk::DiskStore;
 pub use fault::{Fault, FaultStore, Faults, Operation};
 pub use memory::MemoryStore;
+pub use moving::{Moved, Wishes};
 
 use crate::model::BlobId;
 use std::fmt;

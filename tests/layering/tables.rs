@@ -100,6 +100,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
             "metadata",
             "gate/exchange.rs",
             "server/directory.rs",
+            "store/moving.rs",
             "store/s3",
         ],
     ),

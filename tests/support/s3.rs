@@ -39,37 +39,26 @@ impl S3Server {
         };
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join(Self::BUCKET)).unwrap();
-        let mut child = Command::new(program)
-            .args(["--host", "127.0.0.1", "--port", "0"])
-            .args(["--access-key", Self::KEY_ID, "--secret-key", Self::SECRET])
-            .arg(home.path())
-            .env("RUST_LOG", "s3s_fs=info")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (tell, told) = mpsc::channel();
-        // Reads on after the address, so that the server never waits for its log.
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let address = line.split_once("server is running at http://");
-                if let Some(address) = address.and_then(|(_, a)| a.trim().parse().ok()) {
-                    let _ = tell.send(address);
-                }
-            }
-        });
-        let Ok(address) = told.recv_timeout(START) else {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("s3s-fs did not say where it listens");
-        };
+        let (child, address) = spawn(&program, home.path(), 0);
         Some(Self {
             child,
             home,
             address,
             front: None,
         })
+    }
+
+    /// Ends it at once, as a lost machine would. What is stored stays.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again after [`S3Server::kill`], at the same address and with what is stored.
+    pub fn restart(&mut self) {
+        let program = program().expect("it was started before");
+        let port = self.address.port();
+        (self.child, self.address) = spawn(&program, self.home.path(), port);
     }
 
     /// The same behind TLS, with a certificate of its own authority in [`S3Server::ca_file`].
@@ -141,6 +130,41 @@ pub fn store(settings: &S3Settings, owner_mark: &str) -> S3Store {
     let retries = Retries::default();
     let uploads = Uploads::new(client.clone(), journal, &incoming, 0, retries).unwrap();
     S3Store::new(client, uploads, owner_mark)
+}
+
+/// Starts the program, and waits until it listens. Port 0 is any.
+fn spawn(program: &Path, home: &Path, port: u16) -> (Child, SocketAddr) {
+    let mut child = Command::new(program)
+        .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+        .args([
+            "--access-key",
+            S3Server::KEY_ID,
+            "--secret-key",
+            S3Server::SECRET,
+        ])
+        .arg(home)
+        .env("RUST_LOG", "s3s_fs=info")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (tell, told) = mpsc::channel();
+    // Reads on after the address, so that the server never waits for its log.
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let address = line.split_once("server is running at http://");
+            if let Some(address) = address.and_then(|(_, a)| a.trim().parse().ok()) {
+                let _ = tell.send(address);
+            }
+        }
+    });
+    let Ok(address) = told.recv_timeout(START) else {
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("s3s-fs did not say where it listens");
+    };
+    (child, address)
 }
 
 /// The program, if it was installed.

@@ -194,6 +194,14 @@ pub fn client_tag(server: &Secret, address: &[u8]) -> [u8; 16] {
     tag
 }
 
+/// What a bucket is marked with: 32 hex digits that follow from the server key and tell nothing of it.
+pub fn owner_mark(server: &Secret) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, server.reveal());
+    let tag = hmac::sign(&key, b"mayfly/1/owner\0");
+    let digits = tag.as_ref()[..16].iter();
+    digits.map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A strong validator for the bytes of one link (RFC 9110, section 8.8.3): keyed by the content key,
 /// it tells neither what the bytes are nor that another link has the same.
 pub fn etag(content: &Secret, row: &[u8]) -> [u8; 16] {

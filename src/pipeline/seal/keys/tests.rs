@@ -133,6 +133,10 @@ fn tags_depend_on_everything_they_are_made_of() {
         client_tag(&one, &[127, 0, 0, 2]),
     ];
     assert_eq!(HashSet::from(clients).len(), clients.len());
+    let marks = [owner_mark(&one), owner_mark(&two)];
+    assert_ne!(marks[0], marks[1]);
+    assert_eq!(marks[0], owner_mark(&one));
+    assert!(marks.iter().all(|mark| mark.len() == 32));
 }
 
 #[test]

@@ -1,0 +1,206 @@
+//! Moves a blob from one of two stores to the other, while everything else goes on.
+//!
+//! The copy is whole, durable and looked at before the original goes, so the blob is always in at least
+//! one place, and whoever reads it reads on. While it moves, a deletion of it is refused as one of a blob
+//! in use, and comes again: nothing that was deleted comes back. What breaks off leaves the original
+//! and no half of a copy; the next attempt begins that blob anew.
+
+use super::{BothStores, Place, Store, StoreError, StoredBlob};
+use crate::model::BlobId;
+use ring::digest::{Context, Digest, SHA256};
+use std::io;
+use std::sync::PoisonError;
+
+/// Bytes that are copied in one go.
+const PIECE: usize = 64 * 1024;
+
+/// What came of a move.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Moved {
+    /// It is in the other store now, with so many bytes.
+    Done(u64),
+    /// It was not in the store that it was to leave.
+    NotThere,
+    /// Nobody wants it any more: whoever deleted it removes it.
+    Unwanted,
+    /// It is in both: the original is being read. Another move ends it.
+    Read,
+    /// It was broken off, as wished.
+    Stopped,
+}
+
+/// What a move asks of whoever wants it.
+pub trait Wishes {
+    /// Whether somebody still refers to the blob. Asked when nobody can delete it any more.
+    ///
+    /// # Errors
+    /// When that cannot be told: nothing is moved then.
+    fn is_wanted(&self, id: &BlobId) -> io::Result<bool>;
+    /// So many more bytes were copied. Whether it is to go on.
+    fn goes_on(&self, bytes: u64) -> bool;
+}
+
+impl BothStores {
+    /// Whether this blob moves now.
+    pub(super) fn is_moving(&self, id: &BlobId) -> bool {
+        *self.moving.lock().unwrap_or_else(PoisonError::into_inner) == Some(*id)
+    }
+
+    /// How many bytes each of `ids` has in the store that a move to `to` takes them from; they are in
+    /// order.
+    ///
+    /// # Errors
+    /// As [`Store::sizes`].
+    pub fn sizes_to_move(
+        &self,
+        ids: &[BlobId],
+        to: Place,
+    ) -> Result<Vec<Result<u64, StoreError>>, StoreError> {
+        self.ends(to).0.sizes(ids)
+    }
+
+    /// Moves a blob. One at a time: only one thread moves.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when a store is away, [`StoreError::Full`] when there is no room, and what
+    /// else the stores report. The original is where it was.
+    pub fn move_blob(
+        &self,
+        id: &BlobId,
+        to: Place,
+        wishes: &dyn Wishes,
+    ) -> Result<Moved, StoreError> {
+        let _moving = Moving::begin(self, id);
+        // Whoever deletes takes the row away first: either the row is gone by now, or the deletion is
+        // refused until this is over.
+        if !wishes.is_wanted(id).map_err(StoreError::Refused)? {
+            return Ok(Moved::Unwanted);
+        }
+        let (from, target) = self.ends(to);
+        let original = match from.open(id) {
+            Err(StoreError::NotFound) => return Ok(Moved::NotThere),
+            original => original?,
+        };
+        let size = original.size();
+        if size_in(target, id)?.is_none()
+            && !copy(&*original, target, id, wishes, to == Place::Near)?
+        {
+            return Ok(Moved::Stopped);
+        }
+        // A copy that an earlier move has left is looked at in the same way.
+        match size_in(target, id)? {
+            Some(copied) if copied == size => {}
+            found => {
+                return Err(StoreError::Unavailable(io::Error::other(format!(
+                    "the copy has {} bytes, and the original {size}",
+                    found.unwrap_or(0)
+                ))));
+            }
+        }
+        drop(original);
+        match from.delete(id) {
+            Ok(()) => Ok(Moved::Done(size)),
+            Err(StoreError::InUse) => Ok(Moved::Read),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where a move to `to` goes from and to.
+    fn ends(&self, to: Place) -> (&dyn Store, &dyn Store) {
+        match to {
+            Place::Near => (&*self.far, &*self.near),
+            Place::Far => (&*self.near, &*self.far),
+        }
+    }
+}
+
+/// Keeps a blob from being deleted.
+struct Moving<'a>(&'a BothStores);
+
+impl<'a> Moving<'a> {
+    fn begin(stores: &'a BothStores, id: &BlobId) -> Self {
+        *stores.moving.lock().unwrap_or_else(PoisonError::into_inner) = Some(*id);
+        Self(stores)
+    }
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        *self.0.moving.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+fn size_in(store: &dyn Store, id: &BlobId) -> Result<Option<u64>, StoreError> {
+    match store.open(id) {
+        Ok(blob) => Ok(Some(blob.size())),
+        Err(StoreError::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Copies all of a blob. With `reads_back`, the copy is read again and compared by SHA-256: where that
+/// costs nothing but time. Returns false when it was to end before that.
+fn copy(
+    original: &dyn StoredBlob,
+    target: &dyn Store,
+    id: &BlobId,
+    wishes: &dyn Wishes,
+    reads_back: bool,
+) -> Result<bool, StoreError> {
+    let mut stage = target.stage(id, Some(original.size()))?;
+    let mut failed = None;
+    let sum = read_all(original, |piece| {
+        if !wishes.goes_on(piece.len() as u64) {
+            return false;
+        }
+        failed = stage.write(piece).err();
+        failed.is_none()
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let Some(sum) = sum.map_err(StoreError::Unavailable)? else {
+        return Ok(false);
+    };
+    match stage.commit() {
+        // Its size is compared after this.
+        Ok(()) | Err(StoreError::Exists) => {}
+        Err(error) => return Err(error),
+    }
+    if reads_back {
+        let stored = target.open(id)?;
+        let read = read_all(&*stored, |_| true).map_err(StoreError::Unavailable)?;
+        if read.is_none_or(|read| read.as_ref() != sum.as_ref()) {
+            drop(stored);
+            target.delete(id)?;
+            return Err(StoreError::Unavailable(io::Error::other(
+                "the copy has other bytes than the original: the disk may be failing",
+            )));
+        }
+    }
+    Ok(true)
+}
+
+/// Hands all bytes of a blob on, and returns their SHA-256; nothing when `take` does not want more.
+fn read_all(
+    blob: &dyn StoredBlob,
+    mut take: impl FnMut(&[u8]) -> bool,
+) -> io::Result<Option<Digest>> {
+    let mut hash = Context::new(&SHA256);
+    let mut buffer = vec![0; PIECE];
+    let (size, mut at) = (blob.size(), 0);
+    while at < size {
+        let left = usize::try_from(size - at).map_or(PIECE, |left| left.min(PIECE));
+        let piece = &mut buffer[..left];
+        blob.read_exact_at(piece, at)?;
+        hash.update(piece);
+        if !take(piece) {
+            return Ok(None);
+        }
+        at += left as u64;
+    }
+    Ok(Some(hash.finish()))
+}
+
+#[cfg(test)]
+mod tests;
