@@ -12,6 +12,7 @@ mod error;
 mod exchange;
 mod explain;
 mod failure;
+mod fetchers;
 mod health;
 mod journal;
 mod leftovers;

@@ -6,21 +6,21 @@
 
 use super::client::Client;
 use super::error::{Kind, S3Error};
+use super::fetchers::Fetchers;
 use super::readers::{Guard, Readers};
-use super::request::{Method, Request};
 use super::turns::{Seat, Turns};
-use super::window::{Window, broken, check, cut, finish};
+use super::window::{Object, Window};
 use super::windows::Pace;
 use crate::model::{BlobId, progress};
 use crate::store::{StoreError, StoredBlob};
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes that are fetched to open an object, and kept: a header, or all of a small text.
-const HEAD: u64 = 1024;
+/// Most bytes that one call of a fetcher reads.
+const CHUNK: usize = 256 << 10;
 /// Attempts to get on before a reader gives up.
 const ATTEMPTS: u32 = 4;
 
@@ -28,15 +28,18 @@ const ATTEMPTS: u32 = 4;
 pub(super) struct Reads {
     client: Client,
     turns: Arc<Turns<Window>>,
+    fetchers: Arc<Fetchers>,
     readers: Arc<Readers>,
 }
 
 impl Reads {
     pub(super) fn new(client: Client) -> Self {
+        let fetchers = Fetchers::start(client.settings().concurrency.max(1));
         let turns = Turns::new(client.settings().concurrency, Arc::clone(client.clock()));
         Self {
             client,
             turns,
+            fetchers: Arc::new(fetchers),
             readers: Arc::default(),
         }
     }
@@ -45,18 +48,18 @@ impl Reads {
     pub(super) fn open(&self, id: &BlobId, key: String) -> Result<S3Blob, StoreError> {
         // Whoever deletes it has found that nothing refers to it any more.
         let guard = self.readers.read(id).ok_or(StoreError::NotFound)?;
-        let mut blob = S3Blob {
+        let access = Access {
             client: self.client.clone(),
-            key,
-            etag: None,
-            size: 0,
-            head: Vec::new(),
+            fetchers: Arc::clone(&self.fetchers),
             seat: self.turns.seat(),
+        };
+        let object = progress::waiting(|| access.open(&key)).map_err(refused)?;
+        Ok(S3Blob {
+            access,
+            object: Arc::new(object),
             course: RefCell::default(),
             _guard: guard,
-        };
-        progress::waiting(|| blob.open()).map_err(refused)?;
-        Ok(blob)
+        })
     }
 
     /// What the names of objects start with.
@@ -89,15 +92,17 @@ impl Reads {
 
 /// An open object.
 pub(super) struct S3Blob {
-    client: Client,
-    key: String,
-    etag: Option<String>,
-    size: u64,
-    /// The first bytes.
-    head: Vec<u8>,
-    seat: Seat<Window>,
+    access: Access,
+    object: Arc<Object>,
     course: RefCell<Course>,
     _guard: Guard,
+}
+
+/// One reader's way to the server.
+struct Access {
+    client: Client,
+    fetchers: Arc<Fetchers>,
+    seat: Seat<Window>,
 }
 
 /// How reading has gone so far.
@@ -112,16 +117,16 @@ struct Course {
 
 impl StoredBlob for S3Blob {
     fn size(&self) -> u64 {
-        self.size
+        self.object.size
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let end = offset.checked_add(buffer.len() as u64);
-        if end.is_none_or(|end| end > self.size) {
+        if end.is_none_or(|end| end > self.object.size) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let head = usize::try_from(offset).ok();
-        let head = head.and_then(|offset| self.head.get(offset..));
+        let head = head.and_then(|offset| self.object.head.get(offset..));
         let head = head.unwrap_or_default();
         let kept = head.len().min(buffer.len());
         buffer[..kept].copy_from_slice(&head[..kept]);
@@ -130,11 +135,13 @@ impl StoredBlob for S3Blob {
         }
         let course = &mut *self.course.borrow_mut();
         if let Some(left) = course.left {
-            course.pace.outside(self.elapsed().saturating_sub(left));
+            course
+                .pace
+                .outside(self.access.elapsed().saturating_sub(left));
         }
         let rest = &mut buffer[kept..];
         let result = progress::waiting(|| self.fill(course, rest, offset + kept as u64));
-        course.left = Some(self.elapsed());
+        course.left = Some(self.access.elapsed());
         result
     }
 
@@ -143,99 +150,29 @@ impl StoredBlob for S3Blob {
     }
 }
 
-impl S3Blob {
+impl Access {
     fn elapsed(&self) -> Duration {
         self.client.clock().elapsed()
     }
 
-    /// Gets the first bytes.
-    fn open(&mut self) -> Result<(), S3Error> {
-        for attempt in 1.. {
-            let opened = self.in_turn(|| self.fetch_head());
-            match opened {
-                Ok((size, etag, head)) => {
-                    self.size = size;
-                    self.etag = etag;
-                    self.head = head;
-                    break;
-                }
-                // There is no range in an empty object: RFC 9110, section 15.5.17.
-                Err(error) if error.status() == Some(416) => {
-                    self.in_turn(|| self.is_empty())?;
-                    break;
-                }
+    /// Gets the first bytes of an object.
+    fn open(&self, key: &str) -> Result<Object, S3Error> {
+        let mut failed = 0;
+        loop {
+            self.seat.take().map_err(no_turn)?;
+            let (client, key) = (self.client.clone(), key.to_owned());
+            let opened = self.fetchers.run(move || Object::open(&client, key));
+            self.seat.leave();
+            match opened.unwrap_or_else(|| Err(panicked())) {
                 // Nobody has got anything yet: whoever asks is told at once.
                 Err(error) if self.client.health().is_away() => return Err(error),
-                Err(error) => self.again(attempt, error)?,
+                Err(error) => {
+                    failed += 1;
+                    self.again(failed, error)?;
+                }
+                opened => return opened,
             }
         }
-        Ok(())
-    }
-
-    fn in_turn<T>(&self, request: impl FnOnce() -> Result<T, S3Error>) -> Result<T, S3Error> {
-        self.seat.take().map_err(no_turn)?;
-        let result = request();
-        self.seat.leave();
-        result
-    }
-
-    /// Size, entity tag and first bytes.
-    fn fetch_head(&self) -> Result<(u64, Option<String>, Vec<u8>), S3Error> {
-        let mut body = self.client.fetch(&Request {
-            method: Method::Get,
-            key: &self.key,
-            query: &[],
-            headers: &[("range", &format!("bytes=0-{}", HEAD - 1))],
-        })?;
-        let total = match body.range {
-            Some(range) => range.total,
-            // All of it, if that is no more.
-            None => body.length.filter(|length| *length <= HEAD),
-        };
-        let size = total.ok_or_else(|| broken("the answer does not say how long the object is"))?;
-        let length = size.min(HEAD);
-        check(&body, 0, length, size)?;
-        let mut head = Vec::new();
-        let read = body.by_ref().take(length).read_to_end(&mut head);
-        read.map_err(cut)?;
-        if head.len() as u64 != length {
-            return Err(broken("the answer is shorter than it said"));
-        }
-        finish(&mut body);
-        Ok((size, body.etag.take(), head))
-    }
-
-    fn is_empty(&self) -> Result<(), S3Error> {
-        let request = Request {
-            method: Method::Head,
-            key: &self.key,
-            query: &[],
-            headers: &[],
-        };
-        match self.client.call(&request, &[], 0)?.length {
-            Some(0) => Ok(()),
-            _ => Err(broken(
-                "the server gives no range of an object that is not empty",
-            )),
-        }
-    }
-
-    /// Fills `buffer` from `at`, which is all within the object.
-    fn fill(&self, course: &mut Course, buffer: &mut [u8], at: u64) -> io::Result<()> {
-        let mut filled = 0;
-        let mut failed = 0;
-        while filled < buffer.len() {
-            let from = at + filled as u64;
-            let (read, result) = self.read_on(course, &mut buffer[filled..], from);
-            filled += read;
-            if let Err(error) = result {
-                failed += 1;
-                // Not the kind of the cause: an answer that ended early is no object that did.
-                self.again(failed, error)
-                    .map_err(|error| io::Error::other(said(&error)))?;
-            }
-        }
-        Ok(())
     }
 
     /// Waits before the attempt after `failed` ones, or fails for good.
@@ -248,6 +185,27 @@ impl S3Blob {
         }
         Ok(())
     }
+}
+
+impl S3Blob {
+    /// Fills `buffer` from `at`, which is all within the object.
+    fn fill(&self, course: &mut Course, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        let mut filled = 0;
+        let mut failed = 0;
+        while filled < buffer.len() {
+            let from = at + filled as u64;
+            let (read, result) = self.read_on(course, &mut buffer[filled..], from);
+            filled += read;
+            if let Err(error) = result {
+                failed += 1;
+                // Not the kind of the cause: an answer that ended early is no object that did.
+                self.access
+                    .again(failed, error)
+                    .map_err(|error| io::Error::other(said(&error)))?;
+            }
+        }
+        Ok(())
+    }
 
     /// Reads what one window has of `buffer`, from `at`: the one that is open, or a new one. Returns
     /// how much that was, whatever happened then.
@@ -257,69 +215,63 @@ impl S3Blob {
         buffer: &mut [u8],
         at: u64,
     ) -> (usize, Result<(), S3Error>) {
-        let window = match self.seat.take() {
+        let Access {
+            client,
+            fetchers,
+            seat,
+        } = &self.access;
+        let window = match seat.take() {
             Ok(window) => window,
             Err(error) => return (0, Err(no_turn(error))),
         };
-        let since = self.elapsed();
-        let mut window = match window.filter(|window| window.at == at) {
-            Some(window) => window,
-            None => {
-                if course.has_window {
-                    // It was lost to somebody who waited, or reading goes on elsewhere.
-                    course.pace.interrupted();
-                    course.has_window = false;
-                }
-                match self.fetch_window(&course.pace, buffer.len() as u64, at) {
+        let since = self.access.elapsed();
+        let window = window.filter(|window| window.at == at);
+        if window.is_none() && course.has_window {
+            // It was lost to somebody who waited, or reading goes on elsewhere.
+            course.pace.interrupted();
+        }
+        let wanted = buffer.len().min(CHUNK);
+        let length = course.pace.length(buffer.len() as u64, seat.room());
+        let length = length.min(self.object.size - at);
+        let (object, client) = (Arc::clone(&self.object), client.clone());
+        let fetched = fetchers.run(move || {
+            let window = match window {
+                Some(window) => window,
+                None => match object.window(&client, at, length) {
                     Ok(window) => window,
-                    Err(error) => {
-                        self.seat.leave();
-                        return (0, Err(error));
-                    }
-                }
+                    Err(error) => return (Vec::new(), Err(error)),
+                },
+            };
+            window.read(wanted)
+        });
+        let (bytes, result) = fetched.unwrap_or_else(|| (Vec::new(), Err(panicked())));
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        progress::step();
+        course
+            .pace
+            .inside(self.access.elapsed().saturating_sub(since));
+        course.has_window = matches!(result, Ok(Some(_)));
+        let result = match result {
+            Ok(Some(window)) => {
+                seat.rest(window);
+                return (bytes.len(), Ok(()));
             }
+            Ok(None) => {
+                course.pace.read_through(seat.is_scarce());
+                Ok(())
+            }
+            Err(error) => Err(error),
         };
-        let (read, result) = window.read(buffer);
-        course.has_window = result.is_ok() && window.at < window.end;
-        course.pace.inside(self.elapsed().saturating_sub(since));
-        if course.has_window {
-            self.seat.rest(window);
-            return (read, result);
-        }
-        if result.is_ok() {
-            finish(&mut window.body);
-            course.pace.read_through(self.seat.is_scarce());
-        }
-        // Closed before the next has its turn.
-        drop(window);
-        self.seat.leave();
-        (read, result)
+        seat.leave();
+        (bytes.len(), result)
     }
+}
 
-    /// Opens a window at `at` for a reader that needs `needed` bytes now.
-    fn fetch_window(&self, pace: &Pace, needed: u64, at: u64) -> Result<Window, S3Error> {
-        let length = pace.length(needed, self.seat.room()).min(self.size - at);
-        let end = at + length;
-        let range = format!("bytes={at}-{}", end - 1);
-        let mut headers = vec![("range", range.as_str())];
-        if let Some(etag) = &self.etag {
-            headers.push(("if-match", etag));
-        }
-        let body = self.client.fetch(&Request {
-            method: Method::Get,
-            key: &self.key,
-            query: &[],
-            headers: &headers,
-        })?;
-        check(&body, at, length, self.size)?;
-        if let (Some(etag), Some(now)) = (&self.etag, &body.etag)
-            && etag != now
-        {
-            let what = "the object is not the one that was opened";
-            return Err(S3Error::new(Kind::Precondition, what));
-        }
-        Ok(Window { body, at, end })
-    }
+fn panicked() -> S3Error {
+    S3Error::new(
+        Kind::Refused,
+        "reading from the bucket failed inside; the log says more",
+    )
 }
 
 fn no_turn(error: io::Error) -> S3Error {
