@@ -28,7 +28,10 @@ fuzz_target!(|document: &[u8]| {
     let text = std::str::from_utf8(document).expect("only UTF-8 is read");
     // Elsewhere, in a value or a comment, these are characters like others.
     let opening = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
-    assert!(!opening.starts_with("<!DOCTYPE"), "a document type was taken");
+    assert!(
+        !opening.starts_with("<!DOCTYPE"),
+        "a document type was taken"
+    );
     for entry in listing.contents {
         assert!(entry.key.len() <= document.len());
         assert!(entry.size.to_string().len() <= document.len());
