@@ -5,9 +5,10 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 use support::{Launch, S3Server, Server, Upload, command, files_below, get, slow, within};
 use tempfile::TempDir;
@@ -215,6 +216,23 @@ fn files_move_to_the_disk_and_back_while_they_can_be_downloaded() {
     assert!(gone, "{}", server.log());
 }
 
+/// Starts a move, and waits until the server is at it.
+fn begin_move(server: &Server, to: &str) -> Child {
+    let mut asking = command()
+        .args(["store", "move", "--to", to, "--config"])
+        .arg(server.settings_path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(asking.stderr.take().unwrap());
+    let mut first = String::new();
+    said.read_line(&mut first).unwrap();
+    assert!(first.contains("files moved"), "{first}");
+    std::thread::spawn(move || said.lines().for_each(drop));
+    asking
+}
+
 #[test]
 fn a_move_that_a_crash_ended_goes_on_and_loses_and_revives_nothing() {
     let Some(s3) = S3Server::start("s3_serve") else {
@@ -227,12 +245,7 @@ fn a_move_that_a_crash_ended_goes_on_and_loses_and_revives_nothing() {
         .collect();
     for (to, kill_server) in [("disk", true), ("s3", true), ("disk", false)] {
         // Whoever asks is left alone by what becomes of the server, and ends in any way.
-        let asking = command()
-            .args(["store", "move", "--to", to, "--config"])
-            .arg(server.settings_path())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut asking = asking.unwrap();
+        let mut asking = begin_move(&server, to);
         let total = files.len();
         let in_bucket = if to == "disk" { total } else { 0 };
         // Something has moved, or all of it.
@@ -249,12 +262,7 @@ fn a_move_that_a_crash_ended_goes_on_and_loses_and_revives_nothing() {
         }
     }
     // A link that goes while its file moves takes it along from everywhere.
-    let asking = command()
-        .args(["store", "move", "--to", "s3", "--config"])
-        .arg(server.settings_path())
-        .stderr(Stdio::null())
-        .spawn();
-    let mut asking = asking.unwrap();
+    let mut asking = begin_move(&server, "s3");
     for file in &files[..6] {
         let id = format!("id: {}", file.id);
         assert_eq!(

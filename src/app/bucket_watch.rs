@@ -5,6 +5,7 @@ use super::storage::Bucket;
 use crate::store::s3::S3Store;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ impl BucketWatch {
         let (ends, ended) = sync_channel(0);
         // A server that hangs must not hold anything open by who asks it.
         let store = Arc::downgrade(&bucket.store);
-        let takes_new = bucket.takes_new;
+        let (takes_new, has_worked) = (bucket.takes_new, Arc::clone(&bucket.has_worked));
         std::thread::Builder::new()
             .name("bucket".to_owned())
             .stack_size(STACK)
@@ -39,6 +40,7 @@ impl BucketWatch {
                 while let Some(store) = store.upgrade() {
                     if looks % CALM == 0 || told.is_some() || store.problem().is_some() {
                         look(&store, takes_new, &mut told);
+                        has_worked.fetch_or(told.is_none(), Ordering::Relaxed);
                     }
                     looks = looks.wrapping_add(1);
                     drop(store);

@@ -8,6 +8,7 @@ use crate::tasks::Endings;
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Whether it can do its work: both media answer, there is space, and nothing wants it to end.
 pub(super) fn of(
@@ -39,7 +40,11 @@ pub(super) fn of(
             Ok(_) => {}
             Err(e) => return Err(e.to_string()),
         }
-        let problem = bucket.as_ref().and_then(|bucket| bucket.store.problem());
+        let problem = bucket.as_ref().and_then(|bucket| {
+            let silent = !bucket.has_worked.load(Ordering::Relaxed);
+            let silent = silent.then(|| "it has not answered yet".to_owned());
+            bucket.store.problem().or(silent)
+        });
         match (problem, bucket.as_ref().is_some_and(|of| of.takes_new)) {
             (Some(problem), true) => Err(format!("the bucket cannot be used: {problem}")),
             (Some(_), false) => Ok(Some("files in the bucket cannot be fetched now")),

@@ -8,6 +8,7 @@ use crate::pipeline::seal::keys;
 use crate::store::s3::{self, Client, Credentials, Retries, S3Settings, S3Store, Uploads};
 use crate::store::{BothStores, Place, Store, StoreError};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use zeroize::Zeroizing;
 
 pub use crate::store::s3::{Finding, Mend, Outcome, Trouble, endpoint_in as bucket_endpoint_in};
@@ -73,6 +74,8 @@ pub(super) struct Bucket {
     pub both: Arc<BothStores>,
     /// Whether new files go there.
     pub takes_new: bool,
+    /// Whether it has been usable at least once since the start.
+    pub has_worked: Arc<AtomicBool>,
 }
 
 /// Puts the places together. Touches no network: a server that is away keeps nobody from starting.
@@ -112,6 +115,7 @@ pub(super) fn open(
             store,
             both,
             takes_new,
+            has_worked: Arc::default(),
         }),
     })
 }

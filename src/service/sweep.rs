@@ -7,7 +7,10 @@ use super::{Error, Service, events};
 use crate::metadata::{Due, Freed, MetadataError};
 use crate::model::{Blob, BlobId, Timestamp};
 use crate::store::StoreError;
-use std::sync::PoisonError;
+use std::io::ErrorKind;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 /// Rows and files that are looked at in one step.
 pub(super) const PAGE: usize = 128;
@@ -19,6 +22,9 @@ const STRAY_BIRTHS: usize = 1024;
 /// A crash leaves an orphan for each upload that was between its rename and its commit. More of
 /// them in one page, and most of the page: then the database does not belong to these files.
 const ORPHANS_OF_A_CRASH: usize = 16;
+
+/// How long the store may take to say whether it holds anything, before the first start goes on without.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
 
 impl Service {
     /// Once, before the first request: drops staged leftovers, takes the open leases of the last
@@ -67,9 +73,25 @@ impl Service {
         Ok(())
     }
 
+    /// Asks the store, which may be on a machine that hangs.
+    fn is_store_empty(&self) -> Result<bool, StoreError> {
+        let store = Arc::clone(&self.parts.store);
+        let (answer, answers) = sync_channel(1);
+        let asking = std::thread::Builder::new()
+            .name("first look".to_owned())
+            .spawn(move || {
+                // Nobody waits for it any more, perhaps.
+                let _late = answer.send(store.is_empty());
+            });
+        asking.map_err(StoreError::Refused)?;
+        answers
+            .recv_timeout(FIRST_LOOK)
+            .unwrap_or_else(|_| Err(StoreError::Refused(ErrorKind::TimedOut.into())))
+    }
+
     /// Whether there are stored files, as far as that can be known now.
     fn has_files(&self) -> Result<bool, Error> {
-        match self.parts.store.is_empty() {
+        match self.is_store_empty() {
             Ok(empty) => Ok(!empty),
             // A store that is away keeps nobody from starting.
             Err(error @ StoreError::Refused(_)) => {

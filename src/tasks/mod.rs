@@ -19,17 +19,22 @@ use schedule::{Job, Schedule};
 use smol::channel::{Receiver, Sender};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The service calls few levels deep and keeps its buffers on the heap.
 const STACK: usize = 256 * 1024;
 
+/// How long a job may take to end when the thread is to end: it may wait for a store that hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The running thread.
 pub struct Background {
     stop: Sender<()>,
     thread: JoinHandle<()>,
+    /// Closed when the thread is over.
+    over: mpsc::Receiver<()>,
 }
 
 impl Background {
@@ -39,16 +44,25 @@ impl Background {
     /// When there is no thread to be had.
     pub fn start(service: Arc<Service>, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let (stop, stopped) = smol::channel::bounded(1);
+        let (runs, over) = mpsc::sync_channel(0);
         let thread = std::thread::Builder::new()
             .name("background".to_owned())
             .stack_size(STACK)
-            .spawn(move || work(&service, &*clock, &stopped))?;
-        Ok(Self { stop, thread })
+            .spawn(move || {
+                let _runs: mpsc::SyncSender<()> = runs;
+                work(&service, &*clock, &stopped);
+            })?;
+        Ok(Self { stop, thread, over })
     }
 
-    /// Ends it, after the job it is at.
+    /// Ends it, after the job it is at. One that takes too long is left behind: whatever it is at may
+    /// break off at any instant.
     pub fn stop(self) {
         self.stop.close();
+        if self.over.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            log::warn!("a job in the background does not end, and is left behind");
+            return;
+        }
         if self.thread.join().is_err() {
             log::error!("the background thread had panicked");
         }
