@@ -312,7 +312,9 @@ impl Service {
             events::link_busy(&link.lookup, peer);
             Error::Busy(self.policy.lease.min(BUSY_MAX))
         };
-        match self.book().make_room() {
+        // Not in the head of the match: that would hold the book while a lease is ended.
+        let room = self.book().make_room();
+        match room {
             Ok(None) => {}
             Ok(Some((claim, end))) => self.end_lease(&claim, end, None)?,
             Err(()) => return Err(busy()),

@@ -1,6 +1,7 @@
 //! What a download is, as clients see it.
 
 use super::world::*;
+use crate::service::lease_book::LEASES;
 
 #[test]
 fn a_link_serves_its_downloads_and_dies_with_its_bytes() {
@@ -208,6 +209,26 @@ fn a_broken_download_goes_back_when_its_time_is_over() {
     )));
     other.send(&mut Client::patient()).unwrap();
     assert!(gone(&world.open(&view)));
+}
+
+#[test]
+fn when_all_leases_are_held_the_one_that_was_silent_longest_makes_room() {
+    let world = World::new();
+    let view = world.upload(&content(40_000), times(5_000));
+    let (tell, told) = std::sync::mpsc::channel();
+    // On a thread of its own: once, the book was locked twice here, and nobody was served any more.
+    std::thread::spawn(move || {
+        for n in 0..LEASES as u32 + 3 {
+            let [_, _, high, low] = n.to_be_bytes();
+            let there = std::net::IpAddr::from([10, 1, high, low]);
+            let download = world.ask(&view, 0..view.size, None, there).unwrap();
+            assert!(download.send(&mut Client::taking(20_000)).is_err());
+        }
+        tell.send(world.left(&view)).unwrap();
+    });
+    let left = told.recv_timeout(std::time::Duration::from_secs(600));
+    let held = LEASES as u32;
+    assert_eq!(left, Ok((5_000 - held, held, 0)));
 }
 
 #[test]
