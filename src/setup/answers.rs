@@ -58,7 +58,7 @@ pub struct Answers {
     /// Where the master key is kept, if there is one.
     master_key: PathBuf,
     /// The service finds its secrets by itself.
-    key_is_credential: bool,
+    pub(super) key_is_credential: bool,
     /// The bucket is not to be tried out before the settings are written.
     pub(super) bucket_is_unchecked: bool,
     /// Somebody said which proxies are believed.

@@ -20,7 +20,8 @@
 //! ```
 //!
 //! Only a password is needed; what is left out has its default. Secrets that stand in the file itself
-//! are written into files of their own.
+//! are written into files of their own. The service cannot read the files of other users: for its
+//! settings the contents of the files that are named here are copied to where systemd finds them.
 
 use super::answers::{KEYS, SECRETS, listen_for};
 use super::bucket::first_trouble;
@@ -127,6 +128,9 @@ fn parse(path: &Path, config: &Path, problems: &mut Vec<String>) -> Option<Answe
         }
     }
     secrets(path, &mut table, &mut answers, problems);
+    if let Err(problem) = answers.settle_for_service() {
+        problems.push(problem);
+    }
     for key in table.keys() {
         problems.push(format!(
             "{key}: there is no such answer; {PASSWORD_FILE}, {PASSWORD} and these are: {}",

@@ -5,8 +5,9 @@ use super::answers::SECRETS;
 use super::questions::Dialogue;
 use super::{Answers, Stop};
 use crate::app::{Finding, Mend, Outcome, Trouble, bucket_endpoint_in};
-use crate::config::{self, ClearText, Environment, Problem, Settings, StorageKind};
-use std::path::PathBuf;
+use crate::config::{self, ClearText, Environment, Problem, SecretFile, Settings, StorageKind};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use toml::Value;
 use zeroize::Zeroizing;
 
@@ -70,6 +71,50 @@ impl Answers {
         self.secrets.insert(key, secret);
         self.put(key, Value::String(path));
         Ok(())
+    }
+
+    /// Makes what is named here fit for the service, which runs as a user of its own and sees no home directory:
+    /// systemd is to hand over the secrets, and the certificate has to be where everybody can read it.
+    ///
+    /// # Errors
+    /// What is wrong, with the remedy.
+    pub(super) fn settle_for_service(&mut self) -> Result<(), String> {
+        if !self.key_is_credential {
+            return Ok(());
+        }
+        for (key, ..) in SECRETS {
+            let named = self.text(key).filter(|_| !self.secrets.contains_key(key));
+            if let Some(path) = named {
+                let secret = SecretFile::named(PathBuf::from(path)).read_text();
+                let secret = secret.map_err(|e| format!("{key}: {e}"))?;
+                self.set_secret(key, secret)
+                    .map_err(|remedy| format!("{key}: {remedy}"))?;
+            }
+        }
+        self.check_ca_file()
+    }
+
+    /// Whether the service will be able to read the certificate.
+    fn check_ca_file(&self) -> Result<(), String> {
+        let Some(path) = self.text("s3.ca_file").filter(|_| self.key_is_credential) else {
+            return Ok(());
+        };
+        const HIDDEN: [&str; 3] = ["/root", "/home", "/run/user"];
+        let path = Path::new(&path);
+        let is_open = |path: &Path, bit| {
+            std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & bit != 0)
+        };
+        let is_seen = path
+            .ancestors()
+            .skip(1)
+            .all(|parent| is_open(parent, 0o001));
+        match HIDDEN.iter().any(|hidden| path.starts_with(hidden)) {
+            false if is_seen && is_open(path, 0o004) => Ok(()),
+            _ => Err(format!(
+                "s3.ca_file: the service cannot read {}: copy it to /etc/mayfly, readable for everybody (chmod 644), and name that file",
+                path.display()
+            )),
+        }
     }
 
     /// What is to be written besides the settings: files and their contents.
@@ -258,10 +303,12 @@ impl Dialogue<'_> {
                 if text.is_empty() {
                     return Ok(false);
                 }
-                let set = self
+                let mut set = self
                     .answers
                     .set_of_bucket("s3.ca_file", Value::String(text));
+                set = set.and_then(|()| self.answers.check_ca_file());
                 if let Err(remedy) = &set {
+                    self.answers.values.remove("s3.ca_file");
                     self.refuse(remedy)?;
                 }
                 Ok(set.is_ok())

@@ -79,7 +79,7 @@ pub fn write(
         return Err(SetupError::Ended { code });
     }
     for secret in &mut secrets {
-        secret.replace()?;
+        secret.settle()?;
     }
     waiting.publish()?;
     secrets.into_iter().for_each(Waiting::keep);
@@ -143,39 +143,48 @@ impl<'a> Waiting<'a> {
         Ok(())
     }
 
-    /// Gives the file its name, in the place of what an attempt without settings left there.
-    fn replace(&mut self) -> Result<(), SetupError> {
-        std::fs::rename(&self.temporary, self.target)
-            .and_then(|()| {
+    /// Gives the file of a secret its name. What is there already stays: a secret may be nowhere else.
+    fn settle(&mut self) -> Result<(), SetupError> {
+        let named = match self.rename() {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                let read = |path| std::fs::read(path).map(Zeroizing::new);
+                read(self.target).and_then(|there| match there == read(&self.temporary)? {
+                    // Dropping this takes away the temporary file alone.
+                    true => Ok(()),
+                    false => Err(io::Error::new(
+                        io::ErrorKind::AlreadyExists,
+                        "another secret is there: move that file away if nothing needs it, and try again",
+                    )),
+                })
+            }
+            other => other.and_then(|()| {
                 self.named = true;
                 sync_directory(parent_of(self.target))
-            })
-            .map_err(failed("writing", self.target))
+            }),
+        };
+        named.map_err(failed("writing", self.target))
     }
 
-    /// Lets it stay.
+    /// Lets it stay, if it has its name.
     fn keep(mut self) {
-        self.published = true;
+        self.published = self.named;
+    }
+
+    /// Gives the file its name, unless there is one of that name.
+    fn rename(&self) -> io::Result<()> {
+        let (from, to) = (&self.temporary, self.target);
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // Not every file system can do that; a second name is never made over a first one either.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                std::fs::hard_link(from, to).and_then(|()| std::fs::remove_file(from))
+            }
+            other => other.map_err(io::Error::from),
+        }
     }
 
     /// Gives the file its name, unless there is one of that name.
     fn publish(mut self) -> Result<(), SetupError> {
-        let renamed = renameat_with(
-            CWD,
-            &self.temporary,
-            CWD,
-            self.target,
-            RenameFlags::NOREPLACE,
-        );
-        let named = match renamed {
-            // Not every file system can do that; a second name is never made over a first one either.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-                std::fs::hard_link(&self.temporary, self.target)
-                    .and_then(|()| std::fs::remove_file(&self.temporary))
-            }
-            other => other.map_err(io::Error::from),
-        };
-        match named {
+        match self.rename() {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(SetupError::Exists {

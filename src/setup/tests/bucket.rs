@@ -253,9 +253,10 @@ fn bucket_place() -> (TempDir, PathBuf, Answers) {
 fn secrets_are_written_for_the_owner_alone_beside_settings_that_name_them() {
     let (_home, config, answers) = bucket_place();
     let secret = config.with_file_name("mayfly.s3-secret");
-    // What an attempt left behind is replaced.
+    // What an attempt left behind is taken.
     std::fs::create_dir_all(config.parent().unwrap()).unwrap();
-    std::fs::write(&secret, "old").unwrap();
+    std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
     let written = written(&answers, &config).unwrap();
     assert_eq!(
         std::fs::read_to_string(&secret).unwrap(),
@@ -277,6 +278,61 @@ fn secrets_are_written_for_the_owner_alone_beside_settings_that_name_them() {
         told.contains(&secret.display().to_string()) && !told.contains("hunter2"),
         "{told}"
     );
+}
+
+#[test]
+fn a_secret_that_is_there_is_never_lost() {
+    for (there, is_taken) in [
+        ("another\n".to_owned(), false),
+        (format!("{SECRET}\n"), true),
+    ] {
+        let (_home, config, answers) = bucket_place();
+        let secret = config.with_file_name("mayfly.s3-secret");
+        std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+        std::fs::write(&secret, &there).unwrap();
+        let settings = config.clone();
+        let faster = move || {
+            std::fs::write(&settings, "# mine\n").unwrap();
+            None
+        };
+        let clock = Arc::new(SystemClock::new());
+        let error = write(&answers, &config, clock, &faster).err().unwrap();
+        let is_late = matches!(error, SetupError::Exists { .. });
+        assert_eq!(is_late, is_taken, "{error}");
+        assert_eq!(std::fs::read_to_string(&secret).unwrap(), there);
+    }
+}
+
+#[test]
+fn what_the_service_cannot_read_is_copied_or_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let named = |name: &str, text: &str, mode| {
+        let path = home.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        toml::Value::String(path.display().to_string())
+    };
+    let mut answers = Answers::new(Path::new(crate::config::CONFIG_FILE));
+    answers.put("s3.key_id_file", named("id", "an-id\n", 0o600));
+    answers.put("s3.secret_file", named("secret", SECRET, 0o600));
+    answers.settle_for_service().unwrap();
+    let text = answers.to_toml();
+    assert!(!text.contains("secret_file ="), "{text}");
+    let files: Vec<_> = answers.secret_files().collect();
+    assert_eq!(**files[1].1, *SECRET);
+    assert!(files[1].0.starts_with("/etc/credstore"));
+    // Nobody else gets into this directory.
+    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    answers.put("s3.ca_file", named("ca", "", 0o644));
+    let refused = answers.settle_for_service().unwrap_err();
+    assert!(refused.contains("copy it to /etc/mayfly"), "{refused}");
+    let open = toml::Value::String("/etc/passwd".to_owned());
+    answers.put("s3.ca_file", open);
+    answers.settle_for_service().unwrap();
+    // Elsewhere the server runs as whoever sets it up.
+    let mut answers = Answers::new(&home.path().join("mayfly.toml"));
+    answers.put("s3.ca_file", named("ca", "", 0o600));
+    answers.settle_for_service().unwrap();
 }
 
 #[test]
