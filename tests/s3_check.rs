@@ -8,11 +8,12 @@ use mayfly::model::{Clock, SystemClock, Timestamp};
 use mayfly::store::s3::{Finding, Mend, Outcome, S3Settings, Trouble, diagnose};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use support::{S3Server, command};
 use tempfile::TempDir;
@@ -173,11 +174,31 @@ fn https_where_there_is_none_is_said_so() {
     assert!(found.sentence.contains("does not speak TLS"), "{found:?}");
 }
 
+/// Bound, so that nobody else gets the port, but nobody listens.
+fn deaf() -> TcpListener {
+    use rustix::net::{AddressFamily, SocketType, bind, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    socket.into()
+}
+
+#[test]
+fn a_failure_that_passes_is_no_trouble() {
+    for status in [500, 503] {
+        let asked = AtomicUsize::new(0);
+        let settings = prepared(move |_| match asked.fetch_add(1, Ordering::SeqCst) {
+            0 => (status, "", String::new()),
+            _ => (200, "", LISTING.to_owned()),
+        });
+        let reach = tried(&settings).into_iter().next().unwrap();
+        assert!(matches!(reach.outcome, Outcome::Works), "{reach:?}");
+    }
+}
+
 #[test]
 fn nobody_at_the_endpoint_may_pass() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let settings = settings(&listener);
-    drop(listener);
+    let bound = deaf();
+    let settings = settings(&bound);
     let (_, found) = trouble(&settings);
     assert!(found.may_pass, "{found:?}");
     assert!(found.sentence.contains("cannot be reached"), "{found:?}");

@@ -11,6 +11,8 @@ use data_encoding::HEXLOWER;
 use object::{Failed, Object, list};
 use std::sync::Arc;
 
+/// Attempts to reach the bucket, as long as another one may help.
+const ATTEMPTS: u32 = 3;
 /// Clocks that differ by less are one, in seconds.
 const SAME: i64 = 60;
 
@@ -116,17 +118,27 @@ impl Trial<'_> {
         }
         let parts = Object::new(&client, format!("{name}-parts"));
         self.note("multipart", parts.multipart());
-        let deleted = object.delete().and(parts.delete());
-        self.note("delete", deleted);
+        // What came before may have gone so badly that the first client asks nobody any more.
+        let Ok(client) = Client::new(self.settings, Arc::clone(&self.clock)) else {
+            return;
+        };
+        let object = Object::new(&client, name.clone()).delete();
+        let parts = Object::new(&client, format!("{name}-parts")).delete();
+        self.note("delete", object.and(parts));
     }
 
     /// Asks for a listing: proves address, TLS, style, region, clock, key and bucket. Says whether the
     /// key may list.
     fn reach(&mut self, client: &Client) -> Result<bool, Trouble> {
-        // The first answer may be that the clocks differ, which the next request counts in.
-        let mut listed = list(client);
-        if matches!(&listed, Err(e) if matches!(e.kind(), Kind::Skewed { .. })) {
+        let mut listed = Self::listed(client);
+        if let Err(error) = &listed
+            && let Some(trouble) = self.other_style(error)
+        {
+            // A server that knows both styles may have been away for that long.
             listed = list(client);
+            if listed.is_err() {
+                return Err(trouble);
+            }
         }
         match listed {
             Ok(dated) => {
@@ -141,21 +153,45 @@ impl Trial<'_> {
                 self.fails("list", trouble);
                 Ok(false)
             }
-            Err(e) => Err(self.other_style(&e)),
+            Err(e) => Err(explain::trouble(self.settings, &e, Wish::List)),
         }
     }
 
-    /// The trouble; when the other style of addresses works, that is it.
-    fn other_style(&self, error: &S3Error) -> Trouble {
-        let plain = explain::trouble(self.settings, error, Wish::List);
-        let pointless = match error.kind() {
+    /// A listing, tried again as long as that may help.
+    fn listed(client: &Client) -> Result<Option<i64>, S3Error> {
+        let mut attempt = 1;
+        loop {
+            let error = match list(client) {
+                Err(error) if attempt < ATTEMPTS && error.may_pass() => error,
+                outcome => return outcome,
+            };
+            match error.kind() {
+                // Each of those has taken a minute.
+                Kind::TimedOut => return Err(error),
+                // The next request counts it in.
+                Kind::Skewed { .. } => {}
+                _ => client.pause(attempt, error.retry_after()),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// The trouble, when the other style of addresses works after this error.
+    fn other_style(&self, error: &S3Error) -> Option<Trouble> {
+        let speaks_for_it = match error.kind() {
             // A name that leads nowhere leads nowhere with the bucket before it, either.
-            Kind::Unreachable | Kind::TimedOut | Kind::Tls => self.settings.path_style,
-            Kind::BadKey | Kind::BadSignature | Kind::WrongRegion { expected: Some(_) } => true,
+            Kind::Unreachable | Kind::Tls => !self.settings.path_style,
+            Kind::NoBucket
+            | Kind::NotFound
+            | Kind::NotImplemented
+            | Kind::Refused
+            | Kind::Broken
+            | Kind::WrongRegion { expected: None } => true,
+            // The server has understood the address, or said nothing at all.
             _ => false,
         };
-        if pointless {
-            return plain;
+        if !speaks_for_it {
+            return None;
         }
         let other = S3Settings {
             path_style: !self.settings.path_style,
@@ -163,7 +199,7 @@ impl Trial<'_> {
         };
         let works = Client::new(&other, Arc::clone(&self.clock)).and_then(|client| list(&client));
         match works {
-            Ok(_) => Trouble {
+            Ok(_) => Some(Trouble {
                 sentence: format!(
                     "the server wants addresses with the bucket in the {}: set path_style = {} in [s3]",
                     if other.path_style {
@@ -175,8 +211,8 @@ impl Trial<'_> {
                 ),
                 mend: Some(Mend::PathStyle(other.path_style)),
                 may_pass: false,
-            },
-            Err(_) => plain,
+            }),
+            Err(_) => None,
         }
     }
 
