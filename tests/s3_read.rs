@@ -362,6 +362,32 @@ fn a_server_that_is_away_takes_no_blob_and_is_used_again_when_it_is_back() {
 }
 
 #[test]
+fn a_bucket_that_is_only_read_is_a_problem_until_something_can_be_stored_again() {
+    let read_only = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&read_only);
+    let (bucket, _) = bucket(10, move |asked| {
+        if seen.load(Ordering::SeqCst) && asked.method == "PUT" {
+            Act::Fail(403, "AccessDenied")
+        } else {
+            Act::Serve
+        }
+    });
+    let store = store(&bucket, 4);
+    store.look_for_mark().unwrap();
+    let stage = store.stage(&BlobId([8; 16]), None).unwrap();
+    read_only.store(true, Ordering::SeqCst);
+    assert!(stage.commit().is_err());
+    assert!(store.open(&ID).is_ok());
+    assert!(store.problem().unwrap().contains("write"));
+    assert!(store.look_for_mark().is_err());
+    let refused = store.stage(&BlobId([9; 16]), None);
+    assert!(matches!(refused, Err(StoreError::Refused(_))));
+    read_only.store(false, Ordering::SeqCst);
+    store.look_for_mark().unwrap();
+    assert!(store.problem().is_none());
+}
+
+#[test]
 fn many_readers_at_once_get_through_a_server_that_fails_now_and_then() {
     let (bucket, bytes) = bucket(3 << 20, |asked| match asked.number % 17 {
         3 => Act::Cut(asked.number * 37 % 100_000),

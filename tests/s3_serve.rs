@@ -82,6 +82,36 @@ fn files_go_into_the_bucket_and_come_back_and_nothing_of_them_stays_on_the_disk(
 }
 
 #[test]
+fn over_tls_files_go_into_the_bucket_come_back_and_are_moved_and_no_secret_is_logged() {
+    let Some(s3) = S3Server::start_tls("s3_serve") else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let settings = settings(home.path(), &s3.endpoint(), S3Server::SECRET, NEW_FILES);
+    let ca_file = s3.ca_file().unwrap();
+    let token = "a-token-that-nobody-asks-for";
+    let more = format!(
+        "ca_file = \"{}\"\ntoken = \"{token}\"\n[log]\nlevel = \"debug\"\n",
+        ca_file.display()
+    );
+    let server = Server::launched(Launch::with_settings(&(settings + &more)));
+    becomes(&server, 200);
+    for size in [0, 100_000, 9_000_000] {
+        let uploaded = Upload::fresh(size).to(&server);
+        assert!(server.delivers(&uploaded), "{size}");
+    }
+    let gone = within(NOTICED, || objects(&s3.bucket()) == 0);
+    assert!(gone, "{:?}", files_below(&s3.bucket()));
+    let kept = Upload::fresh(9_000_000).downloads(0).to(&server);
+    for to in ["disk", "s3"] {
+        assert_eq!(store(&server, &["move", "--to", to]).0, Some(0));
+        assert!(server.delivers(&kept), "{to}\n{}", server.log());
+    }
+    let log = server.log();
+    assert!(!log.contains(S3Server::SECRET) && !log.contains(token));
+}
+
+#[test]
 fn without_the_bucket_it_starts_says_so_and_refuses_uploads() {
     let Some(mut s3) = S3Server::start("s3_serve") else {
         return;

@@ -4,13 +4,12 @@
 use super::storage::Bucket;
 use crate::store::s3::S3Store;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// The client calls few levels deep and keeps its buffers on the heap.
-const STACK: usize = 256 * 1024;
+/// To sign, send and decrypt takes a deep stack where the program is not optimised.
+const STACK: usize = 512 * 1024;
 /// Between two looks at what the store thinks of its server. A look costs nothing; while something is
 /// wrong it goes with a question, of which the client itself asks few.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -31,7 +30,7 @@ impl BucketWatch {
         let (ends, ended) = sync_channel(0);
         // A server that hangs must not hold anything open by who asks it.
         let store = Arc::downgrade(&bucket.store);
-        let (takes_new, has_worked) = (bucket.takes_new, Arc::clone(&bucket.has_worked));
+        let (takes_new, trouble) = (bucket.takes_new, Arc::clone(&bucket.trouble));
         std::thread::Builder::new()
             .name("bucket".to_owned())
             .stack_size(STACK)
@@ -40,7 +39,8 @@ impl BucketWatch {
                 while let Some(store) = store.upgrade() {
                     if looks % CALM == 0 || told.is_some() || store.problem().is_some() {
                         look(&store, takes_new, &mut told);
-                        has_worked.fetch_or(told.is_none(), Ordering::Relaxed);
+                        // A value that is changed in one step is never half changed.
+                        *trouble.lock().unwrap_or_else(PoisonError::into_inner) = told.clone();
                     }
                     looks = looks.wrapping_add(1);
                     drop(store);

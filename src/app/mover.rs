@@ -13,8 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The stores call few levels deep and keep their buffers on the heap.
-const STACK: usize = 256 * 1024;
+/// To ask a bucket over TLS takes a deep stack where the program is not optimised.
+const STACK: usize = 512 * 1024;
 /// Rows that are looked at in one go.
 const PAGE: usize = 128;
 /// Walks over all files: a second and a third time for those that were being read, or failed.

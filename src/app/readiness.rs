@@ -7,8 +7,7 @@ use crate::service::Service;
 use crate::tasks::Endings;
 use std::fs::OpenOptions;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 /// Whether it can do its work: both media answer, there is space, and nothing wants it to end.
 pub(super) fn of(
@@ -41,9 +40,13 @@ pub(super) fn of(
             Err(e) => return Err(e.to_string()),
         }
         let problem = bucket.as_ref().and_then(|bucket| {
-            let silent = !bucket.has_worked.load(Ordering::Relaxed);
-            let silent = silent.then(|| "it has not answered yet".to_owned());
-            bucket.store.problem().or(silent)
+            let trouble = || {
+                bucket
+                    .trouble
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+            };
+            bucket.store.problem().or_else(|| trouble().clone())
         });
         match (problem, bucket.as_ref().is_some_and(|of| of.takes_new)) {
             (Some(problem), true) => Err(format!("the bucket cannot be used: {problem}")),

@@ -7,8 +7,7 @@ use crate::model::{Clock, Secret, SystemClock};
 use crate::pipeline::seal::keys;
 use crate::store::s3::{self, Client, Credentials, Retries, S3Settings, S3Store, Uploads};
 use crate::store::{BothStores, Place, Store, StoreError};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use zeroize::Zeroizing;
 
 pub use crate::store::s3::{Finding, Mend, Outcome, Trouble, endpoint_in as bucket_endpoint_in};
@@ -74,8 +73,8 @@ pub(super) struct Bucket {
     pub both: Arc<BothStores>,
     /// Whether new files go there.
     pub takes_new: bool,
-    /// Whether it has been usable at least once since the start.
-    pub has_worked: Arc<AtomicBool>,
+    /// Why it cannot be used, as far as [`BucketWatch`](super::bucket_watch::BucketWatch) has found out.
+    pub trouble: Arc<Mutex<Option<String>>>,
 }
 
 /// Puts the places together. Touches no network: a server that is away keeps nobody from starting.
@@ -115,7 +114,7 @@ pub(super) fn open(
             store,
             both,
             takes_new,
-            has_worked: Arc::default(),
+            trouble: Arc::new(Mutex::new(Some("it has not answered yet".to_owned()))),
         }),
     })
 }

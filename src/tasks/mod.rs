@@ -23,8 +23,8 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The service calls few levels deep and keeps its buffers on the heap.
-const STACK: usize = 256 * 1024;
+/// To ask a bucket over TLS takes a deep stack where the program is not optimised.
+const STACK: usize = 512 * 1024;
 
 /// How long a job may take to end when the thread is to end: it may wait for a store that hangs.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -5,6 +5,7 @@ use super::error::{Kind, S3Error};
 use super::exchange::{Exchange, Patience};
 use super::failure;
 use super::health::Health;
+use super::link;
 use super::request::{Method, Request};
 use super::settings::S3Settings;
 use super::sign::UNSIGNED;
@@ -25,10 +26,17 @@ const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause that a server may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+/// Longest wait for a server that is away, where its return is worth it.
+const AWAY: Duration = Duration::from_secs(90);
+/// Shortest and longest pause between two looks whether it is back: another request may have found that out.
+const GLANCE: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_secs(1);
 /// Largest answer to an upload, in bytes.
 const SMALL: usize = 64 * 1024;
-/// Bodies in a row that a server did not ask for, after which it is not asked any more whether it wants them.
+/// Bodies in a row that a server did not ask for, after which it is rarely asked whether it wants them.
 const SILENT: u32 = 3;
+/// One of so many bodies is asked for then: the network may have been slow, or the server another one.
+const RARELY: u32 = 100;
 
 /// A pool of connections to one bucket. Clones share it.
 #[derive(Clone)]
@@ -88,14 +96,54 @@ impl Client {
         body: &[u8],
         limit: usize,
     ) -> Result<Answer, S3Error> {
+        self.tried(request, body, limit, Duration::ZERO)
+    }
+
+    /// The same, but while the server is away it waits up to a minute and a half for it to come back: for requests
+    /// whose failure throws away much that was done before. Such waits are no attempts.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call_patiently(
+        &self,
+        request: &Request<'_>,
+        body: &[u8],
+        limit: usize,
+    ) -> Result<Answer, S3Error> {
+        self.tried(request, body, limit, AWAY)
+    }
+
+    fn tried(
+        &self,
+        request: &Request<'_>,
+        body: &[u8],
+        limit: usize,
+        mut patience: Duration,
+    ) -> Result<Answer, S3Error> {
         let payload = HEXLOWER.encode(digest(&SHA256, body).as_ref());
+        let started = self.clock().elapsed();
         let mut attempt = 1;
         loop {
             let outcome = self.admitted(request, || self.small(request, body, &payload, limit));
             let Err(error) = outcome else {
                 return outcome;
             };
-            if attempt >= ATTEMPTS || !error.may_pass() || self.health().is_away() {
+            if !error.may_pass() {
+                return Err(error);
+            }
+            if self.health().is_away() {
+                let passed = self.clock().elapsed().saturating_sub(started);
+                if patience.is_zero() || passed >= AWAY {
+                    return Err(error);
+                }
+                let pause = self.health().next_probe().clamp(GLANCE, LOOK).min(patience);
+                patience -= pause;
+                (self.0.exchange.patience.pause)(pause);
+                continue;
+            }
+            // Without an answer, one more failure shows whether the server is away.
+            let may_wait = !patience.is_zero() && error.status().is_none();
+            if attempt >= ATTEMPTS && !may_wait {
                 return Err(error);
             }
             if !matches!(error.kind(), Kind::Skewed { .. }) {
@@ -137,16 +185,14 @@ impl Client {
                 inner: body,
                 left: length,
                 failed: None,
-                clock: &*self.0.exchange.clock,
-                first: None,
             };
             let bytes = length.to_string();
             let mut extra = vec![("content-length", bytes.as_str())];
-            let asks = length > 0 && self.0.silent.load(Ordering::Relaxed) < SILENT;
+            let asks = length > 0 && self.asks();
             if asks {
                 extra.push(("expect", "100-continue"));
             }
-            let start = self.0.exchange.clock.elapsed();
+            link::was_unheard();
             let outcome = self.0.exchange.run(
                 request,
                 &extra,
@@ -154,8 +200,8 @@ impl Client {
                 SendBody::from_reader(&mut counted),
                 self.0.exchange.patience.stall,
             );
-            if asks && let Some(first) = counted.first {
-                self.heard(first.saturating_sub(start) < self.0.exchange.patience.asked);
+            if asks && counted.left < length {
+                self.heard(!link::was_unheard());
             }
             match (outcome, counted.failed.take()) {
                 (Err(_), Some(source)) => {
@@ -168,7 +214,8 @@ impl Client {
                     if response.status() == StatusCode::EXPECTATION_FAILED {
                         self.0.silent.store(SILENT, Ordering::Relaxed);
                     }
-                    self.0.exchange.answer(request, response, SMALL)
+                    let stall = self.0.exchange.patience.stall;
+                    self.0.exchange.answer(request, response, SMALL, stall)
                 }
             }
         })
@@ -231,7 +278,7 @@ impl Client {
                 .exchange
                 .run(request, &[], payload, SendBody::none(), patience)?
         };
-        self.0.exchange.answer(request, response, limit)
+        self.0.exchange.answer(request, response, limit, patience)
     }
 
     /// Runs `exchange` unless the server is away, and takes down how it went.
@@ -243,8 +290,17 @@ impl Client {
         self.health().admit()?;
         let outcome = exchange();
         let error = outcome.as_ref().err();
-        self.health().note(error, failure::is_essential(request));
+        self.health().note(error, failure::writes(request));
         outcome
+    }
+
+    /// Whether the server is to be asked if it wants the next body.
+    fn asks(&self) -> bool {
+        if self.0.silent.load(Ordering::Relaxed) < SILENT {
+            return true;
+        }
+        let bodies = self.0.silent.fetch_add(1, Ordering::Relaxed);
+        (bodies - SILENT) % RARELY == RARELY - 1
     }
 
     /// Takes down whether the server said that it wants a body.
@@ -272,9 +328,6 @@ struct Counted<'a> {
     inner: &'a mut dyn Read,
     left: u64,
     failed: Option<io::Error>,
-    clock: &'a dyn Clock,
-    /// When the first byte was asked for.
-    first: Option<Duration>,
 }
 
 impl Read for Counted<'_> {
@@ -282,7 +335,6 @@ impl Read for Counted<'_> {
         if self.left == 0 || buffer.is_empty() {
             return Ok(0);
         }
-        self.first.get_or_insert_with(|| self.clock.elapsed());
         let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
         let outcome = loop {
             match self.inner.read(&mut buffer[..most]) {

@@ -41,6 +41,8 @@ pub enum Kind {
     NotImplemented,
     /// Too much is asked of the server now.
     Busy,
+    /// The server has no space left.
+    Full,
     /// No trust in the server's certificate, or no common language.
     Tls,
     /// There is no way to the server, or it was away a moment ago.
@@ -151,6 +153,7 @@ impl S3Error {
             Kind::Precondition => "The object is there already, or has changed; nothing was overwritten.".to_owned(),
             Kind::NotImplemented => "The server lacks a function of the S3 protocol; update it, or use another one.".to_owned(),
             Kind::Busy => "Wait; the server asks for fewer requests. If that lasts, lower concurrency in [s3].".to_owned(),
+            Kind::Full => "Make space on the server, or raise the quota of the bucket.".to_owned(),
             Kind::Tls => trust::remedy(&self.code).to_owned(),
             Kind::Unreachable => "Look whether the server runs and the endpoint of [s3] is right, and whether name resolution, network and firewall let it through.".to_owned(),
             Kind::TimedOut => "Look whether the server and the network are overloaded; it is tried again.".to_owned(),

@@ -33,7 +33,8 @@ pub(super) struct Patience {
     pub(super) connect: Duration,
     /// Longest silence in a transfer. The head of an answer takes at most twice as long.
     pub(super) stall: Duration,
-    /// Longest silence while the server puts an object together.
+    /// Longest silence while the server puts an object together. The whole answer takes at most twice as long,
+    /// with all the blanks that a server may send meanwhile.
     pub(super) assembly: Duration,
     /// How long a server may take to say whether it wants a body. It is sent after that.
     pub(super) asked: Duration,
@@ -194,18 +195,19 @@ impl Exchange {
         })
     }
 
-    /// The whole of an answer.
+    /// The whole of an answer, of at most `limit` bytes. It may take twice `patience` to come.
     pub(super) fn answer(
         &self,
         request: &Request<'_>,
         response: Response<Body>,
         limit: usize,
+        patience: Duration,
     ) -> Result<Answer, S3Error> {
         let response = self.accepted(request, response)?;
         let (head, body) = response.into_parts();
         let bytes = match request.method {
             Method::Head => Vec::new(),
-            _ => self.whole(body, limit)?,
+            _ => self.whole(body, limit, patience)?,
         };
         // Stored bytes may look like anything.
         let is_stored = request.method == Method::Get && !request.key.is_empty();
@@ -234,16 +236,18 @@ impl Exchange {
         let bytes = match request.method {
             Method::Head => Vec::new(),
             // Where the document is missing, the status still says enough.
-            _ => self.whole(body, ERROR).unwrap_or_default(),
+            _ => self
+                .whole(body, ERROR, self.patience.stall)
+                .unwrap_or_default(),
         };
         let document = xml::error_in(&bytes).unwrap_or_default();
         Err(self.refusal(request, head.status, &head.headers, document))
     }
 
     /// All of a body of at most `limit` bytes, which may not come drop by drop for ever.
-    fn whole(&self, body: Body, limit: usize) -> Result<Vec<u8>, S3Error> {
+    fn whole(&self, body: Body, limit: usize, patience: Duration) -> Result<Vec<u8>, S3Error> {
         let mut body = reader(body);
-        let end = self.clock.elapsed() + self.patience.stall * 2;
+        let end = self.clock.elapsed() + patience * 2;
         let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
         loop {
             let read = body.read(&mut piece).map_err(failure::of_body)?;

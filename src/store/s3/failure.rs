@@ -24,6 +24,10 @@ pub(super) fn of_answer(
         (_, "SignatureDoesNotMatch") => Kind::BadSignature,
         (_, "PreconditionFailed") | (412, _) => Kind::Precondition,
         (_, "NotImplemented") | (405 | 501, _) => Kind::NotImplemented,
+        (507, _)
+        | (_, "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "QuotaExceeded") => {
+            Kind::Full
+        }
         // Two writers of one name at once.
         (_, "ConditionalRequestConflict" | "OperationAborted") => Kind::Busy,
         (_, "SlowDown" | "ServiceUnavailable" | "RequestTimeout") | (408 | 417 | 429, _) => {
@@ -37,15 +41,18 @@ pub(super) fn of_answer(
         (404, _) if request.query.iter().any(|(name, _)| *name == "uploadId") => Kind::NoUpload,
         (404, _) => Kind::NotFound,
         (401 | 403, _) => Kind::Denied,
+        // Also without a document, as in an answer to HEAD: the server is there.
+        (503, code) if code != "InternalError" => Kind::Busy,
         (_, "InternalError") | (500.., _) => Kind::Server,
         _ => Kind::Refused,
     }
 }
 
-/// Whether a request is one that storing and reading files cannot do without. What a server denies beside that
-/// (listing, ending an upload twice) does not make the store unusable.
-pub(super) fn is_essential(request: &Request<'_>) -> bool {
-    !request.key.is_empty() && request.method != Method::Delete
+/// Whether a request is one that storing files cannot do without. What a server denies beside that does not make
+/// the store unusable: listing, ending an upload twice, or reading an object that is not there, which is forbidden
+/// to a key that may not list.
+pub(super) fn writes(request: &Request<'_>) -> bool {
+    !request.key.is_empty() && matches!(request.method, Method::Put | Method::Post)
 }
 
 /// Sorts what the transport says.

@@ -20,10 +20,41 @@ pub struct Health {
 
 #[derive(Default)]
 struct State {
+    /// Requests in a row that no answer came to, and that went wrong for any reason that may pass.
+    silent: u32,
     failures: u32,
-    problem: Option<String>,
+    problem: Option<Problem>,
+    /// Why nothing can be stored, though the server answers. Reading shows nothing about that.
+    unwritable: Option<String>,
     /// When the next probe may go, and how long the pause before it was.
     probe: Option<(Duration, Duration)>,
+}
+
+struct Problem {
+    text: String,
+    /// Whether any answer shows that it is over.
+    passes: bool,
+}
+
+impl State {
+    /// The server has answered, whatever it said.
+    fn answered(&mut self) {
+        self.silent = 0;
+        self.probe = None;
+    }
+
+    /// Something went wrong that a retry may heal. That is a problem from the `worth`th time in a row on.
+    fn failed(&mut self, error: &S3Error, worth: u32) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= worth {
+            let text = described(error);
+            self.problem = Some(Problem { text, passes: true });
+        }
+    }
+}
+
+fn described(error: &S3Error) -> String {
+    format!("{error}. {}", error.remedy())
 }
 
 impl Health {
@@ -34,9 +65,17 @@ impl Health {
         }
     }
 
-    /// Why the store cannot be used now: the last failure and its remedy. Nothing while requests go well.
+    /// Why the store cannot be used now: the last failure and its remedy. Nothing while requests go well, and
+    /// nothing for a single failure, which the next attempt may heal.
     pub fn problem(&self) -> Option<String> {
-        self.lock().problem.clone()
+        let state = self.lock();
+        let problem = state.problem.as_ref().map(|problem| problem.text.clone());
+        problem.or_else(|| state.unwritable.clone())
+    }
+
+    /// Whether the last request that would have stored something was refused for a reason that holds for all.
+    pub(super) fn is_unwritable(&self) -> bool {
+        self.lock().unwritable.is_some()
     }
 
     /// Whether a request may go out. Fails while the server is away; lets one probe through when its time has come.
@@ -51,7 +90,8 @@ impl Health {
             state.probe = Some((now + pause, pause));
             return Ok(());
         }
-        let reason = state.problem.as_deref().unwrap_or("it did not answer");
+        let reason = state.problem.as_ref().map(|problem| problem.text.as_str());
+        let reason = reason.unwrap_or("it did not answer");
         Err(S3Error::new(
             Kind::Unreachable,
             format!("the object storage is away: {reason}"),
@@ -63,7 +103,14 @@ impl Health {
     pub(super) fn refuses(&self) -> Option<String> {
         let state = self.lock();
         let (due, _) = state.probe?;
-        (self.clock.elapsed() < due).then(|| state.problem.clone().unwrap_or_default())
+        let text = || state.problem.as_ref().map(|problem| problem.text.clone());
+        (self.clock.elapsed() < due).then(|| text().unwrap_or_default())
+    }
+
+    /// How long it is until the next probe may go.
+    pub(super) fn next_probe(&self) -> Duration {
+        let due = self.lock().probe.map(|(due, _)| due).unwrap_or_default();
+        due.saturating_sub(self.clock.elapsed())
     }
 
     /// Whether requests fail at once.
@@ -71,38 +118,67 @@ impl Health {
         self.lock().probe.is_some()
     }
 
-    /// Takes down how a request went. What is denied counts only where files cannot be stored or read without it.
-    pub(super) fn note(&self, error: Option<&S3Error>, essential: bool) {
+    /// Takes down how a request went, and whether it was one that `writes`. Only requests without an answer say that
+    /// the server is away: one that has a fault with one object has none with the others.
+    pub(super) fn note(&self, error: Option<&S3Error>, writes: bool) {
         let mut state = self.lock();
         let Some(error) = error else {
-            *state = State::default();
+            let unwritable = state.unwritable.take().filter(|_| !writes);
+            *state = State {
+                unwritable,
+                ..State::default()
+            };
             return;
         };
         match error.kind {
-            Kind::Unreachable | Kind::TimedOut | Kind::Server | Kind::Broken | Kind::Tls => {
-                state.failures = state.failures.saturating_add(1);
-                state.problem = Some(format!("{error}. {}", error.remedy()));
-                if state.failures >= FAILURES && state.probe.is_none() {
+            Kind::Unreachable | Kind::TimedOut | Kind::Broken | Kind::Tls => {
+                state.failed(error, if error.kind == Kind::Tls { 1 } else { 2 });
+                state.silent = state.silent.saturating_add(1);
+                if state.silent >= FAILURES && state.probe.is_none() {
                     state.probe = Some((self.clock.elapsed() + FIRST, FIRST));
                 }
             }
-            Kind::Denied if !essential => {
-                state.failures = 0;
-                state.probe = None;
+            Kind::Server => {
+                state.answered();
+                state.failed(error, 2);
+            }
+            // Too much at once is no fault, unless nothing else comes any more.
+            Kind::Busy => {
+                state.answered();
+                state.failed(error, FAILURES);
             }
             // The server is there, but nothing can be stored.
+            Kind::Denied | Kind::Full if writes => {
+                *state = State {
+                    unwritable: Some(described(error)),
+                    ..State::default()
+                };
+            }
+            // The server is there, but nothing can be done.
             Kind::NoBucket
-            | Kind::Denied
             | Kind::BadKey
             | Kind::BadSignature
             | Kind::WrongRegion { .. }
             | Kind::Skewed { .. } => {
-                *state = State::default();
-                state.problem = Some(format!("{error}. {}", error.remedy()));
+                let text = described(error);
+                let problem = Some(Problem {
+                    text,
+                    passes: false,
+                });
+                *state = State {
+                    problem,
+                    ..State::default()
+                };
             }
-            // Too much at once is no fault, and a fault of this end says nothing.
+            // A fault of this end says nothing.
             Kind::Body => {}
-            _ => *state = State::default(),
+            _ => {
+                state.answered();
+                state.failures = 0;
+                let says_nothing = error.kind == Kind::Denied;
+                let stays = |problem: &Problem| says_nothing && !problem.passes;
+                state.problem = state.problem.take().filter(stays);
+            }
         }
     }
 

@@ -4,14 +4,27 @@
 use super::socket::Socket;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Stream};
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
+use ureq::Timeout;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
+
+thread_local! {
+    /// Whether a server has not said in time that it wants a body, since somebody looked.
+    static UNHEARD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the last request of this thread went on to its body without a word of the server. Asking forgets it.
+/// Only the time after the head counts: that before it is this side's, and the network's.
+pub(super) fn was_unheard() -> bool {
+    UNHEARD.take()
+}
 
 /// Makes connections.
 pub(super) struct Links(Arc<ClientConfig>);
@@ -129,7 +142,13 @@ impl Transport for Link {
             Some(tls) => Stream::new(tls, &mut self.socket).read(input),
             None => self.socket.read(input),
         };
-        let read = read.map_err(|e| in_time(e, timeout.for_read()))?;
+        let read = read.map_err(|e| {
+            let error = in_time(e, timeout.for_read());
+            if matches!(error, ureq::Error::Timeout(Timeout::Await100)) {
+                UNHEARD.set(true);
+            }
+            error
+        })?;
         self.buffers.input_appended(read);
         Ok(read > 0)
     }

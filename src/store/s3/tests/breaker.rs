@@ -49,8 +49,10 @@ fn after_five_failures_in_a_row_requests_fail_at_once_except_for_rare_probes() {
 fn failures_with_a_success_between_them_change_nothing() {
     let (health, _) = health();
     for _ in 0..4 {
-        for _ in 0..4 {
-            health.note(Some(&failed(Kind::Server)), true);
+        health.note(Some(&failed(Kind::TimedOut)), true);
+        assert_eq!(health.problem(), None, "the next attempt may heal it");
+        for _ in 0..3 {
+            health.note(Some(&failed(Kind::TimedOut)), true);
         }
         assert!(health.problem().unwrap().contains("it failed"));
         // A refusal, too, shows that the server is there.
@@ -63,12 +65,7 @@ fn failures_with_a_success_between_them_change_nothing() {
 #[test]
 fn wrong_credentials_are_a_problem_with_a_remedy_and_every_request_still_goes_out() {
     let (health, _) = health();
-    for kind in [
-        Kind::BadKey,
-        Kind::BadSignature,
-        Kind::NoBucket,
-        Kind::Denied,
-    ] {
+    for kind in [Kind::BadKey, Kind::BadSignature, Kind::NoBucket] {
         for _ in 0..20 {
             health.note(Some(&failed(kind.clone())), true);
         }
@@ -95,6 +92,62 @@ fn what_is_denied_beside_storing_and_reading_is_no_problem() {
 }
 
 #[test]
+fn a_server_that_answers_is_not_away_whatever_it_says() {
+    let (health, _) = health();
+    for kind in [Kind::Server, Kind::Busy, Kind::Full, Kind::Refused] {
+        for _ in 0..20 {
+            health.note(Some(&failed(kind.clone())), true);
+            assert!(health.admit().is_ok(), "{kind:?}");
+        }
+    }
+    for _ in 0..20 {
+        health.note(Some(&failed(Kind::Busy)), true);
+    }
+    let problem = health.problem().unwrap();
+    assert!(
+        problem.contains(&failed(Kind::Busy).remedy()),
+        "nothing but haste is a problem: {problem}"
+    );
+}
+
+#[test]
+fn what_cannot_be_stored_stays_a_problem_until_something_is_stored() {
+    for kind in [Kind::Denied, Kind::Full] {
+        let (health, _) = health();
+        health.note(Some(&failed(kind.clone())), true);
+        for read in [
+            None,
+            Some(failed(Kind::Denied)),
+            Some(failed(Kind::NotFound)),
+        ] {
+            health.note(read.as_ref(), false);
+            let problem = health.problem().unwrap();
+            assert!(
+                problem.contains(&failed(kind.clone()).remedy()),
+                "{problem}"
+            );
+        }
+        health.note(None, true);
+        assert_eq!(health.problem(), None);
+    }
+}
+
+#[test]
+fn an_answer_of_any_sort_ends_what_was_said_about_silence() {
+    let (health, _) = health();
+    for _ in 0..5 {
+        health.note(Some(&failed(Kind::Unreachable)), true);
+    }
+    assert!(health.problem().is_some() && health.admit().is_err());
+    health.note(Some(&failed(Kind::Denied)), false);
+    assert!(health.problem().is_none() && health.admit().is_ok());
+    // What a wrong key is told about one object says nothing about the key.
+    health.note(Some(&failed(Kind::BadKey)), true);
+    health.note(Some(&failed(Kind::Denied)), false);
+    assert!(health.problem().is_some());
+}
+
+#[test]
 fn every_sort_has_a_remedy_and_words_of_servers_are_bounded_and_harmless() {
     let all = [
         Kind::NotFound,
@@ -108,6 +161,7 @@ fn every_sort_has_a_remedy_and_words_of_servers_are_bounded_and_harmless() {
         Kind::Precondition,
         Kind::NotImplemented,
         Kind::Busy,
+        Kind::Full,
         Kind::Tls,
         Kind::Unreachable,
         Kind::TimedOut,

@@ -101,9 +101,12 @@ fn silence_is_given_up_before_the_head_in_it_and_in_the_body() {
         (&b""[..], "nothing"),
         (b"HTTP/1.1 200 OK\r\nContent-Le", "half a head"),
     ] {
-        let stage = stage_with(vec![Act::Hang(said.to_vec())], BRIEF);
-        let error = stage.client.fetch(&request(Method::Get, "a")).unwrap_err();
-        assert_eq!(*error.kind(), Kind::TimedOut, "{what}: {error}");
+        let hang = || Act::Hang(said.to_vec());
+        let stage = stage_with(vec![hang(), hang()], BRIEF);
+        for _ in 0..2 {
+            let error = stage.client.fetch(&request(Method::Get, "a")).unwrap_err();
+            assert_eq!(*error.kind(), Kind::TimedOut, "{what}: {error}");
+        }
         assert!(stage.client.health().problem().is_some());
     }
     let said = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhal".to_vec();

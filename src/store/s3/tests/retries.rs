@@ -58,6 +58,8 @@ fn what_will_not_pass_is_not_tried_again() {
         (412, "PreconditionFailed", Kind::Precondition),
         (501, "NotImplemented", Kind::NotImplemented),
         (400, "InvalidPart", Kind::Refused),
+        (507, "XMinioStorageFull", Kind::Full),
+        (403, "QuotaExceeded", Kind::Full),
     ] {
         let stage = stage(vec![Act::Answer(error(status, "", code))]);
         let error = stage
@@ -85,6 +87,61 @@ fn an_error_in_an_answer_that_says_all_is_well_is_one() {
     let error = stage.client.call(&complete, b"<x/>", 1000).unwrap_err();
     assert_eq!(*error.kind(), Kind::Server);
     assert_eq!(stage.server.seen().len(), 4);
+}
+
+#[test]
+fn a_server_that_is_asked_for_too_much_says_so_by_its_status_alone() {
+    for code in ["SlowDownWrite", "XMinioServerNotInitialized", ""] {
+        let busy = || Act::Answer(error(503, "", code));
+        let stage = stage(vec![busy(), Act::Answer(answer(200, "", ""))]);
+        let head = stage.client.fetch(&request(Method::Get, "a"));
+        assert_eq!(*head.unwrap_err().kind(), Kind::Busy, "{code}");
+    }
+}
+
+#[test]
+fn an_object_that_is_put_together_for_long_is_waited_for() {
+    let blanks = " ".repeat(6000) + "<CompleteMultipartUploadResult/>";
+    let complete = Request {
+        query: &[("uploadId", "u")],
+        ..request(Method::Post, "a")
+    };
+    let stage = stage(vec![Act::Answer(answer(200, "", &blanks))]);
+    // More passes between two pieces of the answer than any other one may take.
+    stage.clock.step.store(125, Ordering::SeqCst);
+    let answer = stage.client.call(&complete, b"<x/>", 10_000).unwrap();
+    assert!(answer.body.ends_with(b"Result/>"));
+    assert_eq!(stage.server.seen().len(), 1);
+}
+
+#[test]
+fn what_must_not_fail_waits_for_a_server_that_comes_back_but_not_for_ever() {
+    let cut = || Act::AnswerAndClose(Vec::new());
+    let back = [Act::Answer(answer(200, "", ""))];
+    let stage = stage(
+        (0..6)
+            .map(|_| cut())
+            .chain(back)
+            .chain((0..20).map(|_| cut()))
+            .collect(),
+    );
+    let get = request(Method::Get, "a");
+    for _ in 0..3 {
+        assert!(stage.client.call(&get, b"", 9).unwrap_err().may_pass());
+    }
+    assert_eq!(stage.server.seen().len(), 5, "the third was not sent");
+    let complete = request(Method::Post, "a");
+    stage.client.call_patiently(&complete, b"", 9).unwrap();
+    assert_eq!(
+        stage.server.seen().len(),
+        7,
+        "a probe that failed, and one that did not"
+    );
+    let before: Duration = stage.pauses().iter().sum();
+    let error = stage.client.call_patiently(&complete, b"", 9).unwrap_err();
+    assert!(error.may_pass(), "{error}");
+    let waited = stage.pauses().iter().sum::<Duration>() - before;
+    assert!((60..=100).contains(&waited.as_secs()), "{waited:?}");
 }
 
 #[test]
@@ -204,7 +261,9 @@ fn another_region_is_named_and_no_redirect_is_followed() {
 #[test]
 fn a_server_that_never_asks_for_a_body_is_not_waited_for_again_and_again() {
     let server = crate::store::s3::tests::stage::Server::following(
-        (0..5).map(|_| Act::Silently(answer(200, "", ""))).collect(),
+        (0..104)
+            .map(|_| Act::Silently(answer(200, "", "")))
+            .collect(),
     );
     let clock = std::sync::Arc::new(crate::model::SystemClock::new());
     let patience = crate::store::s3::exchange::Patience {
@@ -213,7 +272,7 @@ fn a_server_that_never_asks_for_a_body_is_not_waited_for_again_and_again() {
     };
     let settings = crate::store::s3::tests::stage::settings(format!("http://{}", server.address));
     let client = crate::store::s3::Client::patient(&settings, clock, patience).unwrap();
-    for _ in 0..5 {
+    for _ in 0..104 {
         let mut body = Body::of(10);
         client
             .send(&request(Method::Put, "a"), &mut body, 10, Some(&[0; 32]))
@@ -224,8 +283,27 @@ fn a_server_that_never_asks_for_a_body_is_not_waited_for_again_and_again() {
         .iter()
         .map(|s| s.header("expect").is_some())
         .collect();
-    assert_eq!(asked, [true, true, true, false, false]);
+    let of_those: Vec<usize> = (0..104).filter(|n| asked[*n]).collect();
+    assert_eq!(of_those, [0, 1, 2, 102], "rarely is not never");
     assert!(server.seen().iter().all(|s| s.body.len() == 10));
+}
+
+#[test]
+fn a_slow_way_to_the_server_is_not_taken_for_its_silence() {
+    let bodies = || (0..5).map(|_| Act::Answer(answer(200, "", "")));
+    let stage = stage(bodies().collect());
+    // All the time passes before the server has the head.
+    stage.clock.step.store(1000, Ordering::SeqCst);
+    for _ in 0..5 {
+        let put = request(Method::Put, "a");
+        let mut body = Body::of(10);
+        stage
+            .client
+            .send(&put, &mut body, 10, Some(&[0; 32]))
+            .unwrap();
+    }
+    let seen = stage.server.seen();
+    assert!(seen.iter().all(|s| s.header("expect").is_some()));
 }
 
 #[test]
@@ -249,11 +327,13 @@ fn a_server_that_cannot_be_asked_is_not_asked_any_more() {
 
 #[test]
 fn a_server_that_is_away_is_not_asked_and_the_answer_says_why() {
-    // Nothing listens at a port that was just given back.
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Bound, so that nobody else gets the port, but nobody listens.
+    use rustix::net::{AddressFamily, SocketType, bind, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let gone = std::net::TcpListener::from(socket);
     let settings =
         crate::store::s3::tests::stage::settings(format!("http://{}", gone.local_addr().unwrap()));
-    drop(gone);
     let clock = std::sync::Arc::new(crate::store::s3::tests::stage::Hand::default());
     let patience = crate::store::s3::exchange::Patience {
         pause: Box::new(|_| {}),

@@ -133,10 +133,12 @@ pub fn error(status: u16, headers: &str, code: &str) -> Vec<u8> {
 /// 2026-01-02T03:04:05Z.
 pub const NOW: i64 = 1_767_323_045;
 
-/// A clock that stands still until it is turned by hand: no test depends on how fast the machine is.
+/// A clock that stands still until it is turned by hand, or by a pause: no test depends on how fast the machine is.
 pub struct Hand {
     pub now: AtomicI64,
     pub passed: AtomicU64,
+    /// Seconds that pass with every look at it.
+    pub step: AtomicU64,
 }
 
 impl Default for Hand {
@@ -144,6 +146,7 @@ impl Default for Hand {
         Self {
             now: NOW.into(),
             passed: 0.into(),
+            step: 0.into(),
         }
     }
 }
@@ -154,7 +157,8 @@ impl Clock for Hand {
     }
 
     fn elapsed(&self) -> Duration {
-        Duration::from_secs(self.passed.load(Ordering::SeqCst))
+        let step = self.step.load(Ordering::SeqCst);
+        Duration::from_secs(self.passed.fetch_add(step, Ordering::SeqCst))
     }
 }
 
@@ -189,18 +193,22 @@ pub fn settings(endpoint: String) -> S3Settings {
     }
 }
 
-/// A client before a server that follows `script`. It loses patience after `stall`.
+/// A client before a server that follows `script`. It loses patience after `stall`, and ten times that while an
+/// object is put together.
 pub fn stage_with(script: Vec<Act>, stall: Duration) -> Stage {
     let server = Server::following(script);
     let clock = Arc::<Hand>::default();
     let pauses = Arc::<Mutex<Vec<Duration>>>::default();
-    let noted = Arc::clone(&pauses);
+    let (noted, turned) = (Arc::clone(&pauses), Arc::clone(&clock));
     let patience = Patience {
         connect: Duration::from_secs(60),
         stall,
-        assembly: stall,
+        assembly: stall * 10,
         asked: Duration::from_secs(60),
-        pause: Box::new(move |time| noted.lock().unwrap().push(time)),
+        pause: Box::new(move |time| {
+            turned.passed.fetch_add(time.as_secs(), Ordering::SeqCst);
+            noted.lock().unwrap().push(time);
+        }),
     };
     let settings = settings(format!("http://{}", server.address));
     let client = Client::patient(&settings, Arc::clone(&clock) as _, patience).unwrap();
