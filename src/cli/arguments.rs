@@ -69,7 +69,8 @@ pub(super) enum Command {
     /// Look at everything that the server needs, and say what is wrong and what to do
     ///
     /// Looks at the settings as check-config --online does, at the data directory and its free space,
-    /// at the clock, at the versions, and at the server, if it runs. Changes nothing. A remark is worth
+    /// at the clock, at the versions, and at the server, if it runs. Changes nothing: what it stores
+    /// in the bucket to try it out it deletes again. A remark is worth
     /// reading; only a problem makes the exit code another one than 0.
     Doctor {
         /// The settings

@@ -1,4 +1,5 @@
-//! `check-config` and `doctor`: what is wrong, where, and what to do about it. Both change nothing.
+//! `check-config` and `doctor`: what is wrong, where, and what to do about it. Both change nothing; what they
+//! store in a bucket to try it out they delete again.
 
 use super::exit::{CONFIGURATION, Failure, IO, TEMPORARY, configuration};
 use super::print::{harmless, note, say};

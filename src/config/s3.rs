@@ -282,6 +282,12 @@ pub(super) fn warnings(found: &Found, path: &Path) -> Vec<Problem> {
             "files travel readable, because encryption is \"none\": write https://, or change encryption",
         ));
     }
+    if is_open && (s3.token.file.is_some() || s3.token.text.is_some()) {
+        warnings.push(found.about(
+            "s3.endpoint",
+            "the session token travels readable: write https://, or use a key without one",
+        ));
+    }
     let dotted = s3
         .bucket
         .as_ref()

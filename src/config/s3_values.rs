@@ -87,7 +87,9 @@ pub(super) fn is_local(host: &str) -> bool {
                 ".internal",
                 ".home.arpa",
             ];
-            !host.contains('.') || ends.iter().any(|end| host.ends_with(end))
+            // Resolvers take such a number for an address, of any network.
+            let is_number = host.starts_with("0x") || host.bytes().all(|b| b.is_ascii_digit());
+            (!host.contains('.') && !is_number) || ends.iter().any(|end| host.ends_with(end))
         }
     }
 }

@@ -121,6 +121,8 @@ fn only_a_local_server_is_spoken_to_without_tls() {
     for (given, words) in [
         ("http://s3.example.org", "write https://"),
         ("http://8.8.8.8:9000", "write https://"),
+        ("http://134744072", "write https://"),
+        ("http://0x8080808:9000", "write https://"),
         ("http://100.128.0.1", "write https://"),
         ("http://[2001:db8::1]", "write https://"),
         ("https://s3.example.org/files", "leave the path out"),
@@ -327,6 +329,10 @@ fn what_is_probably_not_meant_is_a_warning() {
         let text = open.replace("https://s3.example.org", endpoint);
         assert_eq!(read(&text).unwrap().encryption, Encryption::None);
         assert_eq!(warnings(&text, 0o600, &nothing).len(), warned, "{endpoint}");
+        let with_token = format!("{text}token = \"a-token\"\n");
+        let told = warnings(&with_token, 0o600, &nothing).concat();
+        let is_open = endpoint == "http://nas.local";
+        assert_eq!(told.contains("session token travels"), is_open, "{told}");
     }
     let dotted = WHOLE.replace("\"files\"", "\"my.files\"\npath_style = false");
     let told = warnings(&dotted, 0o600, &nothing).concat();

@@ -280,10 +280,14 @@ impl Exchange {
         let kind = self
             .skewed(status, &document.code, headers)
             .unwrap_or_else(|| failure::of_answer(request, status, &document.code, region));
-        let message = if document.message.is_empty() {
-            "the server refused".to_owned()
-        } else {
-            format!("the server says: {}", document.message)
+        let elsewhere = text(headers, "location").filter(|_| kind == Kind::Refused);
+        let message = match (document.message.as_str(), elsewhere) {
+            ("", Some(place)) => format!(
+                "the server sends requests on to {}: if that is it, write its https:// or http://, host and port as endpoint",
+                place.split('?').next().unwrap_or_default()
+            ),
+            ("", None) => "the server refused".to_owned(),
+            (said, _) => format!("the server says: {said}"),
         };
         let retry_after = failure::retry_after(headers, self.clock.now().0);
         S3Error::new(kind, message)

@@ -45,6 +45,9 @@ pub(super) fn trouble(settings: &S3Settings, error: &S3Error, wish: Wish) -> Tro
                 None => format!("the region is another one: set region = \"{region}\" in [s3]"),
             }
         }
+        Kind::BadKey if error.has_ended() => {
+            "the session token has ended: write a new one with its key into the files of [s3]".to_owned()
+        }
         Kind::BadKey => {
             "the server does not know the access key: correct the key id; it may have been deleted, or belong to another provider".to_owned()
         }

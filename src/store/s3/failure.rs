@@ -20,7 +20,14 @@ pub(super) fn of_answer(
         (_, "NoSuchBucket") => Kind::NoBucket,
         (_, "NoSuchUpload") => Kind::NoUpload,
         (_, "AccessDenied" | "AllAccessDisabled" | "AccountProblem") => Kind::Denied,
-        (_, "InvalidAccessKeyId" | "NotSignedUp" | "InvalidToken" | "ExpiredToken") => Kind::BadKey,
+        (
+            _,
+            "InvalidAccessKeyId"
+            | "NotSignedUp"
+            | "InvalidToken"
+            | "ExpiredToken"
+            | "TokenRefreshRequired",
+        ) => Kind::BadKey,
         (_, "SignatureDoesNotMatch") => Kind::BadSignature,
         (_, "PreconditionFailed") | (412, _) => Kind::Precondition,
         (_, "NotImplemented") | (405 | 501, _) => Kind::NotImplemented,
@@ -33,11 +40,19 @@ pub(super) fn of_answer(
         (_, "SlowDown" | "ServiceUnavailable" | "RequestTimeout") | (408 | 417 | 429, _) => {
             Kind::Busy
         }
-        (_, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect")
-        | (301 | 302 | 303 | 307 | 308, _) => Kind::WrongRegion { expected: region },
+        (_, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect") => {
+            Kind::WrongRegion { expected: region }
+        }
+        (301 | 302 | 303 | 307 | 308, _) if region.is_some() => {
+            Kind::WrongRegion { expected: region }
+        }
+        // Not the S3 protocol: the https:// of the same server, or a console for people.
+        (300..=399, _) => Kind::Refused,
         // An answer to HEAD has no document; a 400 that names a region is about it.
         (400, "") if region.is_some() => Kind::WrongRegion { expected: region },
         (404, _) if request.key.is_empty() => Kind::NoBucket,
+        // A page of something that stands before the server says nothing about an object.
+        (404, "") if request.method != Method::Head => Kind::Broken,
         (404, _) if request.query.iter().any(|(name, _)| *name == "uploadId") => Kind::NoUpload,
         (404, _) => Kind::NotFound,
         (401 | 403, _) => Kind::Denied,

@@ -77,6 +77,32 @@ fn what_will_not_pass_is_not_tried_again() {
 }
 
 #[test]
+fn a_page_that_is_not_found_says_nothing_about_an_object() {
+    let page = || Act::Answer(answer(404, "", "<html>no such page</html>"));
+    for method in [Method::Get, Method::Delete] {
+        let stage = stage(vec![page(), page(), page(), page()]);
+        let error = stage
+            .client
+            .call(&request(method, "a"), b"", 9)
+            .unwrap_err();
+        assert_eq!(*error.kind(), Kind::Broken, "{method:?}");
+    }
+    let head = b"HTTP/1.1 404 No\r\nContent-Length: 9\r\n\r\n".to_vec();
+    let stage = stage(vec![Act::Answer(head)]);
+    let error = stage.client.call(&request(Method::Head, "a"), b"", 9);
+    assert_eq!(*error.unwrap_err().kind(), Kind::NotFound);
+}
+
+#[test]
+fn a_session_that_has_ended_is_said_so() {
+    let stage = stage(vec![Act::Answer(error(400, "", "ExpiredToken"))]);
+    let error = stage.client.call(&request(Method::Put, "a"), b"", 9);
+    let error = error.unwrap_err();
+    assert_eq!(*error.kind(), Kind::BadKey);
+    assert!(error.remedy().contains("new session token"));
+}
+
+#[test]
 fn an_error_in_an_answer_that_says_all_is_well_is_one() {
     let failed = || Act::Answer(error(200, "", "InternalError"));
     let stage = stage(vec![failed(), failed(), failed(), failed()]);
@@ -246,7 +272,20 @@ fn another_region_is_named_and_no_redirect_is_followed() {
         .client
         .fetch(&request(Method::Get, "a"))
         .unwrap_err();
-    assert_eq!(*error.kind(), Kind::WrongRegion { expected: None });
+    assert_eq!(*error.kind(), Kind::Refused);
+    let elsewhere = stage(vec![Act::Answer(answer(
+        301,
+        "Location: https://s3.lan:9443/bucket/a?x\r\n",
+        "<html>moved</html>",
+    ))]);
+    let error = elsewhere
+        .client
+        .call(&request(Method::Get, "a"), b"", 9)
+        .unwrap_err();
+    assert!(!error.may_pass());
+    let told = error.to_string();
+    assert!(told.contains("https://s3.lan:9443/bucket/a: if"), "{told}");
+    assert!(!told.contains("?x"), "{told}");
     let document = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message>\
                     <Region>garage</Region></Error>";
     let stage = stage(vec![Act::Answer(answer(400, "", document))]);
