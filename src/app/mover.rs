@@ -19,10 +19,12 @@ const STACK: usize = 512 * 1024;
 const PAGE: usize = 128;
 /// Walks over all files: a second and a third time for those that were being read, or failed.
 const WALKS: u32 = 3;
-/// Before the next try of what a store refuses for now.
+/// See [`Work::pause`].
 const PAUSE: Duration = Duration::from_secs(5);
 /// Tries in a row after which a store counts as away for good: ten minutes.
 const TRIES: u32 = 120;
+/// Tries of one file that had begun to send it: each may cost as much as the whole file.
+const COPIES: u32 = 3;
 
 /// Moves files when it is asked to.
 pub(super) struct Mover {
@@ -34,6 +36,8 @@ struct Work {
     metadata: Arc<dyn Metadata>,
     progress: Mutex<Progress>,
     changed: Condvar,
+    /// Before the next try of what a store refuses for now.
+    pause: Duration,
 }
 
 #[derive(Default)]
@@ -57,6 +61,7 @@ impl Mover {
                 metadata: Arc::clone(metadata),
                 progress: Mutex::default(),
                 changed: Condvar::new(),
+                pause: PAUSE,
             })
         });
         Self { work }
@@ -171,6 +176,7 @@ impl Work {
             let page = page.map_err(|e| End::Failed(e.to_string()))?;
             let ids: Vec<BlobId> = page.iter().map(|blob| blob.id).collect();
             let sizes = self.patiently(|| self.both.sizes_to_move(&ids, to))?;
+            let sizes = sizes.map_err(|e| End::Failed(words(&e)))?;
             for (blob, size) in page.iter().zip(sizes) {
                 match size {
                     Err(StoreError::NotFound) => {}
@@ -201,7 +207,7 @@ impl Work {
             }
             other => other.map(Ok),
         })?;
-        match moved {
+        match moved.flatten() {
             Ok(Moved::Done(_)) => self.progress().state.files += 1,
             Ok(Moved::NotThere | Moved::Unwanted) => {}
             Ok(Moved::Read) => self.progress().state.left += 1,
@@ -220,16 +226,26 @@ impl Work {
         self.progress().state.left += 1;
     }
 
-    /// Tries what a store refuses for now again and again.
-    fn patiently<T>(&self, attempt: impl Fn() -> Result<T, StoreError>) -> Result<T, End> {
-        let mut tries = 1;
+    /// Tries what a store refuses for now again and again; but a few times only when bytes were copied
+    /// before it refused. Returns the refusal then: something else may go on.
+    fn patiently<T>(
+        &self,
+        attempt: impl Fn() -> Result<T, StoreError>,
+    ) -> Result<Result<T, StoreError>, End> {
+        let (mut tries, mut copies) = (1, 0);
         loop {
+            let before = self.progress().state.bytes;
             match attempt() {
                 Ok(done) => {
                     self.progress().state.problem = None;
-                    return Ok(done);
+                    return Ok(Ok(done));
                 }
                 Err(e @ (StoreError::Refused(_) | StoreError::InUse)) if tries < TRIES => {
+                    copies += u32::from(self.progress().state.bytes > before);
+                    if copies >= COPIES {
+                        self.progress().state.problem = None;
+                        return Ok(Err(e));
+                    }
                     self.progress().state.problem = Some(format!("waiting: {}", words(&e)));
                     self.pause()?;
                     tries += 1;
@@ -244,7 +260,7 @@ impl Work {
         let stops = |progress: &mut Progress| !progress.stop;
         let waited = self
             .changed
-            .wait_timeout_while(self.progress(), PAUSE, stops);
+            .wait_timeout_while(self.progress(), self.pause, stops);
         let (progress, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if progress.stop {
             return Err(End::Stopped);
@@ -278,5 +294,38 @@ fn words(error: &StoreError) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::RedbMetadata;
+    use crate::store::MemoryStore;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_file_that_is_refused_after_it_was_sent_is_sent_three_times_and_others_wait_for_long() {
+        let store = || Arc::new(MemoryStore::new(None));
+        let work = Work {
+            both: Arc::new(BothStores::new(store(), store(), Place::Near)),
+            metadata: Arc::new(RedbMetadata::in_memory().unwrap()),
+            progress: Mutex::default(),
+            changed: Condvar::new(),
+            pause: Duration::ZERO,
+        };
+        for (bytes, most) in [(10, COPIES), (0, TRIES)] {
+            let tries = Cell::new(0);
+            let result = work.patiently(|| {
+                tries.set(tries.get() + 1);
+                assert!(work.goes_on(bytes));
+                Err::<(), _>(StoreError::Refused(io::Error::other("no")))
+            });
+            assert_eq!(tries.get(), most);
+            match result {
+                Ok(refused) => assert!(refused.is_err() && bytes > 0),
+                Err(_) => assert_eq!(bytes, 0),
+            }
+        }
     }
 }

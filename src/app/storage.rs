@@ -102,7 +102,9 @@ pub(super) fn open(
         Retries::default(),
     )
     .map_err(|e| StartError::Store(StoreError::Unavailable(e)))?;
-    let store = Arc::new(S3Store::new(client, uploads, &keys::owner_mark(server_key)));
+    let database = metadata.identity(u64::from_be_bytes(keys::random()))?;
+    let mark = keys::owner_mark(server_key, database);
+    let store = Arc::new(S3Store::new(client, uploads, &mark));
     let takes_new = settings.storage == StorageKind::S3;
     let place = if takes_new { Place::Far } else { Place::Near };
     let far = Arc::<S3Store>::clone(&store);

@@ -11,6 +11,7 @@ mod codec;
 mod engine;
 mod error;
 mod file;
+mod identity;
 mod keys;
 mod leases;
 mod migrate;

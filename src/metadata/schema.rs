@@ -3,7 +3,7 @@
 //! ```text
 //! table         key                              value        written with
 //! ───────────── ──────────────────────────────── ──────────── ──────────────────────────
-//! state         name                             Number       schema, last account number
+//! state         name                             Number       schema, last account number, identity
 //! links         owner · created · lookup         Link         publish
 //!  ├ places     lookup                           Place        the link
 //!  ├ due        end · lookup                     mark         the link, when it has an end
@@ -67,6 +67,8 @@ pub(super) const MULTIPARTS: Rows<Multipart> = Rows::new("multiparts");
 pub(super) const SCHEMA: &[u8] = b"schema";
 /// In [`STATE`]: the highest account number given out.
 pub(super) const LAST_ACCOUNT: &[u8] = b"last account";
+/// In [`STATE`]: what tells this file from others.
+pub(super) const IDENTITY: &[u8] = b"identity";
 /// In [`CLOCK`]: the one row.
 pub(super) const MARK: &[u8] = b"mark";
 

@@ -10,7 +10,8 @@ impl OpenFile {
     /// Up to `most` first bytes of the file. Counts nothing.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when the stored bytes are not those that were stored, or are gone.
+    /// [`Error::Damaged`] when the stored bytes are not those that were stored, [`Error::Away`] when
+    /// they cannot be read now.
     pub fn first_bytes(&mut self, most: usize) -> Result<Vec<u8>, Error> {
         let end = self.size.min(most as u64);
         let mut bytes = Collected(Vec::new());
@@ -21,8 +22,11 @@ impl OpenFile {
                 Err(Error::Damaged)
             }
             Err(SendError::Blob(cause)) => {
-                log::error!("link={} {cause}", self.link.lookup);
-                Err(Error::Damaged)
+                log::error!(
+                    "link={} its stored file cannot be read: {cause}",
+                    self.link.lookup
+                );
+                Err(Error::Away(cause.to_string()))
             }
             Err(SendError::Output(cause)) => Err(Error::Internal(cause.to_string())),
         }

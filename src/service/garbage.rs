@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Pages of one sweep; what is left waits for the next.
 const PAGES: usize = 64;
+/// How long one sweep takes at most, for the most part: whoever does other things, too, waits for it.
+const SPELL: Duration = Duration::from_secs(2);
 /// How long nothing is tried again after the store has refused.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -32,14 +34,30 @@ pub(super) struct Removed {
     pub(super) gone: Vec<BlobId>,
     /// The store refused here, and what comes after was not tried.
     stopped_at: Option<BlobId>,
+    /// The time was over after this one.
+    late_after: Option<BlobId>,
 }
 
 impl Service {
-    /// Removes the bytes of blobs that nothing refers to. They stay in the list of garbage: a commit
-    /// for each of them would double the cost of a deletion, so the next sweep strikes off all
-    /// that came together, and tries again what failed here.
+    /// Removes the bytes of blobs in the list of garbage, where that takes no time: whoever calls may
+    /// be somebody whom others wait for. They stay in the list: a commit for each of them would double
+    /// the cost of a deletion, so the next sweep strikes off all that came together, and does what was
+    /// left undone or failed here.
     pub(super) fn unlink(&self, blobs: &[BlobId]) {
-        self.delete_bytes(blobs);
+        let mut failed = None;
+        for id in blobs {
+            match self.parts.store.delete_at_once(id) {
+                Ok(()) | Err(StoreError::InUse) => {}
+                Err(error @ StoreError::Refused(_)) => {
+                    failed = Some(error);
+                    break;
+                }
+                Err(error) => {
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        complain(failed.as_ref());
     }
 
     /// Goes through the list of garbage, from where the last sweep broke off.
@@ -54,10 +72,16 @@ impl Service {
         for _ in 0..PAGES {
             let garbage = self.parts.metadata.garbage(progress.after.as_ref(), PAGE);
             let garbage = garbage.map_err(|error| self.failed(error))?;
-            let stopped_at = self.collect(&garbage)?;
-            if stopped_at.is_some() {
-                progress.after = stopped_at;
+            let removed = self.collect(&garbage, now + SPELL)?;
+            if removed.stopped_at.is_some() {
+                progress.after = removed.stopped_at;
                 progress.pause = now + PAUSE;
+                // The rest of them at least where nobody refuses: a disk may be full of them.
+                self.unlink(&garbage);
+                break;
+            }
+            if removed.late_after.is_some() {
+                progress.after = removed.late_after;
                 break;
             }
             progress.after = garbage.last().copied().filter(|_| garbage.len() == PAGE);
@@ -69,24 +93,36 @@ impl Service {
     }
 
     /// Removes the bytes of these blobs, whether or not it was tried before, and strikes them off
-    /// the list of garbage. Returns where the store refused.
-    fn collect(&self, garbage: &[BlobId]) -> Result<Option<BlobId>, Error> {
-        let removed = self.delete_bytes(garbage);
+    /// the list of garbage.
+    fn collect(&self, garbage: &[BlobId], until: Duration) -> Result<Removed, Error> {
+        let removed = self.delete_until(garbage, until);
         if !removed.gone.is_empty() {
             let collected = self.parts.metadata.collected(&removed.gone);
             collected.map_err(|error| self.failed(error))?;
         }
-        Ok(removed.stopped_at)
+        Ok(removed)
     }
 
     /// Removes the bytes of these blobs; tells once in the log when that fails.
     pub(super) fn delete_bytes(&self, blobs: &[BlobId]) -> Removed {
+        self.delete_until(blobs, Duration::MAX)
+    }
+
+    /// As [`Service::delete_bytes`], and begins none after `until`, but one in any case.
+    fn delete_until(&self, blobs: &[BlobId], until: Duration) -> Removed {
         let mut removed = Removed {
             gone: Vec::new(),
             stopped_at: None,
+            late_after: None,
         };
         let mut failed = None;
+        let mut before = None;
         for id in blobs {
+            if before.is_some() && self.parts.clock.elapsed() > until {
+                removed.late_after = before;
+                break;
+            }
+            before = Some(*id);
             match self.parts.store.delete(id) {
                 Ok(()) => removed.gone.push(*id),
                 // Whoever downloads it may do so to the end.
@@ -101,12 +137,16 @@ impl Service {
                 }
             }
         }
-        if let Some(error) = failed {
-            log::warn!(
-                "stored bytes could not be removed, the next sweep tries again: {}",
-                describe(&error)
-            );
-        }
+        complain(failed.as_ref());
         removed
+    }
+}
+
+fn complain(failed: Option<&StoreError>) {
+    if let Some(error) = failed {
+        log::warn!(
+            "stored bytes could not be removed, the next sweep tries again: {}",
+            describe(error)
+        );
     }
 }

@@ -114,8 +114,9 @@ impl Service {
     pub fn sweep(&self) -> Result<u64, Error> {
         // One that fails must not keep the others from being done.
         let clock = self.tend_clock();
-        let links = self.sweep_links();
+        // Those first: somebody may wait for what they hold.
         let leases = self.sweep_leases();
+        let links = self.sweep_links();
         self.sweep_garbage()?;
         leases?;
         clock?;
@@ -256,8 +257,8 @@ impl Service {
         let mut damaged = Vec::new();
         for (blob, size) in page.iter().zip(sizes) {
             match size {
-                // It says nothing about the bytes that the store is away.
-                Err(error @ StoreError::Refused(_)) => return Err(broken(&error)),
+                // It says nothing about the bytes that one of two stores is away.
+                Err(StoreError::Refused(_)) => {}
                 size => damaged.extend(damage(blob, &size).map(|what| (blob.id, what))),
             }
         }

@@ -217,7 +217,8 @@ impl Service {
         match self.parts.metadata.publish(link) {
             Ok(Published::Done) => Ok(()),
             Ok(Published::OwnerGone) => {
-                self.unlink(&[id]);
+                // In no list: what stays is an orphan.
+                self.delete_bytes(&[id]);
                 Err(Error::Unauthorized)
             }
             Ok(Published::SharedBlobGone) => Err(Error::Internal(
@@ -261,6 +262,13 @@ impl Service {
         // Sharing bytes that are damaged would lose what was just received.
         match self.parts.store.open(&blob.id) {
             Ok(stored) if stored.size() == blob.stored => Ok(Some((blob.id, content))),
+            Err(StoreError::Refused(_)) => {
+                log::info!(
+                    "stored file {} cannot be looked at now and is not shared with a new upload",
+                    blob.id.to_hex()
+                );
+                Ok(None)
+            }
             Ok(_) | Err(_) => {
                 log::warn!(
                     "stored file {} is damaged and is not shared with a new upload",

@@ -2,10 +2,13 @@
 //! them. For a disk beside a bucket, and for the time while blobs move from one to the other.
 //!
 //! A blob that moves is in both for a while, and always in at least one. Nothing here remembers
-//! which: the near store, where asking costs nothing, is asked first.
+//! which: the near store, where asking costs nothing, is asked first. While the far store is away, the
+//! near one is looked after all the same.
 
 use super::{Stage, Store, StoreError, StoredBlob};
 use crate::model::BlobId;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// One of both stores.
@@ -22,6 +25,8 @@ pub struct BothStores {
     pub(super) near: Arc<dyn Store>,
     pub(super) far: Arc<dyn Store>,
     new_blobs: Place,
+    /// It was said that the far store cannot be listed.
+    far_is_away: AtomicBool,
     /// The blob that moves from one to the other now: nobody deletes it meanwhile.
     pub(super) moving: Mutex<Option<BlobId>>,
 }
@@ -33,6 +38,7 @@ impl BothStores {
             near,
             far,
             new_blobs,
+            far_is_away: AtomicBool::new(false),
             moving: Mutex::default(),
         }
     }
@@ -74,9 +80,24 @@ impl Store for BothStores {
         self.far.delete(id).and(near)
     }
 
+    fn delete_at_once(&self, id: &BlobId) -> Result<(), StoreError> {
+        if self.is_moving(id) {
+            return Err(StoreError::InUse);
+        }
+        let near = self.near.delete_at_once(id);
+        self.far.delete_at_once(id).and(near)
+    }
+
     fn list(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
         let mut ids = self.near.list(after, limit)?;
-        ids.extend(self.far.list(after, limit)?);
+        match self.far.list(after, limit) {
+            Ok(far) => {
+                self.far_is_away.store(false, Ordering::Relaxed);
+                ids.extend(far);
+            }
+            Err(StoreError::Refused(cause)) => self.far_is_away(&cause),
+            Err(error) => return Err(error),
+        }
         ids.sort_unstable();
         ids.dedup();
         ids.truncate(limit);
@@ -120,10 +141,26 @@ impl BothStores {
             return Ok(());
         }
         let asked: Vec<_> = missing.iter().map(|at| ids[*at]).collect();
-        for (at, size) in missing.into_iter().zip(store.sizes(&asked)?) {
+        let found = match store.sizes(&asked) {
+            // Of the others something can be said.
+            Err(StoreError::Refused(cause)) => {
+                self.far_is_away(&cause);
+                let refused = || Err(StoreError::Refused(io::Error::other(cause.to_string())));
+                asked.iter().map(|_| refused()).collect()
+            }
+            found => found?,
+        };
+        for (at, size) in missing.into_iter().zip(found) {
             sizes[at] = size;
         }
         Ok(())
+    }
+
+    /// Tells in the log once, until it can be listed again.
+    fn far_is_away(&self, cause: &io::Error) {
+        if !self.far_is_away.swap(true, Ordering::Relaxed) {
+            log::warn!("the files in the bucket cannot be looked through for now: {cause}");
+        }
     }
 }
 
@@ -251,6 +288,26 @@ mod tests {
                 assert_eq!(both.open(&id(1)).unwrap().size(), 5);
             }
         }
+    }
+
+    #[test]
+    fn a_far_store_that_refuses_keeps_nobody_from_looking_after_the_near_one() {
+        let near = MemoryStore::new(None);
+        let (far, faults) = FaultStore::new(Box::new(MemoryStore::new(None)));
+        put(&near, id(1), b"near");
+        put(&near, id(2), b"near");
+        put(&far, id(3), b"far");
+        let both = BothStores::new(Arc::new(near.clone()), Arc::new(far), Place::Near);
+        faults.fail_after_only(Operation::List, 0, Fault::Refused);
+        assert_eq!(both.list(None, 9).unwrap(), [1, 2].map(id));
+        assert_eq!(both.list(None, 9).unwrap(), [1, 2, 3].map(id));
+        faults.fail_after_only(Operation::Open, 0, Fault::Refused);
+        let sizes = both.sizes(&[1, 3].map(id)).unwrap();
+        assert!(matches!(sizes[0], Ok(4)));
+        assert!(matches!(sizes[1], Err(StoreError::Refused(_))));
+        faults.fail_after_only(Operation::Delete, 0, Fault::Refused);
+        assert!(both.delete_at_once(&id(1)).is_err());
+        assert_eq!(near.list(None, 9).unwrap(), [id(2)]);
     }
 
     #[test]

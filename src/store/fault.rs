@@ -193,6 +193,11 @@ impl Store for FaultStore {
         self.faults.run(Operation::Delete, || self.inner.delete(id))
     }
 
+    fn delete_at_once(&self, id: &BlobId) -> Result<(), StoreError> {
+        self.faults
+            .run(Operation::Delete, || self.inner.delete_at_once(id))
+    }
+
     fn list(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
         self.faults
             .run(Operation::List, || self.inner.list(after, limit))

@@ -43,6 +43,14 @@ pub trait Store: Send + Sync {
     /// [`StoreError::InUse`] when it is being read and could not be read on; [`StoreError::Refused`]
     /// when the medium is away, [`StoreError::Unavailable`] when it refuses.
     fn delete(&self, id: &BlobId) -> Result<(), StoreError>;
+    /// Deletes what can be deleted without waiting for anybody: for somebody who must not wait.
+    /// [`Store::delete`] is still to come, and does the rest where the medium is far away.
+    ///
+    /// # Errors
+    /// As [`Store::delete`].
+    fn delete_at_once(&self, id: &BlobId) -> Result<(), StoreError> {
+        self.delete(id)
+    }
     /// Up to `limit` names above `after`, in order, and fewer only at the end. Works through any number
     /// in flat memory. For finding what nobody refers to: a store that others may write to leaves
     /// out what was stored a short while ago, and refuses when it may not remove anything.

@@ -1,6 +1,6 @@
 //! Moves a blob from one of two stores to the other, while everything else goes on.
 //!
-//! The copy is whole, durable and looked at before the original goes, so the blob is always in at least
+//! The copy is whole, durable and read again before the original goes, so the blob is always in at least
 //! one place, and whoever reads it reads on. While it moves, a deletion of it is refused as one of a blob
 //! in use, and comes again: nothing that was deleted comes back. What breaks off leaves the original
 //! and no half of a copy; the next attempt begins that blob anew.
@@ -82,12 +82,17 @@ impl BothStores {
             original => original?,
         };
         let size = original.size();
-        if size_in(target, id)?.is_none()
-            && !copy(&*original, target, id, wishes, to == Place::Near)?
-        {
+        let sum = match size_in(target, id)? {
+            None => copy(&*original, target, id, wishes)?,
+            // A copy that an earlier move has left is looked at in the same way.
+            Some(_) => {
+                let sum = read_all(&*original, |_| wishes.goes_on(0));
+                sum.map_err(StoreError::Unavailable)?
+            }
+        };
+        let Some(sum) = sum else {
             return Ok(Moved::Stopped);
-        }
-        // A copy that an earlier move has left is looked at in the same way.
+        };
         match size_in(target, id)? {
             Some(copied) if copied == size => {}
             found => {
@@ -96,6 +101,19 @@ impl BothStores {
                     found.unwrap_or(0)
                 ))));
             }
+        }
+        // Nobody has seen since what became of the bytes on their way.
+        let stored = target.open(id)?;
+        let read = read_all(&*stored, |_| wishes.goes_on(0));
+        drop(stored);
+        let Some(read) = read.map_err(StoreError::Unavailable)? else {
+            return Ok(Moved::Stopped);
+        };
+        if read.as_ref() != sum.as_ref() {
+            target.delete(id)?;
+            return Err(StoreError::Unavailable(io::Error::other(
+                "the copy has other bytes than the original: disk, memory or bucket may be failing",
+            )));
         }
         drop(original);
         match from.delete(id) {
@@ -138,15 +156,13 @@ fn size_in(store: &dyn Store, id: &BlobId) -> Result<Option<u64>, StoreError> {
     }
 }
 
-/// Copies all of a blob. With `reads_back`, the copy is read again and compared by SHA-256: where that
-/// costs nothing but time. Returns false when it was to end before that.
+/// Copies all of a blob. Returns the SHA-256 of what was read; nothing when it was to end before that.
 fn copy(
     original: &dyn StoredBlob,
     target: &dyn Store,
     id: &BlobId,
     wishes: &dyn Wishes,
-    reads_back: bool,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Digest>, StoreError> {
     let mut stage = target.stage(id, Some(original.size()))?;
     let mut failed = None;
     let sum = read_all(original, |piece| {
@@ -160,25 +176,13 @@ fn copy(
         return Err(error);
     }
     let Some(sum) = sum.map_err(StoreError::Unavailable)? else {
-        return Ok(false);
+        return Ok(None);
     };
     match stage.commit() {
-        // Its size is compared after this.
-        Ok(()) | Err(StoreError::Exists) => {}
-        Err(error) => return Err(error),
+        // What is there is looked at after this.
+        Ok(()) | Err(StoreError::Exists) => Ok(Some(sum)),
+        Err(error) => Err(error),
     }
-    if reads_back {
-        let stored = target.open(id)?;
-        let read = read_all(&*stored, |_| true).map_err(StoreError::Unavailable)?;
-        if read.is_none_or(|read| read.as_ref() != sum.as_ref()) {
-            drop(stored);
-            target.delete(id)?;
-            return Err(StoreError::Unavailable(io::Error::other(
-                "the copy has other bytes than the original: the disk may be failing",
-            )));
-        }
-    }
-    Ok(true)
 }
 
 /// Hands all bytes of a blob on, and returns their SHA-256; nothing when `take` does not want more.

@@ -4,6 +4,7 @@ mod accounts;
 
 mod damage;
 mod files;
+mod identity;
 mod leases;
 mod links;
 mod migration;

@@ -194,10 +194,15 @@ pub fn client_tag(server: &Secret, address: &[u8]) -> [u8; 16] {
     tag
 }
 
-/// What a bucket is marked with: 32 hex digits that follow from the server key and tell nothing of it.
-pub fn owner_mark(server: &Secret) -> String {
+/// What a bucket is marked with: 32 hex digits that follow from the server key and the number of the
+/// database, and tell nothing of them. Another database with the same key has another mark: it knows
+/// nothing of the files.
+pub fn owner_mark(server: &Secret, database: u64) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, server.reveal());
-    let tag = hmac::sign(&key, b"mayfly/1/owner\0");
+    let mut context = hmac::Context::with_key(&key);
+    context.update(b"mayfly/1/owner\0");
+    context.update(&database.to_be_bytes());
+    let tag = context.sign();
     let digits = tag.as_ref()[..16].iter();
     digits.map(|byte| format!("{byte:02x}")).collect()
 }

@@ -107,7 +107,7 @@ fn a_deletion_in_the_middle_is_refused_and_takes_both_afterwards() {
         true
     });
     let moved = both.move_blob(&ID, Place::Far, &wishes).unwrap();
-    assert_eq!((moved, refused.get()), (Moved::Done(3 * PIECE as u64), 3));
+    assert_eq!((moved, refused.get()), (Moved::Done(3 * PIECE as u64), 6));
     both.delete(&ID).unwrap();
     assert!(bytes_in(&near).is_none() && bytes_in(&far).is_none());
 }
@@ -150,7 +150,7 @@ fn what_is_broken_off_leaves_the_original_and_no_half() {
 fn a_fault_at_any_operation_leaves_the_original_or_a_whole_copy_and_the_next_move_ends_it() {
     let bytes = vec![9; 2 * PIECE + 5];
     for to in [Place::Far, Place::Near] {
-        for fails_at in 0..12 {
+        for fails_at in 0..18 {
             for faults_far in [true, false] {
                 let (near, far) = (MemoryStore::new(None), MemoryStore::new(None));
                 let faulty = if faults_far {
@@ -281,6 +281,18 @@ fn the_original_stays_while_the_copy_is_not_what_it_should_be() {
     let both = BothStores::new(Arc::new(near.clone()), Arc::new(far), Place::Near);
     assert!(both.move_blob(&ID, Place::Far, &person(|| true)).is_err());
     assert!(bytes_in(&near).is_some());
+    // One that has others, now or since an earlier move.
+    let (near, inner) = (MemoryStore::new(None), MemoryStore::new(None));
+    put(&near, b"bytes");
+    for earlier in [false, true] {
+        if earlier {
+            put(&inner, b"bytes");
+        }
+        let far = wrong(&inner, 1, 0);
+        let both = BothStores::new(Arc::new(near.clone()), Arc::new(far), Place::Near);
+        assert!(both.move_blob(&ID, Place::Far, &person(|| true)).is_err());
+        assert!(bytes_in(&near).is_some() && inner.is_empty().unwrap());
+    }
 }
 
 #[test]

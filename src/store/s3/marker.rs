@@ -1,6 +1,6 @@
 //! Whose bucket it is. An object beside the blobs bears the mark of one installation, which is made
-//! from a secret of its own. Two that share a bucket and a prefix would each take the other's files
-//! for leftovers: the second finds the mark of the first, stores nothing and removes nothing.
+//! from a secret of its own and the number of its database. Two that share a bucket and a prefix would each take the other's files
+//! for leftovers, and so would a new database all files of a lost one: the second finds the mark of the first, stores nothing and removes nothing.
 
 use super::client::Client;
 use super::error::{Kind, S3Error};
@@ -82,9 +82,10 @@ impl Marker {
 
     fn anothers(&self) -> String {
         format!(
-            "the bucket belongs to another Mayfly: the object {} in it bears another mark. Give each an \
-             own prefix or bucket in [s3]; if server.key was replaced and the files are this one's, \
-             delete that object, and it is made anew",
+            "the bucket belongs to another Mayfly, or to another database of this one: the object {} in \
+             it bears another mark. Give each an own prefix or bucket in [s3]; if server.key or the \
+             database was lost, put it back from a backup. If you delete that object, it is made anew, \
+             and files that the database does not know are removed from the bucket",
             self.key
         )
     }

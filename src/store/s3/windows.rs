@@ -178,9 +178,10 @@ pub struct Pace {
 
 impl Pace {
     /// How long a window to open for a reader that needs `needed` bytes at once, when `room` is
-    /// fair.
+    /// fair. Of a reader that reads on it is never shorter than [`SHORTEST`]: with a round trip for
+    /// each read, a crowd would get less in all, and so never grow smaller.
     pub fn length(&self, needed: u64, room: u64) -> u64 {
-        let length = self.length.min(room);
+        let length = self.length.min(room.max(SHORTEST));
         if length < SHORTEST {
             needed.min(LONGEST)
         } else {
@@ -210,9 +211,10 @@ impl Pace {
         self.outside = Duration::ZERO;
     }
 
-    /// A window was lost or given up in the middle.
+    /// A window was lost or given up in the middle. Where the time went meanwhile still counts: one
+    /// that lost it by standing still is not to get a long one again for its next read.
     pub fn interrupted(&mut self) {
-        *self = Self::default();
+        self.length = 0;
     }
 }
 

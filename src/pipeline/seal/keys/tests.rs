@@ -133,9 +133,13 @@ fn tags_depend_on_everything_they_are_made_of() {
         client_tag(&one, &[127, 0, 0, 2]),
     ];
     assert_eq!(HashSet::from(clients).len(), clients.len());
-    let marks = [owner_mark(&one), owner_mark(&two)];
-    assert_ne!(marks[0], marks[1]);
-    assert_eq!(marks[0], owner_mark(&one));
+    let marks = [
+        owner_mark(&one, 1),
+        owner_mark(&two, 1),
+        owner_mark(&one, 2),
+    ];
+    assert_eq!(HashSet::from(marks.clone()).len(), marks.len());
+    assert_eq!(marks[0], owner_mark(&one, 1));
     assert!(marks.iter().all(|mark| mark.len() == 32));
 }
 
