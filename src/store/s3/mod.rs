@@ -30,6 +30,7 @@ mod sign;
 mod socket;
 mod spool;
 mod stage;
+mod stopping;
 mod store;
 #[cfg(test)]
 mod tests;

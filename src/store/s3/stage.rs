@@ -11,6 +11,7 @@ use super::error::{Kind, S3Error};
 use super::parts::Plan;
 use super::senders::{Permit, Turn};
 use super::spool::{Part, Spool};
+use super::stopping::{Bell, stopping};
 use super::uploads::{Context, Uploads};
 use crate::model::{BlobId, progress};
 use crate::store::{Stage, StoreError};
@@ -29,6 +30,8 @@ pub(super) struct S3Stage {
     /// Bytes so far.
     length: u64,
     multipart: Option<Arc<Multipart>>,
+    /// Breaks the multipart upload off when the process is to end.
+    bell: Option<Bell>,
 }
 
 impl S3Stage {
@@ -41,6 +44,7 @@ impl S3Stage {
             spool: None,
             length: 0,
             multipart: None,
+            bell: None,
         }
     }
 
@@ -74,7 +78,7 @@ impl S3Stage {
             None => self.begin()?,
         };
         multipart.check()?;
-        let permit = self.uploads.permit();
+        let permit = self.uploads.permit().map_err(refused)?;
         multipart.check()?;
         let sending = Sending::new(multipart, self.number, permit);
         let part = spool.finish();
@@ -102,6 +106,8 @@ impl S3Stage {
         // From here on dropping the stage gives it up.
         self.multipart = Some(Arc::clone(&multipart));
         let context = &multipart.context;
+        let own = Arc::clone(&multipart);
+        self.bell = Some(context.stopping.bell(move || own.fail(stopping())));
         context.live().insert(self.id);
         context
             .journal
@@ -195,6 +201,15 @@ struct State {
     failure: Option<S3Error>,
 }
 
+impl State {
+    fn fail(&mut self, why: S3Error) {
+        if self.phase == Phase::Sending {
+            self.phase = Phase::Failed;
+            self.failure = Some(why);
+        }
+    }
+}
+
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Phase {
     #[default]
@@ -250,11 +265,7 @@ impl Multipart {
                     *place = Some(tag);
                 }
             }
-            Err(error) if state.phase == Phase::Sending => {
-                state.phase = Phase::Failed;
-                state.failure = Some(error);
-            }
-            Err(_) => {}
+            Err(error) => state.fail(error),
         }
         let last = state.open == 0 && state.phase == Phase::GivenUp;
         drop(state);
@@ -262,6 +273,12 @@ impl Multipart {
         if last {
             self.abort();
         }
+    }
+
+    /// Breaks off what is under way, for this reason, unless there is an earlier one.
+    fn fail(&self, why: S3Error) {
+        self.lock().fail(why);
+        self.changed.notify_all();
     }
 
     /// Breaks off what is under way. True when nothing is, and the caller is the one to abort it.

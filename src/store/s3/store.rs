@@ -60,6 +60,11 @@ impl S3Store {
         problem.or_else(|| self.marker.problem())
     }
 
+    /// Begins no upload any more, and has those that are under way refused: for the end of the process.
+    pub fn stop_uploads(&self) {
+        self.uploads.stop();
+    }
+
     /// Whether the bucket bears the mark of this installation, which is made if there is none.
     ///
     /// # Errors

@@ -8,13 +8,13 @@ use super::parts::{MAX_BLOB, Plan};
 use super::senders::{Job, Permit, Permits, Senders, Turn};
 use super::spool::{Spool, SpoolDir};
 use super::stage::{S3Stage, not_sent, refused};
+use super::stopping::{Stopping, stopping};
 use crate::model::{BlobId, progress};
 use crate::store::{Stage, StoreError};
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Complete parts that may wait for each thread that sends, the one that it sends among them.
@@ -36,8 +36,8 @@ pub(super) struct Context {
     pub(super) spools: SpoolDir,
     /// The multipart uploads that this process has not ended.
     live: Mutex<HashSet<BlobId>>,
-    /// The process ends: what is left is for the next one.
-    ended: AtomicBool,
+    /// When the process ends, what is left is for the next one.
+    pub(super) stopping: Arc<Stopping>,
 }
 
 impl Uploads {
@@ -60,7 +60,7 @@ impl Uploads {
                 journal,
                 spools: SpoolDir::open(incoming, min_free)?,
                 live: Mutex::default(),
-                ended: AtomicBool::new(false),
+                stopping: Arc::default(),
             }),
             permits: Permits::new(count * WAITING),
             senders: Senders::start(count)?,
@@ -77,6 +77,9 @@ impl Uploads {
         id: &BlobId,
         expected: Option<u64>,
     ) -> Result<Box<dyn Stage>, StoreError> {
+        if self.context.stopping.has_come() {
+            return Err(refused(stopping()));
+        }
         if let Some(why) = self.context.bucket.client().health().refuses() {
             return Err(StoreError::Refused(io::Error::other(why)));
         }
@@ -155,8 +158,16 @@ impl Uploads {
             .spool(self.context.bucket.wants_hashes())
     }
 
-    pub(super) fn permit(&self) -> Permit {
-        progress::waiting(|| self.permits.take())
+    /// Begins no request any more and waits for none: whoever waits for one is refused at once. What
+    /// is left in the bucket is for the next process.
+    pub fn stop(&self) {
+        self.permits.stop();
+        self.context.stopping.stop();
+        self.senders.stop();
+    }
+
+    pub(super) fn permit(&self) -> Result<Permit, S3Error> {
+        progress::waiting(|| self.permits.take()).ok_or_else(stopping)
     }
 
     pub(super) fn queue(&self, turn: Turn, job: Job) {
@@ -169,21 +180,34 @@ impl Uploads {
         work: impl FnOnce(&Context) -> Result<T, S3Error> + Send + 'static,
     ) -> Result<T, S3Error> {
         let (answer, answers) = sync_channel(1);
+        let own = Reply(answer.clone());
+        // The first answer counts.
+        let _bell = (self.context.stopping).bell(move || _ = answer.try_send(Err(stopping())));
         let context = Arc::clone(&self.context);
-        self.queue(
-            Turn::Soon,
-            Box::new(move || {
-                // Whoever asked waits.
-                let _ = answer.send(work(&context));
-            }),
-        );
+        self.queue(Turn::Soon, Box::new(move || own.give(work(&context))));
         progress::waiting(|| answers.recv()).unwrap_or_else(|_| Err(not_sent()))
     }
 }
 
 impl Drop for Uploads {
     fn drop(&mut self) {
-        self.context.ended.store(true, Ordering::Relaxed);
+        self.stop();
+    }
+}
+
+/// Where the result of a job goes. A job that goes away without one says so.
+struct Reply<T>(SyncSender<Result<T, S3Error>>);
+
+impl<T> Reply<T> {
+    fn give(&self, result: Result<T, S3Error>) {
+        // There is room, unless nobody waits for it any more.
+        let _ = self.0.try_send(result);
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        self.give(Err(not_sent()));
     }
 }
 
@@ -195,7 +219,7 @@ impl Context {
 
     /// Gives an upload up that nobody is at any more.
     pub(super) fn abort(&self, id: &BlobId, key: &str, upload: &str) {
-        if self.ended.load(Ordering::Relaxed) {
+        if self.stopping.has_come() {
             return;
         }
         match self.bucket.abort(key, upload) {

@@ -461,3 +461,36 @@ fn a_server_that_is_slow_holds_the_writers_up_and_not_the_disk() {
     });
     assert_eq!(world.server.objects(), 1);
 }
+
+#[test]
+fn whoever_waits_for_a_server_that_hangs_is_refused_at_once_when_the_process_ends() {
+    // For its turn to fill another part, for the last parts, and for the last request.
+    for (op, parts) in [
+        (Op::Part, 6),
+        (Op::Part, 2),
+        (Op::Complete, 2),
+        (Op::Put, 0),
+    ] {
+        let world = world_of(1, &[(op, Fault::Wait)]);
+        let length = parts * PART + 5;
+        std::thread::scope(|scope| {
+            let upload = scope.spawn(|| {
+                let mut stage = world.uploads.stage(&ID, Some(length as u64))?;
+                for piece in vec![1; length].chunks(1 << 20) {
+                    stage.write(piece)?;
+                }
+                stage.commit()
+            });
+            world.server.until_waiting(1);
+            world.uploads.stop();
+            // The server still holds the request: nothing but the stop can have ended it.
+            let why = reason(upload.join().unwrap());
+            assert!(why.contains("stopping"), "{op:?}, {parts} parts: {why}");
+            world.server.release();
+        });
+        let why = reason(world.uploads.stage(&ID, Some(5)).map(drop));
+        assert!(why.contains("stopping"), "{why}");
+        // The next process ends it.
+        assert_eq!(world.open(), usize::from(op != Op::Put), "{op:?}");
+    }
+}
