@@ -11,6 +11,7 @@ use super::spool::Part;
 use super::xml;
 use crate::model::BlobId;
 use crate::pipeline::seal::keys::random;
+use ring::digest;
 use serde::Deserialize;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,6 +83,19 @@ impl Bucket {
     /// The name of a blob's object.
     pub(super) fn key(&self, id: &BlobId) -> String {
         format!("{}{}", self.client.settings().prefix, id.to_hex())
+    }
+
+    /// Tells this bucket, and our part of it, from all others.
+    pub(super) fn place(&self) -> [u8; 16] {
+        let settings = self.client.settings();
+        let mut hash = digest::Context::new(&digest::SHA256);
+        for part in [&settings.endpoint, &settings.bucket, &settings.prefix] {
+            hash.update(part.as_bytes());
+            hash.update(&[0]);
+        }
+        let mut place = [0; 16];
+        place.copy_from_slice(&hash.finish().as_ref()[..16]);
+        place
     }
 
     /// Whether bodies have to be hashed: nothing else protects them on their way.

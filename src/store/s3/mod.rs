@@ -49,7 +49,7 @@ pub use diagnose::{Finding, Mend, Outcome, Trouble, diagnose};
 pub use error::{Kind, S3Error};
 pub use explain::endpoint_in;
 pub use health::Health;
-pub use journal::{Journal, MemoryJournal};
+pub use journal::{Journal, MemoryJournal, OpenUpload};
 pub use request::{Method, Request};
 pub use settings::{Credentials, S3Settings};
 pub use store::S3Store;

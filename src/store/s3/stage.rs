@@ -8,6 +8,7 @@
 
 use super::bucket::Wish;
 use super::error::{Kind, S3Error};
+use super::journal::OpenUpload;
 use super::parts::Plan;
 use super::senders::{Permit, Turn};
 use super::spool::{Part, Spool};
@@ -97,9 +98,12 @@ impl S3Stage {
             .map_err(refused)?;
         let multipart = Arc::new(Multipart {
             context: Arc::clone(self.uploads.context()),
-            id: self.id,
             key,
-            upload,
+            open: OpenUpload {
+                id: self.id,
+                place: self.uploads.context().bucket.place(),
+                upload,
+            },
             state: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -108,10 +112,10 @@ impl S3Stage {
         let context = &multipart.context;
         let own = Arc::clone(&multipart);
         self.bell = Some(context.stopping.bell(move || own.fail(stopping())));
-        context.live().insert(self.id);
+        context.live().insert(multipart.open.clone());
         context
             .journal
-            .begun(&self.id, &multipart.upload)
+            .begun(&multipart.open)
             .map_err(StoreError::Refused)?;
         Ok(multipart)
     }
@@ -136,11 +140,11 @@ impl S3Stage {
         let completed = self.uploads.ask(move |context| {
             context
                 .bucket
-                .complete(&own.key, &own.upload, &tags, length)
+                .complete(&own.key, &own.open.upload, &tags, length)
         });
         completed.map_err(refused_or_there)?;
         multipart.lock().phase = Phase::Complete;
-        multipart.context.ended(&self.id);
+        multipart.context.ended(&multipart.open);
         Ok(())
     }
 }
@@ -184,9 +188,8 @@ impl Drop for S3Stage {
 /// A multipart upload that is under way.
 struct Multipart {
     context: Arc<Context>,
-    id: BlobId,
     key: String,
-    upload: String,
+    open: OpenUpload,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -295,7 +298,7 @@ impl Multipart {
     }
 
     fn abort(&self) {
-        self.context.abort(&self.id, &self.key, &self.upload);
+        self.context.abort(&self.key, &self.open);
     }
 }
 
@@ -353,7 +356,7 @@ impl Sending {
             return;
         }
         let bucket = &upload.context.bucket;
-        let sent = bucket.part(&upload.key, &upload.upload, self.number, &part, upload);
+        let sent = bucket.part(&upload.key, &upload.open.upload, self.number, &part, upload);
         self.result = Some(sent);
         // The room on the disk is free before another part may take it.
         drop(part);

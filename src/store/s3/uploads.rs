@@ -3,7 +3,7 @@
 use super::bucket::{Bucket, Retries};
 use super::client::Client;
 use super::error::S3Error;
-use super::journal::Journal;
+use super::journal::{Journal, OpenUpload};
 use super::parts::{MAX_BLOB, Plan};
 use super::senders::{Job, Permit, Permits, Senders, Turn};
 use super::spool::{Spool, SpoolDir};
@@ -35,7 +35,7 @@ pub(super) struct Context {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) spools: SpoolDir,
     /// The multipart uploads that this process has not ended.
-    live: Mutex<HashSet<BlobId>>,
+    live: Mutex<HashSet<OpenUpload>>,
     /// When the process ends, what is left is for the next one.
     pub(super) stopping: Arc<Stopping>,
 }
@@ -98,20 +98,22 @@ impl Uploads {
     /// them; the others are ended.
     pub fn sweep(&self) -> Result<u64, StoreError> {
         let context = &self.context;
+        let place = context.bucket.place();
         let mut after = None;
         let mut ended = 0;
         let mut failure = None;
         loop {
             let page = context.journal.open(after.as_ref(), PAGE);
             let page = page.map_err(StoreError::Refused)?;
-            for (id, upload) in &page {
-                if context.live().contains(id) {
+            for upload in &page {
+                // One in another bucket is not known here: that would look as if it had ended.
+                if upload.place != place || context.live().contains(upload) {
                     continue;
                 }
-                let key = context.bucket.key(id);
-                match context.bucket.abort(&key, upload) {
+                let key = context.bucket.key(&upload.id);
+                match context.bucket.abort(&key, &upload.upload) {
                     Ok(()) => {
-                        context.journal.ended(id).map_err(StoreError::Refused)?;
+                        context.journal.ended(upload).map_err(StoreError::Refused)?;
                         ended += 1;
                     }
                     // One that cannot be ended must not keep the others from it.
@@ -122,7 +124,7 @@ impl Uploads {
                 }
             }
             match page.last() {
-                Some((last, _)) if page.len() == PAGE => after = Some(*last),
+                Some(last) if page.len() == PAGE => after = Some(last.clone()),
                 _ => return failure.map_or(Ok(ended), |error| Err(refused(error))),
             }
         }
@@ -133,19 +135,31 @@ impl Uploads {
     /// for a bucket that no other server uses with the same prefix.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] when the server does not answer; what was ended stays so.
+    /// [`StoreError::Refused`] when the server does not answer, or would not end some of them; the others
+    /// are ended.
     pub fn sweep_old(&self) -> Result<u64, StoreError> {
         let bucket = &self.context.bucket;
-        let mut ended = 0;
+        let place = bucket.place();
+        let (mut ended, mut failure) = (0, None);
         super::leftovers::each(bucket.client(), |key, id, upload| {
-            if !self.context.live().contains(id) {
-                bucket.abort(key, upload)?;
-                ended += 1;
+            let open = OpenUpload {
+                id: *id,
+                place,
+                upload: upload.to_owned(),
+            };
+            if self.context.live().contains(&open) {
+                return Ok(());
+            }
+            match bucket.abort(key, upload) {
+                Ok(()) => ended += 1,
+                Err(error) if bucket.client().health().refuses().is_some() => return Err(error),
+                // One that cannot be ended must not keep the others from it.
+                Err(error) => failure = Some(error),
             }
             Ok(())
         })
         .map_err(refused)?;
-        Ok(ended)
+        failure.map_or(Ok(ended), |error| Err(refused(error)))
     }
 
     pub(super) fn context(&self) -> &Arc<Context> {
@@ -212,31 +226,31 @@ impl<T> Drop for Reply<T> {
 }
 
 impl Context {
-    pub(super) fn live(&self) -> MutexGuard<'_, HashSet<BlobId>> {
+    pub(super) fn live(&self) -> MutexGuard<'_, HashSet<OpenUpload>> {
         // Every change is one call: nothing is ever half done.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives an upload up that nobody is at any more.
-    pub(super) fn abort(&self, id: &BlobId, key: &str, upload: &str) {
+    pub(super) fn abort(&self, key: &str, upload: &OpenUpload) {
         if self.stopping.has_come() {
             return;
         }
-        match self.bucket.abort(key, upload) {
-            Ok(()) => self.ended(id),
+        match self.bucket.abort(key, &upload.upload) {
+            Ok(()) => self.ended(upload),
             Err(error) => {
                 log::warn!("parts of an upload stay in the bucket until the next sweep: {error}");
-                self.live().remove(id);
+                self.live().remove(upload);
             }
         }
     }
 
     /// Nothing of an upload is left but the object, if that.
-    pub(super) fn ended(&self, id: &BlobId) {
-        if let Err(error) = self.journal.ended(id) {
+    pub(super) fn ended(&self, upload: &OpenUpload) {
+        if let Err(error) = self.journal.ended(upload) {
             log::warn!("the end of an upload was not taken down; the next sweep does it: {error}");
         }
-        self.live().remove(id);
+        self.live().remove(upload);
     }
 }
 

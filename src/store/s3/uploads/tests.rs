@@ -8,7 +8,7 @@ use crate::model::{Clock, Timestamp};
 use crate::store::s3::exchange::Patience;
 use crate::store::s3::{Credentials, MemoryJournal, S3Settings};
 use s3_faults::{Fault, FaultServer, Op};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The size of a part of a blob whose length is known to be small.
@@ -116,6 +116,14 @@ impl World {
 
     fn holds(&self, bytes: &[u8]) -> bool {
         self.server.object(&self.key()).as_deref() == Some(bytes)
+    }
+
+    fn upload(&self, id: BlobId, upload: &str) -> OpenUpload {
+        OpenUpload {
+            id,
+            place: self.uploads.context.bucket.place(),
+            upload: upload.to_owned(),
+        }
     }
 
     fn open(&self) -> usize {
@@ -349,12 +357,12 @@ fn an_upload_that_could_not_be_given_up_is_ended_by_the_next_sweep() {
 fn what_an_earlier_process_left_is_ended_also_when_it_is_gone() {
     let world = world(&[]);
     let upload = world.uploads.context.bucket.begin(&world.key()).unwrap();
-    world.journal.begun(&ID, &upload).unwrap();
+    world.journal.begun(&world.upload(ID, &upload)).unwrap();
     for n in 0..200 {
-        world.journal.begun(&BlobId([n; 16]), "gone").unwrap();
+        let gone = world.upload(BlobId([n; 16]), "gone");
+        world.journal.begun(&gone).unwrap();
     }
-    world.journal.begun(&ID, &upload).unwrap();
-    assert_eq!(world.uploads.sweep().unwrap(), 200);
+    assert_eq!(world.uploads.sweep().unwrap(), 201);
     assert_eq!((world.server.uploads(), world.open()), (0, 0));
 }
 
@@ -362,7 +370,8 @@ fn what_an_earlier_process_left_is_ended_also_when_it_is_gone() {
 fn one_upload_that_cannot_be_ended_keeps_no_other_from_it() {
     let world = world(&[(Op::Abort, Fault::Early)]);
     for n in 1..=3 {
-        world.journal.begun(&BlobId([n; 16]), "gone").unwrap();
+        let gone = world.upload(BlobId([n; 16]), "gone");
+        world.journal.begun(&gone).unwrap();
     }
     let why = reason(world.uploads.sweep().map(drop));
     assert!(why.contains("rights"), "{why}");
@@ -395,7 +404,8 @@ fn uploads_that_no_journal_knows_are_ended_a_day_later_where_they_can_be_listed(
         bucket.begin(&bucket.key(id)).unwrap()
     };
     let (old, young, alive) = (begin(&ID), begin(&BlobId([2; 16])), begin(&BlobId([3; 16])));
-    world.uploads.context.live().insert(BlobId([3; 16]));
+    let own = world.upload(BlobId([3; 16]), &alive);
+    world.uploads.context.live().insert(own);
     let entry = |key: &str, upload: &str, time: &str| {
         format!(
             "<Upload><Key>{key}</Key><UploadId>{upload}</UploadId><Initiated>{time}</Initiated></Upload>"
@@ -493,4 +503,61 @@ fn whoever_waits_for_a_server_that_hangs_is_refused_at_once_when_the_process_end
         // The next process ends it.
         assert_eq!(world.open(), usize::from(op != Op::Put), "{op:?}");
     }
+}
+
+#[test]
+fn a_blob_that_is_tried_again_leaves_nothing_of_the_first_try() {
+    // Giving the first try up fails; the second goes on while the sweep runs.
+    let fault = Fault::Status(500, "InternalError", None);
+    let world = world_of(1, &[(Op::Abort, fault); 4]);
+    let begin = || {
+        let mut stage = world.uploads.stage(&ID, Some(LENGTH as u64)).unwrap();
+        stage.write(&bytes()).unwrap();
+        stage
+    };
+    drop(begin());
+    until(|| world.server.count(Op::Abort) == 4 && world.uploads.context.live().is_empty());
+    let second = begin();
+    assert_eq!((world.server.uploads(), world.open()), (2, 2));
+    assert_eq!(world.uploads.sweep().unwrap(), 1, "the first");
+    assert_eq!((world.server.uploads(), world.open()), (1, 1));
+    second.commit().unwrap();
+    assert!(world.holds(&bytes()));
+    assert_eq!((world.server.uploads(), world.open()), (0, 0));
+}
+
+#[test]
+fn what_is_open_in_another_bucket_is_neither_ended_here_nor_forgotten() {
+    let world = world(&[]);
+    let elsewhere = OpenUpload {
+        place: [1; 16],
+        ..world.upload(ID, "elsewhere")
+    };
+    world.journal.begun(&elsewhere).unwrap();
+    assert_eq!(world.uploads.sweep().unwrap(), 0);
+    assert_eq!((world.open(), world.server.count(Op::Abort)), (1, 0));
+}
+
+#[test]
+fn one_listed_upload_that_cannot_be_ended_keeps_no_other_from_it() {
+    let world = world(&[(Op::Abort, Fault::Early)]);
+    let entries: String = [4, 5]
+        .map(|n| {
+            let id = BlobId([n; 16]);
+            let bucket = &world.uploads.context.bucket;
+            let upload = bucket.begin(&bucket.key(&id)).unwrap();
+            let key = bucket.key(&id);
+            let time = "2001-09-08T01:46:39.000Z";
+            format!("<Upload><Key>{key}</Key><UploadId>{upload}</UploadId><Initiated>{time}</Initiated></Upload>")
+        })
+        .concat();
+    world.server.list(format!(
+        "<ListMultipartUploadsResult>{entries}<IsTruncated>false</IsTruncated></ListMultipartUploadsResult>"
+    ));
+    let why = reason(world.uploads.sweep_old().map(drop));
+    assert!(why.contains("rights"), "{why}");
+    assert_eq!(
+        (world.server.uploads(), world.server.count(Op::Abort)),
+        (1, 2)
+    );
 }
