@@ -35,6 +35,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tries;
 mod trust;
 mod turns;
 mod uploads;
@@ -43,7 +44,6 @@ mod windows;
 pub mod xml;
 
 pub use answer::{Answer, Range, Streaming};
-pub use bucket::Retries;
 pub use client::Client;
 pub use diagnose::{Finding, Mend, Outcome, Trouble, diagnose};
 pub use error::{Kind, S3Error};
@@ -53,4 +53,5 @@ pub use journal::{Journal, MemoryJournal, OpenUpload};
 pub use request::{Method, Request};
 pub use settings::{Credentials, S3Settings};
 pub use store::S3Store;
+pub use tries::Retries;
 pub use uploads::Uploads;

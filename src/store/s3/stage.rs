@@ -6,13 +6,13 @@
 //! felt by the client's socket. Dropping the stage breaks off what is under way, and the senders
 //! give the upload up.
 
-use super::bucket::Wish;
 use super::error::{Kind, S3Error};
 use super::journal::OpenUpload;
 use super::parts::Plan;
 use super::senders::{Permit, Turn};
 use super::spool::{Part, Spool};
 use super::stopping::{Bell, stopping};
+use super::tries::Wish;
 use super::uploads::{Context, Uploads};
 use crate::model::{BlobId, progress};
 use crate::store::{Stage, StoreError};
@@ -94,7 +94,7 @@ impl S3Stage {
         let own = key.clone();
         let upload = self
             .uploads
-            .ask(move |context| context.bucket.begin(&own))
+            .ask(move |context| context.bucket.begin(&own, &Awaited(context)))
             .map_err(refused)?;
         let multipart = Arc::new(Multipart {
             context: Arc::clone(self.uploads.context()),
@@ -128,7 +128,7 @@ impl S3Stage {
         let id = self.id;
         let stored = self.uploads.ask(move |context| {
             let bucket = &context.bucket;
-            bucket.put(&bucket.key(&id), &part, &Awaited)
+            bucket.put(&bucket.key(&id), &part, &Awaited(context))
         });
         stored.map_err(refused_or_there)
     }
@@ -140,7 +140,7 @@ impl S3Stage {
         let completed = self.uploads.ask(move |context| {
             context
                 .bucket
-                .complete(&own.key, &own.open.upload, &tags, length)
+                .complete(&own.key, &own.open.upload, &tags, length, &*own)
         });
         completed.map_err(refused_or_there)?;
         multipart.lock().phase = Phase::Complete;
@@ -315,11 +315,11 @@ impl Wish for Multipart {
 }
 
 /// What somebody waits for to its end.
-struct Awaited;
+struct Awaited<'a>(&'a Context);
 
-impl Wish for Awaited {
+impl Wish for Awaited<'_> {
     fn is_over(&self) -> bool {
-        false
+        self.0.stopping.has_come()
     }
 
     fn pause(&self, time: Duration) {

@@ -1,6 +1,6 @@
 //! What all uploads of a store share, and the sweep of those that nobody will end.
 
-use super::bucket::{Bucket, Retries};
+use super::bucket::Bucket;
 use super::client::Client;
 use super::error::S3Error;
 use super::journal::{Journal, OpenUpload};
@@ -9,6 +9,7 @@ use super::senders::{Job, Permit, Permits, Senders, Turn};
 use super::spool::{Spool, SpoolDir};
 use super::stage::{S3Stage, not_sent, refused};
 use super::stopping::{Stopping, stopping};
+use super::tries::Retries;
 use crate::model::{BlobId, progress};
 use crate::store::{Stage, StoreError};
 use std::collections::HashSet;

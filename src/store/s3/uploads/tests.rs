@@ -6,6 +6,7 @@ mod s3_faults;
 use super::*;
 use crate::model::{Clock, Timestamp};
 use crate::store::s3::exchange::Patience;
+use crate::store::s3::tries::Wish;
 use crate::store::s3::{Credentials, MemoryJournal, S3Settings};
 use s3_faults::{Fault, FaultServer, Op};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -135,6 +136,17 @@ impl World {
         self.server.until_no_uploads();
         until(|| self.open() == 0);
     }
+}
+
+/// Whoever never loses interest.
+struct Patient;
+
+impl Wish for Patient {
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    fn pause(&self, _: Duration) {}
 }
 
 /// Waits for something that a thread is about to do.
@@ -356,7 +368,12 @@ fn an_upload_that_could_not_be_given_up_is_ended_by_the_next_sweep() {
 #[test]
 fn what_an_earlier_process_left_is_ended_also_when_it_is_gone() {
     let world = world(&[]);
-    let upload = world.uploads.context.bucket.begin(&world.key()).unwrap();
+    let upload = world
+        .uploads
+        .context
+        .bucket
+        .begin(&world.key(), &Patient)
+        .unwrap();
     world.journal.begun(&world.upload(ID, &upload)).unwrap();
     for n in 0..200 {
         let gone = world.upload(BlobId([n; 16]), "gone");
@@ -401,7 +418,7 @@ fn uploads_that_no_journal_knows_are_ended_a_day_later_where_they_can_be_listed(
     assert_eq!(world.uploads.sweep_old().unwrap(), 0, "it cannot be listed");
     let begin = |id: &BlobId| {
         let bucket = &world.uploads.context.bucket;
-        bucket.begin(&bucket.key(id)).unwrap()
+        bucket.begin(&bucket.key(id), &Patient).unwrap()
     };
     let (old, young, alive) = (begin(&ID), begin(&BlobId([2; 16])), begin(&BlobId([3; 16])));
     let own = world.upload(BlobId([3; 16]), &alive);
@@ -545,7 +562,7 @@ fn one_listed_upload_that_cannot_be_ended_keeps_no_other_from_it() {
         .map(|n| {
             let id = BlobId([n; 16]);
             let bucket = &world.uploads.context.bucket;
-            let upload = bucket.begin(&bucket.key(&id)).unwrap();
+            let upload = bucket.begin(&bucket.key(&id), &Patient).unwrap();
             let key = bucket.key(&id);
             let time = "2001-09-08T01:46:39.000Z";
             format!("<Upload><Key>{key}</Key><UploadId>{upload}</UploadId><Initiated>{time}</Initiated></Upload>")
@@ -560,4 +577,57 @@ fn one_listed_upload_that_cannot_be_ended_keeps_no_other_from_it() {
         (world.server.uploads(), world.server.count(Op::Abort)),
         (1, 2)
     );
+}
+
+#[test]
+fn an_upload_whose_parts_are_stored_waits_for_a_server_that_is_away() {
+    let bytes = bytes();
+    let fault = Fault::Status(500, "InternalError", None);
+    // The fifth failure in a row makes the server count as away.
+    for (completes, heads) in [(4, 1), (5, 1), (0, 5)] {
+        let plan = [
+            vec![(Op::Complete, fault); completes],
+            vec![(Op::Head, fault); heads],
+        ];
+        let world = world(&plan.concat());
+        let bucket = &world.uploads.context.bucket;
+        let mut stage = world.uploads.stage(&ID, Some(LENGTH as u64)).unwrap();
+        if completes == 0 {
+            // The first is tried four times.
+            (0..2).for_each(|_| _ = bucket.size("other").unwrap_err());
+            assert!(bucket.client().health().refuses().is_some());
+        }
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Time goes on once the server is away.
+                while !done.load(Ordering::SeqCst) {
+                    if bucket.client().health().refuses().is_some() {
+                        world.clock.0.fetch_add(1, Ordering::SeqCst);
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+            let stored = stage.write(&bytes).and_then(|()| stage.commit());
+            done.store(true, Ordering::SeqCst);
+            stored.unwrap_or_else(|e| panic!("{completes}, {heads}: {e:?}"));
+        });
+        assert!(world.holds(&bytes), "{completes}, {heads}");
+        assert_eq!((world.server.uploads(), world.open()), (0, 0));
+    }
+}
+
+#[test]
+fn whether_a_name_is_taken_is_not_said_of_an_object_that_cannot_be_looked_at() {
+    let fault = Fault::Status(500, "InternalError", None);
+    // Stored, but the answer is lost; the next try finds the name taken, by itself.
+    let world = world(
+        &[
+            [(Op::Put, Fault::LostAnswer)].as_slice(),
+            &[(Op::Head, fault); 4],
+        ]
+        .concat(),
+    );
+    let why = reason(world.put(b"small"));
+    assert!(why.contains("500"), "{why}");
 }
