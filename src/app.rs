@@ -42,6 +42,7 @@ use crate::metadata::{Metadata, MetadataError};
 use crate::model::{Clock, MADE, Timekeeper};
 use crate::server::Server;
 use crate::service::{Policy, Service};
+use crate::store::s3::S3Store;
 use crate::tasks::notify::{self, Notice};
 use crate::tasks::watchdog::Watchdog;
 use crate::tasks::{Background, Ending, Endings, Wish};
@@ -75,6 +76,7 @@ pub struct App {
     reload: reload::Reload,
     /// With a bucket only.
     bucket: Option<BucketWatch>,
+    far: Option<Arc<S3Store>>,
     settings: Settings,
     service: Arc<Service>,
     endings: Endings,
@@ -142,6 +144,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     let background = Background::start(Arc::clone(&service), service.clock())
         .map_err(|source| StartError::Serve { source })?;
     let bucket = storage.bucket.as_ref().map(BucketWatch::start);
+    let far = storage.bucket.as_ref().map(|b| Arc::clone(&b.store));
     let bucket = bucket
         .transpose()
         .map_err(|source| StartError::Serve { source })?;
@@ -155,6 +158,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         watchdog,
         reload: reload::Reload::default(),
         bucket,
+        far,
         settings,
         api,
         service,
@@ -236,18 +240,22 @@ impl App {
         drop(self.admin.take());
         drop(self.bucket.take());
         self.mover.stop();
+        let far = self.far.take();
+        let wake = || far.iter().for_each(|store| store.stop_uploads());
         let cut = self
             .server
             .take()
-            .map_or(0, |server| server.drain(patience));
+            .map_or(0, |server| server.drain_and(patience, wake));
         if let Some(background) = self.background.take() {
-            background.stop();
+            background.begin_no_more();
+            // First what must not be lost: a job may wait for a store that hangs.
             if let Err(e) = self.service.flush_counts() {
                 log::error!("the last download counts are lost: {e}");
             }
             if let Err(e) = self.service.put_clock_away() {
                 log::error!("the time is not kept for the next start: {e}");
             }
+            background.stop();
         }
         if let Some(watchdog) = self.watchdog.take() {
             watchdog.stop();

@@ -173,7 +173,7 @@ fn what_a_process_that_died_had_sent_is_removed_by_the_next_one() {
     let next = world(&server.settings());
     let rows = died.journal.open(None, 10).unwrap();
     assert_eq!(rows.len(), 1);
-    next.journal.begun(&rows[0].0, &rows[0].1).unwrap();
+    next.journal.begun(&rows[0]).unwrap();
     assert_eq!(next.uploads.sweep().unwrap(), 1);
     assert_eq!(leftovers(&server), 0);
     assert_eq!((next.open(), next.uploads.sweep().unwrap()), (0, 0));

@@ -27,6 +27,7 @@ mod writer;
 
 pub use engine::RedbMetadata;
 pub use error::MetadataError;
+pub use multiparts::Multipart;
 pub use records::decode_any;
 
 use crate::model::{

@@ -5,68 +5,91 @@
 //! program that does not know it loses nothing by passing it over. So it is no new schema.
 
 use super::codec::{Decoder, Encoder, Record};
-use super::keys::tail;
 use super::schema::MULTIPARTS;
 use super::{MetadataError, RedbMetadata};
 use crate::model::BlobId;
+use ring::digest;
 use std::ops::Bound;
 
 type Result<T> = std::result::Result<T, MetadataError>;
 
-/// The name that the object store gave the upload.
+/// An upload in parts that has begun.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Multipart(pub(super) String);
+pub struct Multipart {
+    /// The blob that is sent.
+    pub id: BlobId,
+    /// Where to: tells one bucket from others.
+    pub place: [u8; 16],
+    /// The name that the object store gave it.
+    pub upload: String,
+}
+
+impl Multipart {
+    /// Its key: the blob, and what tells its uploads apart. The same blob may be begun again before the
+    /// first upload has ended.
+    fn key(&self) -> [u8; 32] {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(&self.place);
+        hash.update(self.upload.as_bytes());
+        let mut key = [0; 32];
+        let (id, rest) = key.split_at_mut(16);
+        id.copy_from_slice(&self.id.0);
+        rest.copy_from_slice(&hash.finish().as_ref()[..16]);
+        key
+    }
+}
 
 impl Record for Multipart {
     fn put(&self, to: &mut Encoder) {
-        to.bytes(self.0.as_bytes());
+        to.array(&self.place);
+        to.bytes(self.upload.as_bytes());
     }
 
-    fn take(_: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
-        from.text().map(Self)
+    fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
+        Some(Self {
+            id: BlobId(*key.first_chunk()?),
+            place: from.array()?,
+            upload: from.text()?,
+        })
     }
 }
 
 impl RedbMetadata {
-    /// Takes down, durably, that the bytes of `id` are being sent in parts, under the name `upload`.
+    /// Takes down, durably, that an upload has begun.
     ///
     /// # Errors
     /// [`MetadataError`].
-    pub fn multipart_begun(&self, id: &BlobId, upload: &str) -> Result<()> {
-        let (id, upload) = (*id, Multipart(upload.to_owned()));
+    pub fn multipart_begun(&self, upload: &Multipart) -> Result<()> {
+        let upload = upload.clone();
         self.writer
-            .run(move |to| MULTIPARTS.put(to, &id.0, &upload))
+            .run(move |to| MULTIPARTS.put(to, &upload.key(), &upload))
     }
 
     /// It has ended, by success or not. Nothing happens when it was not taken down.
     ///
     /// # Errors
     /// [`MetadataError`].
-    pub fn multipart_ended(&self, id: &BlobId) -> Result<()> {
-        let id = *id;
-        self.writer.run(move |to| MULTIPARTS.delete(to, &id.0))
+    pub fn multipart_ended(&self, upload: &Multipart) -> Result<()> {
+        let key = upload.key();
+        self.writer.run(move |to| MULTIPARTS.delete(to, &key))
     }
 
-    /// Up to `limit` uploads that have begun and not ended, whose blobs come after `after`. Fewer
-    /// only at the end: a damaged record is logged and passed over.
+    /// Up to `limit` uploads that have begun and not ended, which come after `after`, those of one blob
+    /// together. Fewer only at the end: a damaged record is logged and passed over.
     ///
     /// # Errors
     /// [`MetadataError`].
-    pub fn multiparts(
-        &self,
-        after: Option<&BlobId>,
-        limit: usize,
-    ) -> Result<Vec<(BlobId, String)>> {
-        let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded(&id.0[..]));
+    pub fn multiparts(&self, after: Option<&Multipart>, limit: usize) -> Result<Vec<Multipart>> {
+        let key = after.map(Multipart::key);
+        let start = key
+            .as_ref()
+            .map_or(Bound::Unbounded, |key| Bound::Excluded(&key[..]));
         self.read(|view| {
             if !view.has_table(MULTIPARTS.name)? {
                 return Ok(Vec::new());
             }
-            MULTIPARTS
-                .sound_range(view, (start, Bound::Unbounded), limit)?
-                .into_iter()
-                .map(|(key, Multipart(upload))| Ok((BlobId(tail(MULTIPARTS.name, &key)?), upload)))
-                .collect()
+            let rows = MULTIPARTS.sound_range(view, (start, Bound::Unbounded), limit)?;
+            Ok(rows.into_iter().map(|(_, row)| row).collect())
         })
     }
 }

@@ -56,10 +56,24 @@ pub(crate) fn waiting<T>(wait: impl FnOnce() -> T) -> T {
     let Some(progress) = LENT.with_borrow(Clone::clone) else {
         return wait();
     };
-    progress.waiting.fetch_add(1, Ordering::Relaxed);
-    let result = wait();
-    progress.waiting.fetch_sub(1, Ordering::Relaxed);
-    result
+    let _waits = Waits::begin(progress);
+    wait()
+}
+
+/// Somebody waits, until this is dropped: also when the wait ends by a panic.
+struct Waits(Arc<Progress>);
+
+impl Waits {
+    fn begin(progress: Arc<Progress>) -> Self {
+        progress.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(progress)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]
@@ -81,5 +95,17 @@ mod tests {
         .join()
         .unwrap();
         assert_eq!(progress.steps(), 1);
+    }
+
+    #[test]
+    fn whoever_panics_waits_no_more() {
+        let progress = Arc::new(Progress::default());
+        let own = Arc::clone(&progress);
+        let thread = std::thread::spawn(move || {
+            own.lend();
+            waiting(|| panic!("on purpose"));
+        });
+        assert!(thread.join().is_err());
+        assert!(!progress.waits());
     }
 }

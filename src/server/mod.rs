@@ -21,7 +21,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use workers::{Control, Passwords, Threads};
 
 pub use probe::SelfProbe;
@@ -35,7 +35,7 @@ const CONTROL_STACK: usize = 1 << 20;
 const CHANGES: usize = 64;
 /// Small requests that wait for their own bodies at once.
 const FORMS: usize = 64;
-/// The longest wait for a set of threads after the gate has cut its connections.
+/// The longest wait for all threads together after the gate has cut its connections.
 const AFTER_CUT: Duration = Duration::from_secs(5);
 
 /// A running server.
@@ -168,15 +168,22 @@ impl Server {
 
     /// Stops accepting at once, lets running requests end for up to `patience`, then cuts the rest.
     /// Returns how many were cut.
-    pub fn drain(mut self, patience: Duration) -> usize {
-        self.stop(patience)
+    pub fn drain(self, patience: Duration) -> usize {
+        self.drain_and(patience, || ())
     }
 
-    fn stop(&mut self, patience: Duration) -> usize {
+    /// The same; when the rest is cut, `wake` is to wake those whose requests wait for something else
+    /// than their clients.
+    pub fn drain_and(mut self, patience: Duration, wake: impl FnOnce()) -> usize {
+        self.stop(patience, wake)
+    }
+
+    fn stop(&mut self, patience: Duration, wake: impl FnOnce()) -> usize {
         let Some(gate) = self.gate.take() else {
             return 0;
         };
         let cut = gate.drain(patience);
+        wake();
         let Sets {
             changes,
             uploads,
@@ -184,8 +191,9 @@ impl Server {
             forms,
         } = &*self.threads;
         // Forms may still go on to the passwords.
+        let end = Instant::now() + AFTER_CUT;
         for threads in [forms, changes, uploads, downloads] {
-            if !threads.ended(AFTER_CUT) {
+            if !threads.ended(end.saturating_duration_since(Instant::now())) {
                 log::error!("some requests did not end; they are left behind");
             }
         }
@@ -196,7 +204,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop(Duration::ZERO);
+        self.stop(Duration::ZERO, || ());
     }
 }
 

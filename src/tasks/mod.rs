@@ -55,6 +55,11 @@ impl Background {
         Ok(Self { stop, thread, over })
     }
 
+    /// Begins no job any more.
+    pub fn begin_no_more(&self) {
+        self.stop.close();
+    }
+
     /// Ends it, after the job it is at. One that takes too long is left behind: whatever it is at may
     /// break off at any instant.
     pub fn stop(self) {

@@ -2,26 +2,52 @@
 
 use super::*;
 
+fn upload(n: u64, name: &str) -> Multipart {
+    Multipart {
+        id: blob_id(n),
+        place: [7; 16],
+        upload: name.to_owned(),
+    }
+}
+
 #[test]
-fn what_has_begun_and_not_ended_is_told_in_order_and_in_pages() {
+fn what_has_begun_and_not_ended_is_told_in_the_order_of_blobs_and_in_pages() {
     let db = fresh();
     assert_eq!(db.multiparts(None, 10).unwrap(), []);
-    db.multipart_ended(&blob_id(9)).unwrap();
-    for n in [3, 1, 2] {
-        db.multipart_begun(&blob_id(n), &format!("upload-{n}"))
-            .unwrap();
+    db.multipart_ended(&upload(9, "none")).unwrap();
+    for n in [3, 1, 2, 1] {
+        db.multipart_begun(&upload(n, "upload")).unwrap();
     }
-    // The same blob begun again is one upload: the last.
-    db.multipart_begun(&blob_id(1), "another").unwrap();
     let first = db.multiparts(None, 2).unwrap();
-    let expected = [(1, "another"), (2, "upload-2")].map(|(n, u)| (blob_id(n), u.to_owned()));
-    assert_eq!(first, expected);
-    let rest = db.multiparts(Some(&first[1].0), 2).unwrap();
-    assert_eq!(rest, [(blob_id(3), "upload-3".to_owned())]);
+    assert_eq!(first, [1, 2].map(|n| upload(n, "upload")));
+    let rest = db.multiparts(Some(&first[1]), 2).unwrap();
+    assert_eq!(rest, [upload(3, "upload")]);
     for n in [1, 2, 3, 3] {
-        db.multipart_ended(&blob_id(n)).unwrap();
+        db.multipart_ended(&upload(n, "upload")).unwrap();
     }
     assert_eq!(db.multiparts(None, 10).unwrap(), []);
+    db.verify().unwrap();
+}
+
+#[test]
+fn a_blob_that_is_begun_again_does_not_make_its_first_upload_forgotten() {
+    let db = fresh();
+    let elsewhere = Multipart {
+        place: [8; 16],
+        ..upload(1, "first")
+    };
+    let all = [upload(1, "first"), upload(1, "second"), elsewhere];
+    all.iter().for_each(|u| db.multipart_begun(u).unwrap());
+    assert_eq!(db.multiparts(None, 10).unwrap().len(), 3);
+    // A page may end between two uploads of one blob.
+    let mut open = db.multiparts(None, 1).unwrap();
+    for _ in 0..2 {
+        open.extend(db.multiparts(open.last(), 1).unwrap());
+    }
+    assert!(all.iter().all(|upload| open.contains(upload)));
+    db.multipart_ended(&all[0]).unwrap();
+    let left = db.multiparts(None, 10).unwrap();
+    assert!(left.len() == 2 && !left.contains(&all[0]));
     db.verify().unwrap();
 }
 
@@ -35,10 +61,10 @@ fn they_survive_the_process_and_a_file_without_them_opens_as_ever() {
     db.verify().unwrap();
     drop(db);
     let db = RedbMetadata::open(&path, Arc::clone(&fatal)).unwrap();
-    db.multipart_begun(&blob_id(1), "upload").unwrap();
+    db.multipart_begun(&upload(1, "upload")).unwrap();
     drop(db);
     let db = RedbMetadata::open(&path, fatal).unwrap();
     let open = db.multiparts(None, 10).unwrap();
-    assert_eq!(open, [(blob_id(1), "upload".to_owned())]);
+    assert_eq!(open, [upload(1, "upload")]);
     db.verify().unwrap();
 }

@@ -8,59 +8,20 @@ use super::client::Client;
 use super::error::{Kind, S3Error};
 use super::request::{Method, Request};
 use super::spool::Part;
+use super::tries::{Away, Retries, Wish};
 use super::xml;
 use crate::model::BlobId;
-use crate::pipeline::seal::keys::random;
+use ring::digest;
 use serde::Deserialize;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// Longest answer that is read, in bytes; a listing has its own.
 const ANSWER: usize = 64 << 10;
 /// Longest name of an upload, and longest tag of a part, in bytes.
 const NAME: usize = 1024;
-/// Longest time that a server may ask for before the next try.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// A request to complete is tried so often, each time with the tries of [`Client::call`].
 const ROUNDS: u32 = 2;
-
-/// How often a request with a body is tried, and how long the pauses are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Retries {
-    /// Tries in all.
-    pub tries: u32,
-    /// The longest pause before the second; three times that before the third, and so on. The
-    /// shortest is half of it.
-    pub first: Duration,
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self {
-            tries: 4,
-            first: Duration::from_secs(1),
-        }
-    }
-}
-
-impl Retries {
-    /// The pause after `tries` that failed.
-    fn pause(&self, tries: u32, asked: Option<Duration>) -> Duration {
-        let most = self.first * 3u32.saturating_pow(tries - 1);
-        let share = u32::from_le_bytes(random()) % 1024;
-        let pause = most / 2 + most / 2 * share / 1024;
-        pause.max(asked.unwrap_or_default()).min(PATIENCE)
-    }
-}
-
-/// What a request is to ask now and then while it lasts.
-pub(super) trait Wish {
-    /// Whether nobody wants the result any more.
-    fn is_over(&self) -> bool;
-    /// Waits that long, or until nobody wants the result any more.
-    fn pause(&self, time: Duration);
-}
 
 /// The place that uploads go to.
 pub(super) struct Bucket {
@@ -82,6 +43,19 @@ impl Bucket {
     /// The name of a blob's object.
     pub(super) fn key(&self, id: &BlobId) -> String {
         format!("{}{}", self.client.settings().prefix, id.to_hex())
+    }
+
+    /// Tells this bucket, and our part of it, from all others.
+    pub(super) fn place(&self) -> [u8; 16] {
+        let settings = self.client.settings();
+        let mut hash = digest::Context::new(&digest::SHA256);
+        for part in [&settings.endpoint, &settings.bucket, &settings.prefix] {
+            hash.update(part.as_bytes());
+            hash.update(&[0]);
+        }
+        let mut place = [0; 16];
+        place.copy_from_slice(&hash.finish().as_ref()[..16]);
+        place
     }
 
     /// Whether bodies have to be hashed: nothing else protects them on their way.
@@ -116,13 +90,18 @@ impl Bucket {
             }
         });
         match result {
-            Err(_) if unclear && self.holds(key, part.length()) => Ok(()),
+            Err(error) if unclear => match self.size(key) {
+                Ok(Some(found)) if found == part.length() => Ok(()),
+                // Whether the object that is there is this one, nobody knows.
+                Err(unknown) if *error.kind() == Kind::Precondition => Err(unknown),
+                _ => Err(error),
+            },
             other => other,
         }
     }
 
     /// Begins a multipart upload; returns its name.
-    pub(super) fn begin(&self, key: &str) -> Result<String, S3Error> {
+    pub(super) fn begin(&self, key: &str, wish: &dyn Wish) -> Result<String, S3Error> {
         #[derive(Deserialize)]
         struct Begun {
             #[serde(rename = "UploadId")]
@@ -134,7 +113,13 @@ impl Bucket {
             query: &[("uploads", "")],
             headers: &[],
         };
-        let answer = self.client.call(&request, b"", ANSWER)?;
+        let mut away = Away::new(self.retries.first);
+        let answer = loop {
+            match self.client.call(&request, b"", ANSWER) {
+                Err(error) if away.waits(&error, wish) => {}
+                other => break other?,
+            }
+        };
         let Begun { upload } = xml::parse(&answer.body)?;
         if upload.is_empty() || upload.len() > NAME {
             return Err(broken("names no upload"));
@@ -173,9 +158,10 @@ impl Bucket {
         upload: &str,
         tags: &[Box<str>],
         size: u64,
+        wish: &dyn Wish,
     ) -> Result<(), S3Error> {
         let document = completion(tags);
-        let mut round = 1;
+        let (mut round, mut away, mut unclear) = (1, Away::new(self.retries.first), false);
         loop {
             let called = self.guard(|headers| {
                 let request = Request {
@@ -190,11 +176,22 @@ impl Bucket {
                     false => Err(broken("does not say that the object is complete")),
                 }
             });
-            match called {
-                // After an answer that was lost, every later one may be a refusal.
-                Err(_) if self.holds(key, size) => return Ok(()),
-                Err(error) if round < ROUNDS && passes(&error) => round += 1,
-                other => return other,
+            let Err(error) = called else {
+                return Ok(());
+            };
+            // It was not sent: there is nothing to look for.
+            if away.waits(&error, wish) {
+                continue;
+            }
+            unclear |= passes(&error);
+            // After an answer that was lost, every later one may be a refusal.
+            match self.size(key) {
+                Ok(Some(found)) if found == size => return Ok(()),
+                Err(unknown) if away.waits(&unknown, wish) => {}
+                _ if round < ROUNDS && passes(&error) => round += 1,
+                // What was refused now may have been done before.
+                Err(unknown) if unclear => return Err(unknown),
+                _ => return Err(error),
             }
         }
     }
@@ -237,11 +234,6 @@ impl Bucket {
         }
     }
 
-    /// Whether the object is there, and so long.
-    fn holds(&self, key: &str, size: u64) -> bool {
-        matches!(self.size(key), Ok(Some(found)) if found == size)
-    }
-
     /// One attempt to send a part; returns its tag.
     fn send(
         &self,
@@ -280,12 +272,15 @@ impl Bucket {
         wish: &dyn Wish,
         mut attempt: impl FnMut() -> Result<T, S3Error>,
     ) -> Result<T, S3Error> {
-        let mut tries = 1;
+        let (mut tries, mut away) = (1, Away::new(self.retries.first));
         loop {
             let error = match attempt() {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
+            if away.waits(&error, wish) {
+                continue;
+            }
             if tries >= self.retries.tries || !passes(&error) || wish.is_over() {
                 return Err(error);
             }
@@ -337,20 +332,6 @@ fn completion(tags: &[Box<str>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pauses_grow_with_jitter_and_the_server_may_ask_for_more_but_not_for_ever() {
-        let retries = Retries::default();
-        let second = Duration::from_secs(1);
-        for _ in 0..100 {
-            for (tries, most) in [(1, second), (2, second * 3), (3, second * 9)] {
-                let pause = retries.pause(tries, None);
-                assert!((most / 2..=most).contains(&pause), "{tries}: {pause:?}");
-            }
-        }
-        assert_eq!(retries.pause(1, Some(second * 20)), second * 20);
-        assert_eq!(retries.pause(1, Some(second * 86_400)), PATIENCE);
-    }
 
     #[test]
     fn the_document_of_parts_is_well_formed_whatever_the_tags_are() {

@@ -2,59 +2,69 @@
 //! bucket, which cost money and which no listing of objects shows.
 
 use crate::model::BlobId;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// A multipart upload that has begun. A blob may have several: whoever fails to store it may try again
+/// before the first is given up.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct OpenUpload {
+    /// The blob.
+    pub id: BlobId,
+    /// Tells the bucket from others, in which this upload would be looked for in vain.
+    pub place: [u8; 16],
+    /// The name that the server gave it.
+    pub upload: String,
+}
+
 /// Takes down which multipart uploads are open. What it was told is durable when it returns.
 pub trait Journal: Send + Sync {
-    /// The upload of a blob has begun, under the name that the server gave it.
+    /// An upload has begun.
     ///
     /// # Errors
     /// When it could not be taken down: the upload is not to go on.
-    fn begun(&self, id: &BlobId, upload: &str) -> io::Result<()>;
-    /// The upload of a blob has ended, and nothing of it is left but the object, if that.
+    fn begun(&self, upload: &OpenUpload) -> io::Result<()>;
+    /// An upload has ended, and nothing of it is left but the object, if that.
     ///
     /// # Errors
     /// When it could not be taken down: it will be ended again.
-    fn ended(&self, id: &BlobId) -> io::Result<()>;
-    /// Up to `limit` uploads that have begun and not ended, whose blobs come after `after`.
+    fn ended(&self, upload: &OpenUpload) -> io::Result<()>;
+    /// Up to `limit` uploads that have begun and not ended, which come after `after`, those of one blob
+    /// together.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    fn open(&self, after: Option<&BlobId>, limit: usize) -> io::Result<Vec<(BlobId, String)>>;
+    fn open(&self, after: Option<&OpenUpload>, limit: usize) -> io::Result<Vec<OpenUpload>>;
 }
 
 /// A journal that lasts as long as the process, for tests.
 #[derive(Default)]
-pub struct MemoryJournal(Mutex<BTreeMap<BlobId, String>>);
+pub struct MemoryJournal(Mutex<BTreeSet<OpenUpload>>);
 
 impl MemoryJournal {
-    fn rows(&self) -> MutexGuard<'_, BTreeMap<BlobId, String>> {
+    fn rows(&self) -> MutexGuard<'_, BTreeSet<OpenUpload>> {
         // Every change is one call: nothing is ever half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Journal for MemoryJournal {
-    fn begun(&self, id: &BlobId, upload: &str) -> io::Result<()> {
-        self.rows().insert(*id, upload.to_owned());
+    fn begun(&self, upload: &OpenUpload) -> io::Result<()> {
+        self.rows().insert(upload.clone());
         Ok(())
     }
 
-    fn ended(&self, id: &BlobId) -> io::Result<()> {
-        self.rows().remove(id);
+    fn ended(&self, upload: &OpenUpload) -> io::Result<()> {
+        self.rows().remove(upload);
         Ok(())
     }
 
-    fn open(&self, after: Option<&BlobId>, limit: usize) -> io::Result<Vec<(BlobId, String)>> {
+    fn open(&self, after: Option<&OpenUpload>, limit: usize) -> io::Result<Vec<OpenUpload>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let rows = self.rows();
         let above = rows.range((from, Bound::Unbounded));
-        Ok(above
-            .take(limit)
-            .map(|(id, upload)| (*id, upload.clone()))
-            .collect())
+        Ok(above.take(limit).cloned().collect())
     }
 }

@@ -106,6 +106,12 @@ impl Senders {
     /// Queues a job.
     pub(super) fn queue(&self, turn: Turn, job: Job) {
         let mut queue = self.0.lock();
+        if queue.ended {
+            drop(queue);
+            // Outside of the lock: what it holds may do anything when it is dropped.
+            drop(job);
+            return;
+        }
         match turn {
             Turn::Soon => queue.soon.push_back(job),
             Turn::Later => queue.later.push_back(job),
@@ -113,10 +119,9 @@ impl Senders {
         drop(queue);
         self.0.changed.notify_one();
     }
-}
 
-impl Drop for Senders {
-    fn drop(&mut self) {
+    /// Ends the threads after what they are at. What waits is dropped, and so is what comes later.
+    pub(super) fn stop(&self) {
         let mut queue = self.0.lock();
         queue.ended = true;
         let left = (
@@ -127,6 +132,12 @@ impl Drop for Senders {
         // Outside of the lock: what jobs hold may do anything when it is dropped.
         drop(left);
         self.0.changed.notify_all();
+    }
+}
+
+impl Drop for Senders {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -141,6 +152,7 @@ struct Tickets {
     /// The number of who comes next, and of whose turn it is.
     next: u64,
     turn: u64,
+    stopped: bool,
 }
 
 /// The right to have one such part.
@@ -153,17 +165,22 @@ impl Permits {
                 free: count,
                 next: 0,
                 turn: 0,
+                stopped: false,
             }),
             changed: Condvar::new(),
         })
     }
 
-    /// Waits for a permit. Whoever has one gives it back after a bounded time.
-    pub(super) fn take(self: &Arc<Self>) -> Permit {
+    /// Waits for a permit; `None` when there are no more. Whoever has one gives it back after a bounded
+    /// time.
+    pub(super) fn take(self: &Arc<Self>) -> Option<Permit> {
         let mut tickets = self.lock();
         let mine = tickets.next;
         tickets.next += 1;
         while tickets.turn != mine || tickets.free == 0 {
+            if tickets.stopped {
+                return None;
+            }
             tickets = self
                 .changed
                 .wait(tickets)
@@ -173,7 +190,13 @@ impl Permits {
         tickets.free -= 1;
         drop(tickets);
         self.changed.notify_all();
-        Permit(Arc::clone(self))
+        Some(Permit(Arc::clone(self)))
+    }
+
+    /// Whoever waits, and whoever would have to, gets none any more.
+    pub(super) fn stop(&self) {
+        self.lock().stopped = true;
+        self.changed.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, Tickets> {
@@ -250,7 +273,7 @@ mod tests {
     #[test]
     fn permits_are_given_in_the_order_in_which_they_were_asked_for() {
         let permits = Permits::new(2);
-        let held = [permits.take(), permits.take()];
+        let held = [(); 2].map(|()| permits.take().unwrap());
         let (got, order) = channel();
         let waiting = || {
             let tickets = permits.lock();
@@ -260,7 +283,7 @@ mod tests {
             .map(|n| {
                 let (own, got) = (Arc::clone(&permits), got.clone());
                 let thread = std::thread::spawn(move || {
-                    let permit = own.take();
+                    let permit = own.take().unwrap();
                     got.send((n, permit)).unwrap();
                 });
                 while waiting() != n + 1 {

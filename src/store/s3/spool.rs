@@ -15,6 +15,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How often the reserve of the disk is looked at, in bytes.
 const GRANT: u64 = 8 << 20;
@@ -23,6 +24,8 @@ const GRANT: u64 = 8 << 20;
 pub(super) struct SpoolDir {
     directory: OwnedFd,
     min_free: u64,
+    /// Bytes that spools were granted and have not written.
+    promised: Arc<Mutex<u64>>,
     /// Numbers the names on file systems that have no files without one.
     named: AtomicU64,
 }
@@ -34,6 +37,7 @@ impl SpoolDir {
         Ok(Self {
             directory: rustix::fs::openat(CWD, directory, flags, Mode::empty())?,
             min_free,
+            promised: Arc::default(),
             named: AtomicU64::new(0),
         })
     }
@@ -44,7 +48,10 @@ impl SpoolDir {
         Ok(Spool {
             file,
             length: 0,
-            granted: 0,
+            granted: Grant {
+                promised: Arc::clone(&self.promised),
+                bytes: 0,
+            },
             hash: hashed.then(|| Context::new(&SHA256)),
         })
     }
@@ -70,6 +77,27 @@ impl SpoolDir {
 
     /// Bytes that spools may still take.
     fn available(&self) -> io::Result<u64> {
+        let promised = lock(&self.promised);
+        Ok(self.free()?.saturating_sub(*promised))
+    }
+
+    /// Makes the grant at least `needed` bytes, and some more where there is room.
+    fn grant(&self, grant: &mut Grant, needed: u64) -> Result<(), StoreError> {
+        // Looked at and taken as one, or two would be given the same room.
+        let mut promised = lock(&self.promised);
+        let others = *promised - grant.bytes;
+        let available = self.free().map_err(StoreError::Unavailable)?;
+        let available = available.saturating_sub(others);
+        if needed > available {
+            return Err(StoreError::Full { needed, available });
+        }
+        grant.bytes = needed + GRANT.min(available - needed);
+        *promised = others + grant.bytes;
+        Ok(())
+    }
+
+    /// Bytes that are free beside the reserve.
+    fn free(&self) -> io::Result<u64> {
         let stat = rustix::fs::fstatvfs(&self.directory)?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
         Ok(free.saturating_sub(self.min_free))
@@ -87,12 +115,36 @@ impl SpoolDir {
     }
 }
 
+/// Room beside the reserve that a spool may fill.
+struct Grant {
+    promised: Arc<Mutex<u64>>,
+    bytes: u64,
+}
+
+impl Grant {
+    /// So many bytes are on the disk: whoever looks how much is free sees them there.
+    fn written(&mut self, bytes: u64) {
+        *lock(&self.promised) -= bytes;
+        self.bytes -= bytes;
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        *lock(&self.promised) -= self.bytes;
+    }
+}
+
+fn lock(promised: &Mutex<u64>) -> MutexGuard<'_, u64> {
+    // Every change is one assignment: it is never half done.
+    promised.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A part that is being filled.
 pub(super) struct Spool {
     file: File,
     length: u64,
-    /// Up to where there is known to be room beside the reserve.
-    granted: u64,
+    granted: Grant,
     hash: Option<Context>,
 }
 
@@ -106,19 +158,13 @@ impl Spool {
     pub(super) fn append(&mut self, bytes: &[u8], directory: &SpoolDir) -> Result<(), StoreError> {
         let length = bytes.len() as u64;
         let end = self.length + length;
-        if end > self.granted {
-            let available = directory.available().map_err(StoreError::Unavailable)?;
-            if length > available {
-                return Err(StoreError::Full {
-                    needed: length,
-                    available,
-                });
-            }
-            self.granted = end + GRANT.min(available - length);
+        if length > self.granted.bytes {
+            directory.grant(&mut self.granted, length)?;
         }
         self.file
             .write_all(bytes)
             .map_err(|e| directory.full_or(e, length))?;
+        self.granted.written(length);
         if let Some(hash) = &mut self.hash {
             hash.update(bytes);
         }
@@ -266,5 +312,30 @@ mod tests {
             panic!("not full but {error}");
         };
         assert_eq!((needed, available), (1, 0));
+    }
+
+    #[test]
+    fn what_one_spool_was_granted_no_other_is_given_and_it_comes_back() {
+        let (_dir, spools) = directory(0);
+        let promised = || *lock(&spools.promised);
+        let mut held: Vec<_> = (0..3).map(|_| spools.spool(false).unwrap()).collect();
+        for spool in &mut held {
+            spool.append(&[1; 1000], &spools).unwrap();
+            spool.append(&[1; 24], &spools).unwrap();
+        }
+        assert_eq!(promised(), 3 * (GRANT - 24));
+        // The rest of a disk that has but a little more is for nobody else.
+        let all = u64::MAX / 2;
+        *lock(&spools.promised) += all;
+        let error = spools.spool(false).unwrap().append(b"x", &spools);
+        assert!(matches!(error, Err(StoreError::Full { available: 0, .. })));
+        // Who was granted goes on.
+        held[0].append(&[1; 1 << 20], &spools).unwrap();
+        *lock(&spools.promised) -= all;
+        // A complete part takes no more.
+        let part = held.pop().map(Spool::finish);
+        assert_eq!(promised(), 2 * (GRANT - 24) - (1 << 20));
+        drop((part, held));
+        assert_eq!(promised(), 0);
     }
 }

@@ -6,11 +6,13 @@
 //! felt by the client's socket. Dropping the stage breaks off what is under way, and the senders
 //! give the upload up.
 
-use super::bucket::Wish;
 use super::error::{Kind, S3Error};
+use super::journal::OpenUpload;
 use super::parts::Plan;
 use super::senders::{Permit, Turn};
 use super::spool::{Part, Spool};
+use super::stopping::{Bell, stopping};
+use super::tries::Wish;
 use super::uploads::{Context, Uploads};
 use crate::model::{BlobId, progress};
 use crate::store::{Stage, StoreError};
@@ -29,6 +31,8 @@ pub(super) struct S3Stage {
     /// Bytes so far.
     length: u64,
     multipart: Option<Arc<Multipart>>,
+    /// Breaks the multipart upload off when the process is to end.
+    bell: Option<Bell>,
 }
 
 impl S3Stage {
@@ -41,6 +45,7 @@ impl S3Stage {
             spool: None,
             length: 0,
             multipart: None,
+            bell: None,
         }
     }
 
@@ -74,7 +79,7 @@ impl S3Stage {
             None => self.begin()?,
         };
         multipart.check()?;
-        let permit = self.uploads.permit();
+        let permit = self.uploads.permit().map_err(refused)?;
         multipart.check()?;
         let sending = Sending::new(multipart, self.number, permit);
         let part = spool.finish();
@@ -89,23 +94,28 @@ impl S3Stage {
         let own = key.clone();
         let upload = self
             .uploads
-            .ask(move |context| context.bucket.begin(&own))
+            .ask(move |context| context.bucket.begin(&own, &Awaited(context)))
             .map_err(refused)?;
         let multipart = Arc::new(Multipart {
             context: Arc::clone(self.uploads.context()),
-            id: self.id,
             key,
-            upload,
+            open: OpenUpload {
+                id: self.id,
+                place: self.uploads.context().bucket.place(),
+                upload,
+            },
             state: Mutex::default(),
             changed: Condvar::new(),
         });
         // From here on dropping the stage gives it up.
         self.multipart = Some(Arc::clone(&multipart));
         let context = &multipart.context;
-        context.live().insert(self.id);
+        let own = Arc::clone(&multipart);
+        self.bell = Some(context.stopping.bell(move || own.fail(stopping())));
+        context.live().insert(multipart.open.clone());
         context
             .journal
-            .begun(&self.id, &multipart.upload)
+            .begun(&multipart.open)
             .map_err(StoreError::Refused)?;
         Ok(multipart)
     }
@@ -118,7 +128,7 @@ impl S3Stage {
         let id = self.id;
         let stored = self.uploads.ask(move |context| {
             let bucket = &context.bucket;
-            bucket.put(&bucket.key(&id), &part, &Awaited)
+            bucket.put(&bucket.key(&id), &part, &Awaited(context))
         });
         stored.map_err(refused_or_there)
     }
@@ -130,11 +140,11 @@ impl S3Stage {
         let completed = self.uploads.ask(move |context| {
             context
                 .bucket
-                .complete(&own.key, &own.upload, &tags, length)
+                .complete(&own.key, &own.open.upload, &tags, length, &*own)
         });
         completed.map_err(refused_or_there)?;
         multipart.lock().phase = Phase::Complete;
-        multipart.context.ended(&self.id);
+        multipart.context.ended(&multipart.open);
         Ok(())
     }
 }
@@ -178,9 +188,8 @@ impl Drop for S3Stage {
 /// A multipart upload that is under way.
 struct Multipart {
     context: Arc<Context>,
-    id: BlobId,
     key: String,
-    upload: String,
+    open: OpenUpload,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -193,6 +202,15 @@ struct State {
     /// Parts that were handed over and have not ended.
     open: usize,
     failure: Option<S3Error>,
+}
+
+impl State {
+    fn fail(&mut self, why: S3Error) {
+        if self.phase == Phase::Sending {
+            self.phase = Phase::Failed;
+            self.failure = Some(why);
+        }
+    }
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -250,11 +268,7 @@ impl Multipart {
                     *place = Some(tag);
                 }
             }
-            Err(error) if state.phase == Phase::Sending => {
-                state.phase = Phase::Failed;
-                state.failure = Some(error);
-            }
-            Err(_) => {}
+            Err(error) => state.fail(error),
         }
         let last = state.open == 0 && state.phase == Phase::GivenUp;
         drop(state);
@@ -262,6 +276,12 @@ impl Multipart {
         if last {
             self.abort();
         }
+    }
+
+    /// Breaks off what is under way, for this reason, unless there is an earlier one.
+    fn fail(&self, why: S3Error) {
+        self.lock().fail(why);
+        self.changed.notify_all();
     }
 
     /// Breaks off what is under way. True when nothing is, and the caller is the one to abort it.
@@ -278,7 +298,7 @@ impl Multipart {
     }
 
     fn abort(&self) {
-        self.context.abort(&self.id, &self.key, &self.upload);
+        self.context.abort(&self.key, &self.open);
     }
 }
 
@@ -295,11 +315,11 @@ impl Wish for Multipart {
 }
 
 /// What somebody waits for to its end.
-struct Awaited;
+struct Awaited<'a>(&'a Context);
 
-impl Wish for Awaited {
+impl Wish for Awaited<'_> {
     fn is_over(&self) -> bool {
-        false
+        self.0.stopping.has_come()
     }
 
     fn pause(&self, time: Duration) {
@@ -336,7 +356,7 @@ impl Sending {
             return;
         }
         let bucket = &upload.context.bucket;
-        let sent = bucket.part(&upload.key, &upload.upload, self.number, &part, upload);
+        let sent = bucket.part(&upload.key, &upload.open.upload, self.number, &part, upload);
         self.result = Some(sent);
         // The room on the disk is free before another part may take it.
         drop(part);

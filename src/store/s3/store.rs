@@ -60,6 +60,11 @@ impl S3Store {
         problem.or_else(|| self.marker.problem())
     }
 
+    /// Begins no upload any more, and has those that are under way refused: for the end of the process.
+    pub fn stop_uploads(&self) {
+        self.uploads.stop();
+    }
+
     /// Whether the bucket bears the mark of this installation, which is made if there is none.
     ///
     /// # Errors
@@ -70,18 +75,9 @@ impl S3Store {
 
     /// Ends the multipart uploads that earlier processes have left.
     fn end_uploads(&self) {
-        let known = self.uploads.sweep();
-        match known.and_then(|known| Ok(known + self.uploads.sweep_old()?)) {
-            Ok(0) => {}
-            Ok(ended) => log::info!("ended {ended} uploads that an earlier run had not finished"),
-            Err(StoreError::Refused(cause)) => log::warn!(
-                "uploads that an earlier run had not finished may stay in the bucket until tomorrow: \
-                 {cause}"
-            ),
-            Err(error) => log::warn!(
-                "uploads that an earlier run had not finished may stay in the bucket until tomorrow: \
-                 {error}"
-            ),
+        // Neither keeps the other from being done.
+        for ended in [self.uploads.sweep(), self.uploads.sweep_old()] {
+            tell_ended(ended);
         }
     }
 
@@ -205,6 +201,19 @@ impl Store for S3Store {
 
     fn available(&self) -> Result<u64, StoreError> {
         Ok(MAX_BLOB)
+    }
+}
+
+fn tell_ended(ended: Result<u64, StoreError>) {
+    match ended {
+        Ok(0) => {}
+        Ok(ended) => log::info!("ended {ended} uploads that an earlier run had not finished"),
+        Err(StoreError::Refused(cause)) => log::warn!(
+            "uploads that an earlier run had not finished may stay in the bucket until tomorrow: {cause}"
+        ),
+        Err(error) => log::warn!(
+            "uploads that an earlier run had not finished may stay in the bucket until tomorrow: {error}"
+        ),
     }
 }
 

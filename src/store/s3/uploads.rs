@@ -1,20 +1,21 @@
 //! What all uploads of a store share, and the sweep of those that nobody will end.
 
-use super::bucket::{Bucket, Retries};
+use super::bucket::Bucket;
 use super::client::Client;
 use super::error::S3Error;
-use super::journal::Journal;
+use super::journal::{Journal, OpenUpload};
 use super::parts::{MAX_BLOB, Plan};
 use super::senders::{Job, Permit, Permits, Senders, Turn};
 use super::spool::{Spool, SpoolDir};
 use super::stage::{S3Stage, not_sent, refused};
+use super::stopping::{Stopping, stopping};
+use super::tries::Retries;
 use crate::model::{BlobId, progress};
 use crate::store::{Stage, StoreError};
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Complete parts that may wait for each thread that sends, the one that it sends among them.
@@ -35,9 +36,9 @@ pub(super) struct Context {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) spools: SpoolDir,
     /// The multipart uploads that this process has not ended.
-    live: Mutex<HashSet<BlobId>>,
-    /// The process ends: what is left is for the next one.
-    ended: AtomicBool,
+    live: Mutex<HashSet<OpenUpload>>,
+    /// When the process ends, what is left is for the next one.
+    pub(super) stopping: Arc<Stopping>,
 }
 
 impl Uploads {
@@ -60,7 +61,7 @@ impl Uploads {
                 journal,
                 spools: SpoolDir::open(incoming, min_free)?,
                 live: Mutex::default(),
-                ended: AtomicBool::new(false),
+                stopping: Arc::default(),
             }),
             permits: Permits::new(count * WAITING),
             senders: Senders::start(count)?,
@@ -77,6 +78,9 @@ impl Uploads {
         id: &BlobId,
         expected: Option<u64>,
     ) -> Result<Box<dyn Stage>, StoreError> {
+        if self.context.stopping.has_come() {
+            return Err(refused(stopping()));
+        }
         if let Some(why) = self.context.bucket.client().health().refuses() {
             return Err(StoreError::Refused(io::Error::other(why)));
         }
@@ -95,20 +99,22 @@ impl Uploads {
     /// them; the others are ended.
     pub fn sweep(&self) -> Result<u64, StoreError> {
         let context = &self.context;
+        let place = context.bucket.place();
         let mut after = None;
         let mut ended = 0;
         let mut failure = None;
         loop {
             let page = context.journal.open(after.as_ref(), PAGE);
             let page = page.map_err(StoreError::Refused)?;
-            for (id, upload) in &page {
-                if context.live().contains(id) {
+            for upload in &page {
+                // One in another bucket is not known here: that would look as if it had ended.
+                if upload.place != place || context.live().contains(upload) {
                     continue;
                 }
-                let key = context.bucket.key(id);
-                match context.bucket.abort(&key, upload) {
+                let key = context.bucket.key(&upload.id);
+                match context.bucket.abort(&key, &upload.upload) {
                     Ok(()) => {
-                        context.journal.ended(id).map_err(StoreError::Refused)?;
+                        context.journal.ended(upload).map_err(StoreError::Refused)?;
                         ended += 1;
                     }
                     // One that cannot be ended must not keep the others from it.
@@ -119,7 +125,7 @@ impl Uploads {
                 }
             }
             match page.last() {
-                Some((last, _)) if page.len() == PAGE => after = Some(*last),
+                Some(last) if page.len() == PAGE => after = Some(last.clone()),
                 _ => return failure.map_or(Ok(ended), |error| Err(refused(error))),
             }
         }
@@ -130,19 +136,31 @@ impl Uploads {
     /// for a bucket that no other server uses with the same prefix.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] when the server does not answer; what was ended stays so.
+    /// [`StoreError::Refused`] when the server does not answer, or would not end some of them; the others
+    /// are ended.
     pub fn sweep_old(&self) -> Result<u64, StoreError> {
         let bucket = &self.context.bucket;
-        let mut ended = 0;
+        let place = bucket.place();
+        let (mut ended, mut failure) = (0, None);
         super::leftovers::each(bucket.client(), |key, id, upload| {
-            if !self.context.live().contains(id) {
-                bucket.abort(key, upload)?;
-                ended += 1;
+            let open = OpenUpload {
+                id: *id,
+                place,
+                upload: upload.to_owned(),
+            };
+            if self.context.live().contains(&open) {
+                return Ok(());
+            }
+            match bucket.abort(key, upload) {
+                Ok(()) => ended += 1,
+                Err(error) if bucket.client().health().refuses().is_some() => return Err(error),
+                // One that cannot be ended must not keep the others from it.
+                Err(error) => failure = Some(error),
             }
             Ok(())
         })
         .map_err(refused)?;
-        Ok(ended)
+        failure.map_or(Ok(ended), |error| Err(refused(error)))
     }
 
     pub(super) fn context(&self) -> &Arc<Context> {
@@ -155,8 +173,16 @@ impl Uploads {
             .spool(self.context.bucket.wants_hashes())
     }
 
-    pub(super) fn permit(&self) -> Permit {
-        progress::waiting(|| self.permits.take())
+    /// Begins no request any more and waits for none: whoever waits for one is refused at once. What
+    /// is left in the bucket is for the next process.
+    pub fn stop(&self) {
+        self.permits.stop();
+        self.context.stopping.stop();
+        self.senders.stop();
+    }
+
+    pub(super) fn permit(&self) -> Result<Permit, S3Error> {
+        progress::waiting(|| self.permits.take()).ok_or_else(stopping)
     }
 
     pub(super) fn queue(&self, turn: Turn, job: Job) {
@@ -169,50 +195,63 @@ impl Uploads {
         work: impl FnOnce(&Context) -> Result<T, S3Error> + Send + 'static,
     ) -> Result<T, S3Error> {
         let (answer, answers) = sync_channel(1);
+        let own = Reply(answer.clone());
+        // The first answer counts.
+        let _bell = (self.context.stopping).bell(move || _ = answer.try_send(Err(stopping())));
         let context = Arc::clone(&self.context);
-        self.queue(
-            Turn::Soon,
-            Box::new(move || {
-                // Whoever asked waits.
-                let _ = answer.send(work(&context));
-            }),
-        );
+        self.queue(Turn::Soon, Box::new(move || own.give(work(&context))));
         progress::waiting(|| answers.recv()).unwrap_or_else(|_| Err(not_sent()))
     }
 }
 
 impl Drop for Uploads {
     fn drop(&mut self) {
-        self.context.ended.store(true, Ordering::Relaxed);
+        self.stop();
+    }
+}
+
+/// Where the result of a job goes. A job that goes away without one says so.
+struct Reply<T>(SyncSender<Result<T, S3Error>>);
+
+impl<T> Reply<T> {
+    fn give(&self, result: Result<T, S3Error>) {
+        // There is room, unless nobody waits for it any more.
+        let _ = self.0.try_send(result);
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        self.give(Err(not_sent()));
     }
 }
 
 impl Context {
-    pub(super) fn live(&self) -> MutexGuard<'_, HashSet<BlobId>> {
+    pub(super) fn live(&self) -> MutexGuard<'_, HashSet<OpenUpload>> {
         // Every change is one call: nothing is ever half done.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives an upload up that nobody is at any more.
-    pub(super) fn abort(&self, id: &BlobId, key: &str, upload: &str) {
-        if self.ended.load(Ordering::Relaxed) {
+    pub(super) fn abort(&self, key: &str, upload: &OpenUpload) {
+        if self.stopping.has_come() {
             return;
         }
-        match self.bucket.abort(key, upload) {
-            Ok(()) => self.ended(id),
+        match self.bucket.abort(key, &upload.upload) {
+            Ok(()) => self.ended(upload),
             Err(error) => {
                 log::warn!("parts of an upload stay in the bucket until the next sweep: {error}");
-                self.live().remove(id);
+                self.live().remove(upload);
             }
         }
     }
 
     /// Nothing of an upload is left but the object, if that.
-    pub(super) fn ended(&self, id: &BlobId) {
-        if let Err(error) = self.journal.ended(id) {
+    pub(super) fn ended(&self, upload: &OpenUpload) {
+        if let Err(error) = self.journal.ended(upload) {
             log::warn!("the end of an upload was not taken down; the next sweep does it: {error}");
         }
-        self.live().remove(id);
+        self.live().remove(upload);
     }
 }
 

@@ -6,9 +6,10 @@ mod s3_faults;
 use super::*;
 use crate::model::{Clock, Timestamp};
 use crate::store::s3::exchange::Patience;
+use crate::store::s3::tries::Wish;
 use crate::store::s3::{Credentials, MemoryJournal, S3Settings};
 use s3_faults::{Fault, FaultServer, Op};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The size of a part of a blob whose length is known to be small.
@@ -118,6 +119,14 @@ impl World {
         self.server.object(&self.key()).as_deref() == Some(bytes)
     }
 
+    fn upload(&self, id: BlobId, upload: &str) -> OpenUpload {
+        OpenUpload {
+            id,
+            place: self.uploads.context.bucket.place(),
+            upload: upload.to_owned(),
+        }
+    }
+
     fn open(&self) -> usize {
         self.journal.open(None, 10).unwrap().len()
     }
@@ -127,6 +136,17 @@ impl World {
         self.server.until_no_uploads();
         until(|| self.open() == 0);
     }
+}
+
+/// Whoever never loses interest.
+struct Patient;
+
+impl Wish for Patient {
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    fn pause(&self, _: Duration) {}
 }
 
 /// Waits for something that a thread is about to do.
@@ -348,13 +368,18 @@ fn an_upload_that_could_not_be_given_up_is_ended_by_the_next_sweep() {
 #[test]
 fn what_an_earlier_process_left_is_ended_also_when_it_is_gone() {
     let world = world(&[]);
-    let upload = world.uploads.context.bucket.begin(&world.key()).unwrap();
-    world.journal.begun(&ID, &upload).unwrap();
+    let upload = world
+        .uploads
+        .context
+        .bucket
+        .begin(&world.key(), &Patient)
+        .unwrap();
+    world.journal.begun(&world.upload(ID, &upload)).unwrap();
     for n in 0..200 {
-        world.journal.begun(&BlobId([n; 16]), "gone").unwrap();
+        let gone = world.upload(BlobId([n; 16]), "gone");
+        world.journal.begun(&gone).unwrap();
     }
-    world.journal.begun(&ID, &upload).unwrap();
-    assert_eq!(world.uploads.sweep().unwrap(), 200);
+    assert_eq!(world.uploads.sweep().unwrap(), 201);
     assert_eq!((world.server.uploads(), world.open()), (0, 0));
 }
 
@@ -362,7 +387,8 @@ fn what_an_earlier_process_left_is_ended_also_when_it_is_gone() {
 fn one_upload_that_cannot_be_ended_keeps_no_other_from_it() {
     let world = world(&[(Op::Abort, Fault::Early)]);
     for n in 1..=3 {
-        world.journal.begun(&BlobId([n; 16]), "gone").unwrap();
+        let gone = world.upload(BlobId([n; 16]), "gone");
+        world.journal.begun(&gone).unwrap();
     }
     let why = reason(world.uploads.sweep().map(drop));
     assert!(why.contains("rights"), "{why}");
@@ -392,10 +418,11 @@ fn uploads_that_no_journal_knows_are_ended_a_day_later_where_they_can_be_listed(
     assert_eq!(world.uploads.sweep_old().unwrap(), 0, "it cannot be listed");
     let begin = |id: &BlobId| {
         let bucket = &world.uploads.context.bucket;
-        bucket.begin(&bucket.key(id)).unwrap()
+        bucket.begin(&bucket.key(id), &Patient).unwrap()
     };
     let (old, young, alive) = (begin(&ID), begin(&BlobId([2; 16])), begin(&BlobId([3; 16])));
-    world.uploads.context.live().insert(BlobId([3; 16]));
+    let own = world.upload(BlobId([3; 16]), &alive);
+    world.uploads.context.live().insert(own);
     let entry = |key: &str, upload: &str, time: &str| {
         format!(
             "<Upload><Key>{key}</Key><UploadId>{upload}</UploadId><Initiated>{time}</Initiated></Upload>"
@@ -460,4 +487,147 @@ fn a_server_that_is_slow_holds_the_writers_up_and_not_the_disk() {
         }
     });
     assert_eq!(world.server.objects(), 1);
+}
+
+#[test]
+fn whoever_waits_for_a_server_that_hangs_is_refused_at_once_when_the_process_ends() {
+    // For its turn to fill another part, for the last parts, and for the last request.
+    for (op, parts) in [
+        (Op::Part, 6),
+        (Op::Part, 2),
+        (Op::Complete, 2),
+        (Op::Put, 0),
+    ] {
+        let world = world_of(1, &[(op, Fault::Wait)]);
+        let length = parts * PART + 5;
+        std::thread::scope(|scope| {
+            let upload = scope.spawn(|| {
+                let mut stage = world.uploads.stage(&ID, Some(length as u64))?;
+                for piece in vec![1; length].chunks(1 << 20) {
+                    stage.write(piece)?;
+                }
+                stage.commit()
+            });
+            world.server.until_waiting(1);
+            world.uploads.stop();
+            // The server still holds the request: nothing but the stop can have ended it.
+            let why = reason(upload.join().unwrap());
+            assert!(why.contains("stopping"), "{op:?}, {parts} parts: {why}");
+            world.server.release();
+        });
+        let why = reason(world.uploads.stage(&ID, Some(5)).map(drop));
+        assert!(why.contains("stopping"), "{why}");
+        // The next process ends it.
+        assert_eq!(world.open(), usize::from(op != Op::Put), "{op:?}");
+    }
+}
+
+#[test]
+fn a_blob_that_is_tried_again_leaves_nothing_of_the_first_try() {
+    // Giving the first try up fails; the second goes on while the sweep runs.
+    let fault = Fault::Status(500, "InternalError", None);
+    let world = world_of(1, &[(Op::Abort, fault); 4]);
+    let begin = || {
+        let mut stage = world.uploads.stage(&ID, Some(LENGTH as u64)).unwrap();
+        stage.write(&bytes()).unwrap();
+        stage
+    };
+    drop(begin());
+    until(|| world.server.count(Op::Abort) == 4 && world.uploads.context.live().is_empty());
+    let second = begin();
+    assert_eq!((world.server.uploads(), world.open()), (2, 2));
+    assert_eq!(world.uploads.sweep().unwrap(), 1, "the first");
+    assert_eq!((world.server.uploads(), world.open()), (1, 1));
+    second.commit().unwrap();
+    assert!(world.holds(&bytes()));
+    assert_eq!((world.server.uploads(), world.open()), (0, 0));
+}
+
+#[test]
+fn what_is_open_in_another_bucket_is_neither_ended_here_nor_forgotten() {
+    let world = world(&[]);
+    let elsewhere = OpenUpload {
+        place: [1; 16],
+        ..world.upload(ID, "elsewhere")
+    };
+    world.journal.begun(&elsewhere).unwrap();
+    assert_eq!(world.uploads.sweep().unwrap(), 0);
+    assert_eq!((world.open(), world.server.count(Op::Abort)), (1, 0));
+}
+
+#[test]
+fn one_listed_upload_that_cannot_be_ended_keeps_no_other_from_it() {
+    let world = world(&[(Op::Abort, Fault::Early)]);
+    let entries: String = [4, 5]
+        .map(|n| {
+            let id = BlobId([n; 16]);
+            let bucket = &world.uploads.context.bucket;
+            let upload = bucket.begin(&bucket.key(&id), &Patient).unwrap();
+            let key = bucket.key(&id);
+            let time = "2001-09-08T01:46:39.000Z";
+            format!("<Upload><Key>{key}</Key><UploadId>{upload}</UploadId><Initiated>{time}</Initiated></Upload>")
+        })
+        .concat();
+    world.server.list(format!(
+        "<ListMultipartUploadsResult>{entries}<IsTruncated>false</IsTruncated></ListMultipartUploadsResult>"
+    ));
+    let why = reason(world.uploads.sweep_old().map(drop));
+    assert!(why.contains("rights"), "{why}");
+    assert_eq!(
+        (world.server.uploads(), world.server.count(Op::Abort)),
+        (1, 2)
+    );
+}
+
+#[test]
+fn an_upload_whose_parts_are_stored_waits_for_a_server_that_is_away() {
+    let bytes = bytes();
+    let fault = Fault::Status(500, "InternalError", None);
+    // The fifth failure in a row makes the server count as away.
+    for (completes, heads) in [(4, 1), (5, 1), (0, 5)] {
+        let plan = [
+            vec![(Op::Complete, fault); completes],
+            vec![(Op::Head, fault); heads],
+        ];
+        let world = world(&plan.concat());
+        let bucket = &world.uploads.context.bucket;
+        let mut stage = world.uploads.stage(&ID, Some(LENGTH as u64)).unwrap();
+        if completes == 0 {
+            // The first is tried four times.
+            (0..2).for_each(|_| _ = bucket.size("other").unwrap_err());
+            assert!(bucket.client().health().refuses().is_some());
+        }
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Time goes on once the server is away.
+                while !done.load(Ordering::SeqCst) {
+                    if bucket.client().health().refuses().is_some() {
+                        world.clock.0.fetch_add(1, Ordering::SeqCst);
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+            let stored = stage.write(&bytes).and_then(|()| stage.commit());
+            done.store(true, Ordering::SeqCst);
+            stored.unwrap_or_else(|e| panic!("{completes}, {heads}: {e:?}"));
+        });
+        assert!(world.holds(&bytes), "{completes}, {heads}");
+        assert_eq!((world.server.uploads(), world.open()), (0, 0));
+    }
+}
+
+#[test]
+fn whether_a_name_is_taken_is_not_said_of_an_object_that_cannot_be_looked_at() {
+    let fault = Fault::Status(500, "InternalError", None);
+    // Stored, but the answer is lost; the next try finds the name taken, by itself.
+    let world = world(
+        &[
+            [(Op::Put, Fault::LostAnswer)].as_slice(),
+            &[(Op::Head, fault); 4],
+        ]
+        .concat(),
+    );
+    let why = reason(world.put(b"small"));
+    assert!(why.contains("500"), "{why}");
 }
