@@ -140,9 +140,12 @@ fn refusal(service: &Service, error: &Error) -> Answer {
         ),
         Error::WrongPassword => (Reason::Wrong, "that does not open the account".to_owned()),
         Error::Invalid(what) => (Reason::Wrong, what.clone()),
-        Error::TooMany(_) | Error::Busy(_) | Error::Full { .. } | Error::DatabaseFull | Error::Quota | Error::ReadOnly => {
-            (Reason::Later, error.to_string())
-        }
+        Error::TooMany(_)
+        | Error::Busy(_)
+        | Error::Full { .. }
+        | Error::DatabaseFull
+        | Error::Quota
+        | Error::ReadOnly => (Reason::Later, error.to_string()),
         Error::Internal(what) => (Reason::Failed, what.clone()),
         Error::Unauthorized
         | Error::Forbidden
