@@ -213,6 +213,7 @@ impl Removal {
         if let Some(at) = due(&link) {
             DUE.delete(to, &due_key(at, &link.lookup))?;
         }
+        // Asked first: to delete what is not there would write all the same.
         if BIRTHS.has(to, &link.lookup.0)? {
             BIRTHS.delete(to, &link.lookup.0)?;
         }

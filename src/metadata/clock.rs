@@ -2,7 +2,7 @@
 //! links that were made in doubt.
 
 use super::changes::put_link;
-use super::schema::{BIRTHS, CLOCK, Change, MARK, PLACES, Snapshot, find_link};
+use super::schema::{BIRTHS, CLOCK, Change, MARK, find_link};
 use super::{MARK_STEP, MetadataError};
 use crate::model::{ClockRow, Link, Lookup, Rebase};
 use std::ops::Bound;
@@ -10,8 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A birth that was wrong by no more, in seconds, was right: two clocks were read, in whole ones.
 const SAME: i64 = 3;
-/// Births that are looked at in one go.
-const PAGE: usize = 256;
 
 type Result<T> = std::result::Result<T, MetadataError>;
 
@@ -76,7 +74,7 @@ pub(super) fn rebase(to: &Change<'_>, by: &Rebase, limit: usize) -> Result<usize
                     put_link(to, &link, &moved(&link, shift))?;
                 }
             }
-            // It has ended since, and an earlier version left this.
+            // It has ended since.
             Ok(None) => {}
             Err(MetadataError::Corrupt(what)) => {
                 log::error!("link {lookup} keeps the end that it has: {what}");
@@ -86,36 +84,6 @@ pub(super) fn rebase(to: &Change<'_>, by: &Rebase, limit: usize) -> Result<usize
         BIRTHS.delete(to, key)?;
     }
     Ok(births.len())
-}
-
-/// The keys of up to `limit` births whose links are gone. What is under them is not looked at: it
-/// may be damaged.
-pub(super) fn stray_births(from: &impl Snapshot, limit: usize) -> Result<Vec<Vec<u8>>> {
-    let mut strays = Vec::new();
-    let mut after: Option<Vec<u8>> = None;
-    while strays.len() < limit {
-        let start = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut page = BIRTHS.keys(from, (start, Bound::Unbounded), PAGE)?;
-        let Some(last) = page.last().cloned() else {
-            break;
-        };
-        after = Some(last);
-        for key in page.drain(..) {
-            if !PLACES.has(from, &key)? {
-                strays.push(key);
-            }
-        }
-    }
-    strays.truncate(limit);
-    Ok(strays)
-}
-
-/// Drops births whose links are gone.
-pub(super) fn drop_births(to: &Change<'_>, strays: &[Vec<u8>]) -> Result<()> {
-    for key in strays {
-        BIRTHS.delete(to, key)?;
-    }
-    Ok(())
 }
 
 /// The link with its ends as far from its true birth as they were from the one that was believed,

@@ -384,15 +384,6 @@ impl Metadata for RedbMetadata {
         self.writer.run(move |to| clock::rebase(to, &by, limit))
     }
 
-    fn drop_stray_births(&self, limit: usize) -> Result<usize, MetadataError> {
-        let strays = self.read(|view| clock::stray_births(view, limit))?;
-        let found = strays.len();
-        if found > 0 {
-            self.writer.run(move |to| clock::drop_births(to, &strays))?;
-        }
-        Ok(found)
-    }
-
     fn link_count(&self) -> Result<u64, MetadataError> {
         self.read(|view| LINKS.count(view))
     }

@@ -178,9 +178,6 @@ pub trait Metadata: Send + Sync {
     /// Puts the ends of up to `limit` links right that were published with a moment of birth.
     /// Returns how many were looked at; those are not looked at again.
     fn rebase(&self, by: &Rebase, limit: usize) -> Result<usize, MetadataError>;
-    /// Drops up to `limit` births of links that are gone, as earlier versions left them, and returns
-    /// how many. Writes nothing where there is none.
-    fn drop_stray_births(&self, limit: usize) -> Result<usize, MetadataError>;
 
     /// How many links there are. Constant time.
     fn link_count(&self) -> Result<u64, MetadataError>;

@@ -301,23 +301,6 @@ impl<R: Record> Rows<R> {
         Ok(found)
     }
 
-    /// Up to `limit` keys of a range. What is under them is not looked at.
-    pub(super) fn keys(
-        &self,
-        from: &impl Snapshot,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-        limit: usize,
-    ) -> Result<Vec<Vec<u8>>, MetadataError> {
-        let table = from.table(self.name)?;
-        let rows = table.range::<&[u8]>(range).map_err(|e| from.failed(&e))?;
-        rows.take(limit)
-            .map(|row| {
-                let (key, _) = row.map_err(|e| from.failed(&e))?;
-                Ok(key.value().to_vec())
-            })
-            .collect()
-    }
-
     /// Up to `limit` rows whose keys begin with `prefix`, which is shorter than they are.
     pub(super) fn under(
         &self,

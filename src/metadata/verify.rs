@@ -121,8 +121,9 @@ fn verify(view: &View) -> Result<(), MetadataError> {
     total(OWNED.name, OWNED.count(view)?, keys)?;
     total(PUBLICS.name, PUBLICS.count(view)?, keys)?;
     each(view, &OWNED, |_, _| Ok(()))?;
-    // Whether their links are there is no matter: earlier versions left some, until the next sweep.
-    each(view, &BIRTHS, |_, _| Ok(()))?;
+    each(view, &BIRTHS, |key, _| {
+        expect(BIRTHS.name, key, PLACES.has(view, key)?)
+    })?;
     each(view, &CLOCK, |_, _| Ok(()))?;
     if view.has_table(MULTIPARTS.name)? {
         each(view, &MULTIPARTS, |_, _| Ok(()))?;

@@ -16,9 +16,6 @@ use std::time::Duration;
 pub(super) const PAGE: usize = 128;
 /// Steps of one sweep; what is left waits for the next.
 const STEPS: usize = 64;
-/// Births that are dropped in one transaction: few enough for the room that there is for one, were
-/// each of them in a page of its own.
-const STRAY_BIRTHS: usize = 1024;
 /// A crash leaves an orphan for each upload that was between its rename and its commit. More of
 /// them in one page, and most of the page: then the database does not belong to these files.
 const ORPHANS_OF_A_CRASH: usize = 16;
@@ -183,28 +180,12 @@ impl Service {
         self.unlink(freed.blob.as_slice());
     }
 
-    /// One step of looking for files in the store that no row refers to, and removing them; at the
-    /// end, for rows that belong to no link. Returns false when the end was reached.
+    /// One step of looking for files in the store that no row refers to, and removing them.
+    /// Returns false when the end was reached.
     ///
     /// # Errors
     /// [`Error::Internal`].
     pub fn sweep_orphans_step(&self) -> Result<bool, Error> {
-        let more = self.sweep_files_step()?;
-        if !more {
-            // A failure is logged there, and the next walk tries again.
-            let _ = self.sweep_births();
-        }
-        Ok(more)
-    }
-
-    /// Once in a walk: what is left of them after that does no harm, and all births that are none
-    /// are looked at each time.
-    fn sweep_births(&self) -> Result<(), Error> {
-        let dropped = self.parts.metadata.drop_stray_births(STRAY_BIRTHS);
-        dropped.map(drop).map_err(|error| self.failed(error))
-    }
-
-    fn sweep_files_step(&self) -> Result<bool, Error> {
         let mut after = self
             .orphans_after
             .lock()

@@ -33,13 +33,14 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// The schedule of a process that starts at `now`: what the last one left
-    /// behind is looked for soon.
+    /// behind is looked for at once. One that is cut off soon, time and again, would otherwise gather
+    /// so much that it looks like the files of another database.
     pub fn new(now: Duration) -> Self {
         Self {
             due: [
                 (Job::Sweep, now + SWEEP),
                 (Job::FlushCounts, now + FLUSH),
-                (Job::Orphans, now + SWEEP),
+                (Job::Orphans, now),
                 (Job::Blobs, now + SWEEP),
             ],
         }
@@ -129,11 +130,11 @@ mod tests {
     #[test]
     fn a_failure_is_tried_again_later_and_holds_up_nothing_else() {
         let mut schedule = Schedule::new(Duration::ZERO);
+        assert_eq!(schedule.next(), (Job::Orphans, Duration::ZERO));
+        schedule.done(Job::Orphans, Duration::ZERO, Some(false));
         let (job, at) = schedule.next();
-        assert_eq!(job, Job::Sweep);
+        assert_eq!((job, at), (Job::Sweep, SWEEP));
         schedule.done(job, at, None);
-        assert_eq!(schedule.next(), (Job::Orphans, at));
-        schedule.done(Job::Orphans, at, Some(false));
         assert_eq!(schedule.next(), (Job::Blobs, at));
         schedule.done(Job::Blobs, at, Some(false));
         assert_eq!(schedule.next(), (Job::Sweep, at + RETRY));

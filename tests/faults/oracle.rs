@@ -47,6 +47,8 @@ pub struct Oracle {
     pub unanswered: Vec<Unanswered>,
     /// Names whose file must never be seen (again).
     gone: BTreeSet<String>,
+    /// How many of them ended by time.
+    ended: usize,
 }
 
 /// Seconds since 1970.
@@ -98,10 +100,17 @@ impl Oracle {
                 wrong.push(format!("{}: {e}", known.file.name));
             }
         }
-        let gone = self.files.iter().filter(|k| k.fate == Fate::Gone);
-        self.gone.extend(gone.map(|k| k.file.name.clone()));
+        let gone = || self.files.iter().filter(|k| k.fate == Fate::Gone);
+        self.ended += gone().filter(|k| k.ends.is_some()).count();
+        self.gone.extend(gone().map(|k| k.file.name.clone()));
         self.files.retain(|k| k.fate != Fate::Gone);
         wrong
+    }
+
+    /// Files whose time was over, up to now. Where that was while nothing ran, their bytes stay for a day.
+    pub fn ended(&self) -> usize {
+        let over = |known: &&Known| known.ends.is_some_and(|at| now() >= at);
+        self.ended + self.files.iter().filter(over).count()
     }
 
     /// Names that the server may list.

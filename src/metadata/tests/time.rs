@@ -1,6 +1,5 @@
 //! What is kept of the clock, and the births of links.
 
-use super::clock::stray_births;
 use super::schema::{BIRTHS, LINKS, Raw};
 use super::*;
 use crate::model::{BootId, Gap};
@@ -113,10 +112,10 @@ fn an_end_that_was_named_since_is_not_moved() {
     db.verify().unwrap();
 }
 
-/// How many births there are, and how many of them have no link.
-fn births(db: &RedbMetadata) -> (u64, usize) {
-    let count = db.read(|view| BIRTHS.count(view)).unwrap();
-    (count, db.read(|view| stray_births(view, 9)).unwrap().len())
+/// How many births there are; each has its link.
+fn births(db: &RedbMetadata) -> u64 {
+    db.verify().unwrap();
+    db.read(|view| BIRTHS.count(view)).unwrap()
 }
 
 #[test]
@@ -130,56 +129,20 @@ fn a_birth_goes_with_its_link_however_that_ends() {
         let new = with_blob(link);
         db.publish(NewLink { birth, ..new }).unwrap();
     }
-    assert_eq!(births(&db), (5, 0));
+    assert_eq!(births(&db), 5);
     db.remove(&lookup(1)).unwrap();
-    assert_eq!(births(&db), (4, 0));
+    assert_eq!(births(&db), 4);
     db.remove_over(&[lookup(2)], Timestamp(2_000)).unwrap();
-    assert_eq!(births(&db), (3, 0));
+    assert_eq!(births(&db), 3);
     db.take_lease(&lease(3, 3)).unwrap();
     assert_eq!(
         db.settle_lease(&lease(3, 3).id).unwrap().link,
         Some(lookup(3))
     );
-    assert_eq!(births(&db), (2, 0));
+    assert_eq!(births(&db), 2);
     db.remove_links_of(AccountId(2), 9).unwrap();
-    assert_eq!(births(&db), (1, 0), "the fourth has not ended");
-    assert_eq!(db.drop_stray_births(9).unwrap(), 0);
+    assert_eq!(births(&db), 1, "the fourth has not ended");
     assert_eq!(db.rebase(&rebase(), 9).unwrap(), 1);
-    db.verify().unwrap();
-}
-
-#[test]
-fn births_that_an_earlier_version_left_are_dropped_even_damaged_and_no_others() {
-    let backend = Arc::new(InMemoryBackend::new());
-    let open = || {
-        RedbMetadata::with_backend(super::damage::Shared(backend.clone()), Arc::new(|_| {}))
-            .unwrap()
-    };
-    let db = open();
-    for n in 300..=304 {
-        db.publish(born(n, 60)).unwrap();
-    }
-    drop(db);
-    let database = redb::Builder::new()
-        .create_with_backend(super::damage::Shared(backend.clone()))
-        .unwrap();
-    let transaction = database.begin_write().unwrap();
-    let mut table = transaction.open_table(Raw::new(BIRTHS.name)).unwrap();
-    for n in (0..300).chain([400]) {
-        let key = lookup(n).0;
-        let sound = codec::seal(BIRTHS.name, &key, &moment(60));
-        let value = if n % 2 == 0 { &sound[..] } else { b"rubbish" };
-        table.insert(&key[..], value).unwrap();
-    }
-    drop(table);
-    transaction.commit().unwrap();
-    drop(database);
-
-    let db = open();
-    let dropped: Vec<_> = (0..5).map(|_| db.drop_stray_births(128).unwrap()).collect();
-    assert_eq!(dropped, [128, 128, 45, 0, 0]);
-    assert_eq!(births(&db), (5, 0));
-    assert_eq!(db.rebase(&rebase(), 9).unwrap(), 5);
     db.verify().unwrap();
 }
 

@@ -134,6 +134,5 @@ pass_on! {
     save_clock(row: &ClockRow) -> ();
     offer_clock(row: &ClockRow) -> ();
     rebase(by: &Rebase, limit: usize) -> usize;
-    drop_stray_births(limit: usize) -> usize;
     link_count() -> u64;
 }

@@ -84,25 +84,12 @@ fn ten_idle_minutes_write_nothing() {
         "blobs",
         "unknown_blobs",
         "offer_clock",
-        "drop_stray_births",
     ];
     assert!(
         called.iter().all(|name| reading.contains(name)),
         "{called:?}"
     );
     assert!(called.contains("due") && called.contains("garbage"));
-    assert!(called.contains("drop_stray_births"));
-}
-
-#[test]
-fn births_that_cannot_be_dropped_hold_up_no_orphans() {
-    let world = World::new();
-    orphan(&world, 7);
-    world.metadata_faults.fail_after(1, Fail::Full);
-    sweep_orphans(&world);
-    let called = world.metadata_faults.names();
-    assert!(called.contains("drop_stray_births"));
-    assert!(world.blobs().is_empty());
 }
 
 #[test]

@@ -251,4 +251,5 @@ fn large_assets_are_not_copied_for_everybody_who_takes_them() {
 }
 
 mod branches;
+mod mistakes;
 mod own;
