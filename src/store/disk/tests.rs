@@ -265,13 +265,13 @@ fn a_medium_without_room_for_names_is_full_and_recovers() {
     // A program that another test is just starting holds a copy of each descriptor until it runs, and
     // with it the room of a file that is gone.
     let again = (0..60_000).find_map(|_| {
-        let stage = store.stage(&BlobId([3; 16]), None).ok();
+        let stage = store.stage(None).ok();
         stage.or_else(|| {
             std::thread::sleep(std::time::Duration::from_millis(1));
             None
         })
     });
-    again.unwrap().commit().unwrap();
+    again.unwrap().commit(&BlobId([3; 16])).unwrap();
 }
 
 #[test]
