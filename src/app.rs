@@ -241,7 +241,7 @@ impl App {
         drop(self.bucket.take());
         self.mover.stop();
         let far = self.far.take();
-        let wake = || far.iter().for_each(|store| store.stop_uploads());
+        let wake = || far.iter().for_each(|store| store.stop());
         let cut = self
             .server
             .take()

@@ -159,7 +159,7 @@ fn whatever_goes_wrong_once_is_tried_again_and_the_bytes_are_right() {
 }
 
 #[test]
-fn whatever_goes_wrong_for_ever_is_an_error_after_four_attempts_and_never_an_early_end() {
+fn whatever_goes_wrong_for_ever_is_an_error_when_patience_ends_and_never_an_early_end() {
     thread::scope(|scope| {
         for act in failures() {
             scope.spawn(move || {
@@ -171,7 +171,8 @@ fn whatever_goes_wrong_for_ever_is_an_error_after_four_attempts_and_never_an_ear
                         Act::Serve
                     }
                 });
-                let blob = store(&bucket, 4).open(&ID).unwrap();
+                let store = store(&bucket, 4).with_patience(Duration::ZERO);
+                let blob = store.open(&ID).unwrap();
                 let mut all = vec![0; 50_000];
                 blob.read_exact_at(&mut all, 0).unwrap();
                 assert!(all == bytes[..50_000]);

@@ -11,6 +11,7 @@ use super::relay::SMALL;
 use super::sink::ClientSink;
 use super::wire::{self, Client};
 use crate::http::{Head, Headers, Method, Payload, Response, Stream};
+use crate::model::progress;
 use ring::rand::{SecureRandom, SystemRandom};
 use smol::channel::Sender;
 use std::collections::HashMap;
@@ -154,7 +155,10 @@ impl Exchange {
                 wire::write_all(&self.client, &head, more, stall, &mut sent)?;
                 let chunked = framed == Framed::Chunked;
                 let mut sink = ClientSink::new(&self.client, &self.limits, sent, length, chunked);
-                match catch_unwind(AssertUnwindSafe(|| send(&mut sink))) {
+                let client = Arc::clone(&self.client);
+                let send =
+                    || progress::wanted_by(move || wire::is_gone(&client), || send(&mut sink));
+                match catch_unwind(AssertUnwindSafe(send)) {
                     Ok(result) => result?,
                     Err(_) => {
                         log::error!("a response body panicked; its client was cut off");

@@ -32,6 +32,13 @@ pub(super) fn wait(client: &Client, flags: PollFlags, limit: Duration) -> io::Re
     }
 }
 
+/// Whether the client has closed its end, or the connection has broken.
+pub(super) fn is_gone(client: &Client) -> bool {
+    // An error or a hang-up of both sides is told in any case.
+    let mut sockets = [PollFd::new(client.get_ref(), PollFlags::RDHUP)];
+    matches!(poll(&mut sockets, Some(&Timespec::default())), Ok(1..))
+}
+
 /// Waits until one of `flags` holds, an error or a hang-up included; `TimedOut` when nothing moved
 /// during `stall`.
 ///
@@ -105,4 +112,21 @@ pub(super) fn write_all(
         bytes = bytes.get(count..).unwrap_or_default();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Shutdown, TcpListener};
+
+    #[test]
+    fn a_client_that_closes_its_end_has_gone_and_one_that_says_nothing_has_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let other = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let client = Arc::new(Async::new(listener.accept().unwrap().0).unwrap());
+        assert!(!is_gone(&client));
+        other.shutdown(Shutdown::Write).unwrap();
+        assert!(wait(&client, PollFlags::IN, Duration::from_secs(60)).is_ok());
+        assert!(is_gone(&client));
+    }
 }

@@ -18,6 +18,7 @@ pub(crate) struct Progress {
 
 thread_local! {
     static LENT: RefCell<Option<Arc<Progress>>> = const { RefCell::new(None) };
+    static GONE: RefCell<Option<Box<dyn Fn() -> bool>>> = const { RefCell::new(None) };
 }
 
 impl Progress {
@@ -60,6 +61,26 @@ pub(crate) fn waiting<T>(wait: impl FnOnce() -> T) -> T {
     wait()
 }
 
+/// Runs the job of this thread for somebody of whom `is_gone` tells whether nobody is there any more.
+pub(crate) fn wanted_by<T>(is_gone: impl Fn() -> bool + 'static, job: impl FnOnce() -> T) -> T {
+    let _wanted = Wanted(GONE.replace(Some(Box::new(is_gone))));
+    job()
+}
+
+/// Whether whoever this thread works for has gone: what takes long is not worth it any more.
+pub(crate) fn is_unwanted() -> bool {
+    GONE.with_borrow(|gone| gone.as_ref().is_some_and(|is_gone| is_gone()))
+}
+
+/// Keeps whom the thread worked for before.
+struct Wanted(Option<Box<dyn Fn() -> bool>>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        drop(GONE.replace(self.0.take()));
+    }
+}
+
 /// Somebody waits, until this is dropped: also when the wait ends by a panic.
 struct Waits(Arc<Progress>);
 
@@ -95,6 +116,20 @@ mod tests {
         .join()
         .unwrap();
         assert_eq!(progress.steps(), 1);
+    }
+
+    #[test]
+    fn a_job_is_wanted_until_the_one_who_wants_it_has_gone_and_the_next_one_is_anothers() {
+        assert!(!is_unwanted());
+        wanted_by(
+            || true,
+            || {
+                assert!(is_unwanted());
+                wanted_by(|| false, || assert!(!is_unwanted()));
+                assert!(is_unwanted());
+            },
+        );
+        assert!(!is_unwanted());
     }
 
     #[test]

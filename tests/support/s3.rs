@@ -8,6 +8,7 @@ use mayfly::store::s3::{
 };
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
@@ -21,6 +22,8 @@ const START: Duration = Duration::from_secs(120);
 pub struct S3Server {
     child: Child,
     home: TempDir,
+    /// Keeps the port, also while the program is dead: nobody else gets it meanwhile.
+    _port: OwnedFd,
     pub address: SocketAddr,
     front: Option<TlsFront>,
 }
@@ -39,10 +42,12 @@ impl S3Server {
         };
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join(Self::BUCKET)).unwrap();
-        let (child, address) = spawn(&program, home.path(), 0);
+        let (port, number) = keep_port();
+        let (child, address) = spawn(&program, home.path(), number);
         Some(Self {
             child,
             home,
+            _port: port,
             address,
             front: None,
         })
@@ -132,7 +137,18 @@ pub fn store(settings: &S3Settings, owner_mark: &str) -> S3Store {
     S3Store::new(client, uploads, owner_mark)
 }
 
-/// Starts the program, and waits until it listens. Port 0 is any.
+/// A port that is bound, and not listened at: whoever connects is refused, and no other program is given
+/// it. One that names it can listen there.
+fn keep_port() -> (OwnedFd, u16) {
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket, sockopt};
+    let kept = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    sockopt::set_socket_reuseaddr(&kept, true).unwrap();
+    bind(&kept, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = SocketAddr::try_from(getsockname(&kept).unwrap()).unwrap();
+    (kept, address.port())
+}
+
+/// Starts the program, and waits until it listens.
 fn spawn(program: &Path, home: &Path, port: u16) -> (Child, SocketAddr) {
     let mut child = Command::new(program)
         .args(["--host", "127.0.0.1", "--port", &port.to_string()])

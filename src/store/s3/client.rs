@@ -155,7 +155,17 @@ impl Client {
 
     /// Waits before the attempt after `attempts` ones that failed.
     pub(super) fn pause(&self, attempts: u32, retry_after: Option<Duration>) {
-        (self.0.exchange.patience.pause)(pause(attempts, retry_after, random()));
+        self.rest(Self::pause_after(attempts, retry_after));
+    }
+
+    /// How long that is: some seconds at most, if the server does not ask for more.
+    pub(super) fn pause_after(attempts: u32, retry_after: Option<Duration>) -> Duration {
+        pause(attempts, retry_after, random())
+    }
+
+    /// Waits for so long.
+    pub(super) fn rest(&self, time: Duration) {
+        (self.0.exchange.patience.pause)(time);
     }
 
     /// One attempt to send `length` bytes from `body`. Over https the body is not signed; over http `sha256`

@@ -8,8 +8,9 @@ use super::client::Client;
 use super::error::{Kind, S3Error};
 use super::fetchers::Fetchers;
 use super::readers::{Guard, Readers};
+use super::stopping::{Stopping, stopping};
 use super::turns::{Seat, Turns};
-use super::window::{Object, Window};
+use super::window::{Conditions, Object, Window};
 use super::windows::Pace;
 use crate::model::{BlobId, progress};
 use crate::store::{StoreError, StoredBlob};
@@ -21,8 +22,17 @@ use std::time::Duration;
 
 /// Most bytes that one call of a fetcher reads.
 const CHUNK: usize = 256 << 10;
-/// Attempts to get on before a reader gives up.
+/// Attempts to open an object, and to read on, before a reader gives up.
 const ATTEMPTS: u32 = 4;
+/// How long reading fails before a reader gives up that has begun: a server that is restarted breaks
+/// no download.
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+/// Longest pause between two looks whether the server is back, and the reader still there.
+const LOOK: Duration = Duration::from_secs(1);
+/// Pauses grow up to the one after so many attempts: some seconds.
+const LONGEST_PAUSE: u32 = 5;
+/// Bytes after which a failure counts as a new one.
+const STRIDE: usize = 16 << 10;
 
 /// What all readers share.
 pub(super) struct Reads {
@@ -30,6 +40,9 @@ pub(super) struct Reads {
     turns: Arc<Turns<Window>>,
     fetchers: Arc<Fetchers>,
     readers: Arc<Readers>,
+    conditions: Arc<Conditions>,
+    stopping: Arc<Stopping>,
+    pub(super) patience: Duration,
 }
 
 impl Reads {
@@ -41,7 +54,15 @@ impl Reads {
             turns,
             fetchers: Arc::new(fetchers),
             readers: Arc::default(),
+            conditions: Arc::default(),
+            stopping: Arc::default(),
+            patience: PATIENCE,
         }
+    }
+
+    /// Whoever reads waits for the server no more.
+    pub(super) fn stop(&self) {
+        self.stopping.stop();
     }
 
     /// Opens the object of `id`: gets its first bytes, and so its length.
@@ -52,8 +73,10 @@ impl Reads {
             client: self.client.clone(),
             fetchers: Arc::clone(&self.fetchers),
             seat: self.turns.seat(),
+            stopping: Arc::clone(&self.stopping),
+            patience: self.patience,
         };
-        let object = progress::waiting(|| access.open(&key)).map_err(refused)?;
+        let object = progress::waiting(|| access.open(&key, &self.conditions)).map_err(refused)?;
         Ok(S3Blob {
             access,
             object: Arc::new(object),
@@ -103,6 +126,16 @@ struct Access {
     client: Client,
     fetchers: Arc<Fetchers>,
     seat: Seat<Window>,
+    stopping: Arc<Stopping>,
+    patience: Duration,
+}
+
+/// How reading fails just now.
+#[derive(Default)]
+struct Failing {
+    attempts: u32,
+    /// When that began, and how much had been read.
+    since: Option<(Duration, usize)>,
 }
 
 /// How reading has gone so far.
@@ -156,12 +189,15 @@ impl Access {
     }
 
     /// Gets the first bytes of an object.
-    fn open(&self, key: &str) -> Result<Object, S3Error> {
+    fn open(&self, key: &str, conditions: &Arc<Conditions>) -> Result<Object, S3Error> {
         let mut failed = 0;
         loop {
             self.seat.take().map_err(no_turn)?;
             let (client, key) = (self.client.clone(), key.to_owned());
-            let opened = self.fetchers.run(move || Object::open(&client, key));
+            let conditions = Arc::clone(conditions);
+            let opened = self
+                .fetchers
+                .run(move || Object::open(&client, key, conditions));
             self.seat.leave();
             match opened.unwrap_or_else(|| Err(panicked())) {
                 // Nobody has got anything yet: whoever asks is told at once.
@@ -185,22 +221,75 @@ impl Access {
         }
         Ok(())
     }
+
+    /// Waits before the next attempt to read on, for as long as that is worth it.
+    ///
+    /// # Errors
+    /// `error`, when it cannot pass or has lasted for too long. Another one when nobody wants to read
+    /// any more.
+    fn read_again(
+        &self,
+        failing: &mut Failing,
+        read: usize,
+        error: S3Error,
+    ) -> Result<(), S3Error> {
+        if !error.may_pass() {
+            return Err(error);
+        }
+        let begun = self.elapsed();
+        let since = match failing.since {
+            Some((since, before)) if read - before < STRIDE => since,
+            _ => {
+                failing.since = Some((begun, read));
+                begun
+            }
+        };
+        failing.attempts += 1;
+        if failing.attempts >= ATTEMPTS && begun - since >= self.patience {
+            return Err(error);
+        }
+        let heals_at_once = failing.attempts == 1 && matches!(error.kind(), Kind::Skewed { .. });
+        let attempts = failing.attempts.min(LONGEST_PAUSE);
+        let mut left = match heals_at_once {
+            true => Duration::ZERO,
+            false => Client::pause_after(attempts, error.retry_after()),
+        };
+        loop {
+            if self.stopping.has_come() {
+                return Err(stopping());
+            }
+            if progress::is_unwanted() {
+                return Err(S3Error::new(Kind::Refused, "whoever read it has gone"));
+            }
+            // While the server is away, one of all who wait finds out whether it is back.
+            let is_away = self.client.health().refuses().is_some();
+            if is_away && self.elapsed() - since >= self.patience {
+                return Err(error);
+            }
+            let pause = match (left.is_zero(), is_away) {
+                (true, false) => return Ok(()),
+                (true, true) => self.client.health().next_probe().min(LOOK),
+                (false, _) => left.min(LOOK),
+            };
+            self.client.rest(pause);
+            left = left.saturating_sub(pause);
+        }
+    }
 }
 
 impl S3Blob {
     /// Fills `buffer` from `at`, which is all within the object.
     fn fill(&self, course: &mut Course, buffer: &mut [u8], at: u64) -> io::Result<()> {
         let mut filled = 0;
-        let mut failed = 0;
+        let mut failing = Failing::default();
         while filled < buffer.len() {
             let from = at + filled as u64;
             let (read, result) = self.read_on(course, &mut buffer[filled..], from);
             filled += read;
             if let Err(error) = result {
-                failed += 1;
                 // Not the kind of the cause: an answer that ended early is no object that did.
                 self.access
-                    .again(failed, error)
+                    .read_again(&mut failing, filled, error)
                     .map_err(|error| io::Error::other(said(&error)))?;
             }
         }
@@ -219,6 +308,7 @@ impl S3Blob {
             client,
             fetchers,
             seat,
+            ..
         } = &self.access;
         let window = match seat.take() {
             Ok(window) => window,

@@ -38,11 +38,11 @@ impl S3Store {
     /// and that tell nothing.
     pub fn new(client: Client, uploads: Arc<Uploads>, owner_mark: &str) -> Self {
         Self {
-            uploads,
             reads: Reads::new(client.clone()),
             marker: Marker::new(owner_mark, &client.settings().prefix),
             claims: Arc::default(),
             client,
+            uploads,
             grace: GRACE,
         }
     }
@@ -54,14 +54,23 @@ impl S3Store {
         self
     }
 
+    /// The same, with another time for which a reader of an open blob waits while reading on fails.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.reads.patience = patience;
+        self
+    }
+
     /// Why nothing can be stored now, or nothing read; nothing while all goes well.
     pub fn problem(&self) -> Option<String> {
         let problem = self.client.health().problem();
         problem.or_else(|| self.marker.problem())
     }
 
-    /// Begins no upload any more, and has those that are under way refused: for the end of the process.
-    pub fn stop_uploads(&self) {
+    /// Begins no upload any more, and has those that are under way refused; whoever reads waits for the
+    /// server no more: for the end of the process.
+    pub fn stop(&self) {
+        self.reads.stop();
         self.uploads.stop();
     }
 

@@ -3,6 +3,7 @@
 mod breaker;
 mod documents;
 mod faults;
+mod reading;
 mod retries;
 mod signatures;
 pub(super) mod stage;
