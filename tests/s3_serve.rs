@@ -7,7 +7,6 @@ mod support;
 use ring::digest;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::sync_channel;
@@ -21,16 +20,8 @@ const NOTICED: Duration = Duration::from_secs(180);
 
 /// Settings for a bucket, with the secrets in files of this directory.
 fn settings(home: &Path, endpoint: &str, secret: &str, more: &str) -> String {
-    for (name, text) in [("id", S3Server::KEY_ID), ("secret", secret)] {
-        let path = home.join(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    }
-    let at = home.display();
-    format!(
-        "min_free_space = 0\n{more}[s3]\nendpoint = \"{endpoint}\"\nbucket = \"{}\"\nkey_id_file = \"{at}/id\"\nsecret_file = \"{at}/secret\"\n",
-        S3Server::BUCKET
-    )
+    let bucket = S3Server::launch_settings(home, endpoint, secret);
+    format!("min_free_space = 0\n{more}{bucket}")
 }
 
 const NEW_FILES: &str = "[storage]\nkind = \"s3\"\n";

@@ -5,7 +5,7 @@
 use crate::oracle::{Fate, Known, Oracle, Unanswered, listing, now, upload};
 use crate::seen::Seen;
 use crate::support::{
-    Blobs, Conn, Launch, LoopDisk, Payload, Server, fetch, slow, stranger, within,
+    Blobs, Conn, Dice, Launch, LoopDisk, Payload, Server, fetch, slow, stranger, within,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;
@@ -29,18 +29,6 @@ fn rounds(full: u64, usual: u64, few: u64) -> u64 {
     }
 }
 
-/// xorshift: the same load for the same seed, as far as threads allow.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % sides
-    }
-}
-
 struct Client {
     number: u64,
     dice: Dice,
@@ -59,7 +47,7 @@ impl Client {
     fn new(number: u64) -> Self {
         Self {
             number,
-            dice: Dice(0x9E37_79B9_7F4A_7C15 ^ (number + 1)),
+            dice: Dice::new(0x9E37_79B9_7F4A_7C15 ^ (number + 1)),
             oracle: Oracle::default(),
             uploads: 0,
         }
@@ -325,7 +313,7 @@ fn crashes(
     let began = Instant::now();
     let mut server = Server::launched(launch.clone());
     let mut clients: Vec<Client> = (0..CLIENTS).map(Client::new).collect();
-    let mut dice = Dice(0x2545_F491_4F6C_DD1D);
+    let mut dice = Dice::new(0x2545_F491_4F6C_DD1D);
     let mut wrong = Vec::new();
     let mut repaired = true;
     for round in 1..=rounds {

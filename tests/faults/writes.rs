@@ -1,9 +1,10 @@
 //! Writes and syncs that fail, lie, are cut short, are refused, or take their time.
 
 use crate::seen::{Seen, listed};
-use crate::support::{Blobs, Injector, Launch, LoopDisk, Server, Upload, Uploaded, opener, within};
+use crate::support::{
+    Blobs, Injector, Launch, LoopDisk, Server, Upload, Uploaded, opener, preload, within,
+};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A server with one file that no fault may touch.
@@ -155,14 +156,7 @@ ssize_t pwrite64(int fd, const void *b, size_t n, off64_t at) {
 
 pub fn short(seen: &mut Seen) {
     let home = tempfile::tempdir().unwrap();
-    let (source, library) = (home.path().join("short.c"), home.path().join("short.so"));
-    std::fs::write(&source, SHORT).unwrap();
-    let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .args([&library, &source])
-        .arg("-ldl")
-        .status();
-    assert!(compiled.unwrap().success(), "the library does not compile");
+    let library = preload::compiled(home.path(), "short", SHORT);
     let launch = Launch::default().with("LD_PRELOAD", library.to_str().unwrap());
     let mut server = Server::launched(launch);
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", server.pid())).unwrap();

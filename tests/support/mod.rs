@@ -8,13 +8,16 @@
     reason = "every test program uses a part of this"
 )]
 
+mod dice;
 mod disk;
+pub mod faulty_front;
 mod http;
 mod injector;
 pub mod media;
 mod mounts;
 pub mod opener;
 mod payload;
+pub mod preload;
 mod process;
 pub mod s3;
 pub mod scripted_bucket;
@@ -23,7 +26,9 @@ mod shell;
 pub mod tls_front;
 mod upload;
 
+pub use dice::Dice;
 pub use disk::{Blobs, copy_tree, files_below};
+pub use faulty_front::FaultyFront;
 pub use http::{Conn, Head, Reply, fetch, get, reset, stranger};
 pub use injector::{Injector, under};
 pub use mounts::{LoopDisk, QuotaDisk, SmallDisk};

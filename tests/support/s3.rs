@@ -6,9 +6,11 @@ use mayfly::model::SystemClock;
 use mayfly::store::s3::{
     Client, Credentials, MemoryJournal, Retries, S3Settings, S3Store, Uploads,
 };
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
@@ -94,6 +96,25 @@ impl S3Server {
     /// The directory that has the bucket's objects as plain files.
     pub fn bucket(&self) -> PathBuf {
         self.home.path().join(Self::BUCKET)
+    }
+
+    /// What it keeps: the bucket, and beside it a file for each multipart upload and each of its parts.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The table `[s3]` of a server that uses the bucket at `endpoint`, with the secrets in files of this directory.
+    pub fn launch_settings(home: &Path, endpoint: &str, secret: &str) -> String {
+        for (name, text) in [("id", Self::KEY_ID), ("secret", secret)] {
+            let path = home.join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        }
+        let at = home.display();
+        format!(
+            "[s3]\nendpoint = \"{endpoint}\"\nbucket = \"{}\"\nkey_id_file = \"{at}/id\"\nsecret_file = \"{at}/secret\"\n",
+            Self::BUCKET
+        )
     }
 
     pub fn pid(&self) -> u32 {
