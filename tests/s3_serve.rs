@@ -4,9 +4,7 @@
 
 mod support;
 
-use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -16,25 +14,11 @@ use tempfile::TempDir;
 /// How long the server may take to notice that the bucket works, or does not.
 const NOTICED: Duration = Duration::from_secs(180);
 
-/// Settings for a bucket, with the secrets in files of this directory.
-fn settings(home: &Path, endpoint: &str, secret: &str, more: &str) -> String {
-    for (name, text) in [("id", S3Server::KEY_ID), ("secret", secret)] {
-        let path = home.join(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    }
-    let at = home.display();
-    format!(
-        "min_free_space = 0\n{more}[s3]\nendpoint = \"{endpoint}\"\nbucket = \"{}\"\nkey_id_file = \"{at}/id\"\nsecret_file = \"{at}/secret\"\n",
-        S3Server::BUCKET
-    )
-}
-
 const NEW_FILES: &str = "[storage]\nkind = \"s3\"\n";
 
 fn start(server: &S3Server, secret: &str) -> (TempDir, Server) {
     let home = tempfile::tempdir().unwrap();
-    let settings = settings(home.path(), &server.endpoint(), secret, NEW_FILES);
+    let settings = server.daemon_settings(home.path(), secret, NEW_FILES);
     let mayfly = Server::launched(Launch::with_settings(&settings));
     (home, mayfly)
 }
@@ -87,13 +71,9 @@ fn over_tls_files_go_into_the_bucket_come_back_and_are_moved_and_no_secret_is_lo
         return;
     };
     let home = tempfile::tempdir().unwrap();
-    let settings = settings(home.path(), &s3.endpoint(), S3Server::SECRET, NEW_FILES);
-    let ca_file = s3.ca_file().unwrap();
+    let settings = s3.daemon_settings(home.path(), S3Server::SECRET, NEW_FILES);
     let token = "a-token-that-nobody-asks-for";
-    let more = format!(
-        "ca_file = \"{}\"\ntoken = \"{token}\"\n[log]\nlevel = \"debug\"\n",
-        ca_file.display()
-    );
+    let more = format!("token = \"{token}\"\n[log]\nlevel = \"debug\"\n");
     let server = Server::launched(Launch::with_settings(&(settings + &more)));
     becomes(&server, 200);
     for size in [0, 100_000, 9_000_000] {
@@ -173,7 +153,7 @@ fn files_of_both_places_can_be_downloaded_and_a_dead_bucket_does_not_stop_upload
     becomes(&server, 200);
     let in_bucket = Upload::fresh(50_000).downloads(0).to(&server);
     assert_eq!((objects(&s3.bucket()), blobs(&server)), (1, 0));
-    let disk = settings(home.path(), &s3.endpoint(), S3Server::SECRET, "");
+    let disk = s3.daemon_settings(home.path(), S3Server::SECRET, "");
     server.stop(Duration::from_secs(60));
     server.restart_as(Launch::with_settings(&disk));
     let on_disk = Upload::fresh(60_000).downloads(0).to(&server);
