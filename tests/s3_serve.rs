@@ -5,7 +5,6 @@
 mod support;
 
 use ring::digest;
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -18,17 +17,11 @@ use tempfile::TempDir;
 /// How long the server may take to notice that the bucket works, or does not.
 const NOTICED: Duration = Duration::from_secs(180);
 
-/// Settings for a bucket, with the secrets in files of this directory.
-fn settings(home: &Path, endpoint: &str, secret: &str, more: &str) -> String {
-    let bucket = S3Server::launch_settings(home, endpoint, secret);
-    format!("min_free_space = 0\n{more}{bucket}")
-}
-
 const NEW_FILES: &str = "[storage]\nkind = \"s3\"\n";
 
 fn start(server: &S3Server, secret: &str) -> (TempDir, Server) {
     let home = tempfile::tempdir().unwrap();
-    let settings = settings(home.path(), &server.endpoint(), secret, NEW_FILES);
+    let settings = server.daemon_settings(home.path(), secret, NEW_FILES);
     let mayfly = Server::launched(Launch::with_settings(&settings));
     (home, mayfly)
 }
@@ -81,13 +74,9 @@ fn over_tls_files_go_into_the_bucket_come_back_and_are_moved_and_no_secret_is_lo
         return;
     };
     let home = tempfile::tempdir().unwrap();
-    let settings = settings(home.path(), &s3.endpoint(), S3Server::SECRET, NEW_FILES);
-    let ca_file = s3.ca_file().unwrap();
+    let settings = s3.daemon_settings(home.path(), S3Server::SECRET, NEW_FILES);
     let token = "a-token-that-nobody-asks-for";
-    let more = format!(
-        "ca_file = \"{}\"\ntoken = \"{token}\"\n[log]\nlevel = \"debug\"\n",
-        ca_file.display()
-    );
+    let more = format!("token = \"{token}\"\n[log]\nlevel = \"debug\"\n");
     let server = Server::launched(Launch::with_settings(&(settings + &more)));
     becomes(&server, 200);
     for size in [0, 100_000, 9_000_000] {
@@ -212,7 +201,7 @@ fn files_of_both_places_can_be_downloaded_and_a_dead_bucket_does_not_stop_upload
     becomes(&server, 200);
     let in_bucket = Upload::fresh(50_000).downloads(0).to(&server);
     assert_eq!((objects(&s3.bucket()), blobs(&server)), (1, 0));
-    let disk = settings(home.path(), &s3.endpoint(), S3Server::SECRET, "");
+    let disk = s3.daemon_settings(home.path(), S3Server::SECRET, "");
     server.stop(Duration::from_secs(60));
     server.restart_as(Launch::with_settings(&disk));
     let on_disk = Upload::fresh(60_000).downloads(0).to(&server);

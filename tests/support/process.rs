@@ -67,6 +67,12 @@ impl Figures {
         self.field("io", "write_bytes:")
     }
 
+    /// The same without those that were dropped before they got there (proc(5), `cancelled_write_bytes`).
+    pub fn caused_to_be_written(self) -> u64 {
+        let dropped = self.field("io", "cancelled_write_bytes:");
+        self.written_to_disk().saturating_sub(dropped)
+    }
+
     /// Bytes that the process handed to `write` and its like, sockets included.
     pub fn written(self) -> u64 {
         self.field("io", "wchar:")

@@ -93,6 +93,12 @@ impl S3Server {
         self.front.as_ref().map_or(0, TlsFront::handshakes)
     }
 
+    /// Method and target of each request so far, behind TLS: `PUT /bucket/key`.
+    pub fn requests(&self) -> Vec<String> {
+        let front = self.front.as_ref();
+        front.map_or_else(Vec::new, TlsFront::requests)
+    }
+
     /// The directory that has the bucket's objects as plain files.
     pub fn bucket(&self) -> PathBuf {
         self.home.path().join(Self::BUCKET)
@@ -119,6 +125,23 @@ impl S3Server {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Settings of a daemon that uses the bucket, with the secrets in files of `home`. `more` comes before the
+    /// table of the bucket, whose end is the end of the text.
+    pub fn daemon_settings(&self, home: &Path, secret: &str, more: &str) -> String {
+        for (name, text) in [("id", Self::KEY_ID), ("secret", secret)] {
+            let path = home.join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        }
+        let (at, endpoint, bucket) = (home.display(), self.endpoint(), Self::BUCKET);
+        let ca_file = self.ca_file().map_or(String::new(), |path| {
+            format!("ca_file = \"{}\"\n", path.display())
+        });
+        format!(
+            "min_free_space = 0\n{more}[s3]\nendpoint = \"{endpoint}\"\nbucket = \"{bucket}\"\nkey_id_file = \"{at}/id\"\nsecret_file = \"{at}/secret\"\n{ca_file}"
+        )
     }
 
     /// What a client needs to use the bucket, with four requests at once and no prefix.

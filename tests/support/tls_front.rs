@@ -7,8 +7,8 @@ use rustls::{ServerConfig, ServerConnection};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Bytes that wait on the way.
@@ -21,8 +21,15 @@ pub struct TlsFront {
     pub address: SocketAddr,
     /// PEM of the authority that signed its certificate.
     pub ca_file: PathBuf,
-    handshakes: Arc<AtomicUsize>,
+    seen: Arc<Seen>,
     over: Arc<AtomicBool>,
+}
+
+/// What has passed.
+#[derive(Default)]
+struct Seen {
+    handshakes: AtomicUsize,
+    requests: Mutex<Vec<String>>,
 }
 
 impl TlsFront {
@@ -41,19 +48,19 @@ impl TlsFront {
         let front = Self {
             address: listener.local_addr().unwrap(),
             ca_file,
-            handshakes: Arc::default(),
+            seen: Arc::default(),
             over: Arc::default(),
         };
-        let (handshakes, over) = (Arc::clone(&front.handshakes), Arc::clone(&front.over));
+        let (seen, over) = (Arc::clone(&front.seen), Arc::clone(&front.over));
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 if over.load(Ordering::SeqCst) {
                     return;
                 }
-                let (config, handshakes) = (Arc::clone(&config), Arc::clone(&handshakes));
+                let (config, seen) = (Arc::clone(&config), Arc::clone(&seen));
                 std::thread::spawn(move || {
                     // A connection that breaks is the test's business, not this thread's.
-                    let _ = client.and_then(|client| pass(client, behind, config, &handshakes));
+                    let _ = client.and_then(|client| pass(client, behind, config, &seen));
                 });
             }
         });
@@ -62,7 +69,13 @@ impl TlsFront {
 
     /// Handshakes that were completed.
     pub fn handshakes(&self) -> usize {
-        self.handshakes.load(Ordering::SeqCst)
+        self.seen.handshakes.load(Ordering::SeqCst)
+    }
+
+    /// Method and target of each request so far: `PUT /bucket/key`.
+    pub fn requests(&self) -> Vec<String> {
+        let requests = self.seen.requests.lock();
+        requests.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -146,7 +159,7 @@ fn pass(
     mut client: TcpStream,
     behind: SocketAddr,
     config: Arc<ServerConfig>,
-    handshakes: &AtomicUsize,
+    seen: &Seen,
 ) -> io::Result<()> {
     let mut server = TcpStream::connect(behind)?;
     for socket in [&client, &server] {
@@ -156,10 +169,12 @@ fn pass(
     let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
     let (mut up, mut buffer) = (Vec::new(), vec![0; PENDING]);
     let (mut counted, mut over) = (false, false);
+    // The client speaks first, and then only when it was answered.
+    let mut answered = true;
     loop {
         if !counted && !tls.is_handshaking() {
             counted = true;
-            handshakes.fetch_add(1, Ordering::SeqCst);
+            seen.handshakes.fetch_add(1, Ordering::SeqCst);
         }
         if over && !tls.wants_write() {
             return client.shutdown(Shutdown::Both);
@@ -189,7 +204,18 @@ fn pass(
                 return Err(io::Error::other(e));
             }
             match again(tls.reader().read(&mut buffer))? {
-                Some(plain @ 1..) => up.extend_from_slice(&buffer[..plain]),
+                Some(plain @ 1..) => {
+                    let bytes = &buffer[..plain];
+                    if std::mem::take(&mut answered)
+                        && let Some(request) = request_in(bytes)
+                    {
+                        let requests = seen.requests.lock();
+                        requests
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push(request);
+                    }
+                    up.extend_from_slice(bytes);
+                }
                 Some(0) => return server.shutdown(Shutdown::Both),
                 _ if read == Some(0) => return server.shutdown(Shutdown::Both),
                 _ => {}
@@ -207,11 +233,21 @@ fn pass(
                     tls.send_close_notify();
                     over = true;
                 }
-                Some(read) => tls.writer().write_all(&buffer[..read])?,
+                Some(read) => {
+                    answered = true;
+                    tls.writer().write_all(&buffer[..read])?;
+                }
                 None => {}
             }
         }
     }
+}
+
+/// Method and target, where a request begins: what follows `100 Continue` is none.
+fn request_in(bytes: &[u8]) -> Option<String> {
+    let end = bytes.iter().position(|b| *b == b'\r')?;
+    let line = std::str::from_utf8(&bytes[..end]).ok()?;
+    line.strip_suffix(" HTTP/1.1").map(str::to_owned)
 }
 
 /// Nothing, when it has to be tried again.
