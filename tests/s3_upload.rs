@@ -152,8 +152,9 @@ fn many_uploads_at_once_go_over_few_connections_and_all_arrive() {
     }
     assert_eq!(objects(&server.bucket()).len(), usize::from(COUNT));
     assert_eq!((world.open(), leftovers(&server)), (0, 0));
-    // About one for each of four senders, and none for each of the 30 requests.
-    assert!(server.handshakes() <= 8, "{}", server.handshakes());
+    // About one for each of four senders, and none for each of the 30 requests. A connection that was
+    // idle for long, or had a request that failed, is made again.
+    assert!(server.handshakes() <= 15, "{}", server.handshakes());
 }
 
 #[test]

@@ -180,6 +180,7 @@ impl Service {
             Ok(()) => {}
             Err(
                 error @ (StoreError::Full { .. }
+                | StoreError::TooLarge { .. }
                 | StoreError::Quota { .. }
                 | StoreError::Exists
                 | StoreError::Refused(_)),
@@ -293,6 +294,9 @@ impl Service {
             return Error::Full {
                 available: *available,
             };
+        }
+        if let StoreError::TooLarge { most } = error {
+            return Error::TooLarge { limit: *most };
         }
         if let StoreError::Quota { .. } = error {
             return Error::Quota;

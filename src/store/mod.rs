@@ -29,7 +29,7 @@ pub trait Store: Send + Sync {
     /// direction. Nothing is visible before [`Stage::commit`].
     ///
     /// # Errors
-    /// [`StoreError::Full`] at once when `expected` does not fit beside the reserve,
+    /// [`StoreError::TooLarge`] or [`StoreError::Full`] at once when `expected` is or does not fit beside the reserve,
     /// [`StoreError::Quota`] when a quota does not give it.
     fn stage(&self, id: &BlobId, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError>;
     /// Opens a blob for reading.
@@ -131,6 +131,11 @@ pub enum StoreError {
         /// Bytes that uploads may still take.
         available: u64,
     },
+    /// No blob of so many bytes can be stored, however much is free.
+    TooLarge {
+        /// How many can.
+        most: u64,
+    },
     /// A quota of the file system refused `needed` bytes. How many it would give, nobody tells.
     Quota {
         /// Bytes asked for, as far as known.
@@ -161,6 +166,12 @@ impl fmt::Display for StoreError {
                 write!(
                     f,
                     "the store is full: {needed} bytes needed, {available} available"
+                )
+            }
+            Self::TooLarge { most } => {
+                write!(
+                    f,
+                    "the blob has more than {most} bytes, which are the most that can be stored"
                 )
             }
             Self::Quota { needed } => {

@@ -8,25 +8,27 @@ use super::client::Client;
 use super::error::{Kind, S3Error};
 use super::request::{Method, Request};
 use super::spool::Part;
-use super::tries::{Away, Retries, Wish};
+use super::tries::{Course, Retries, Streak, Wish, passes, unsent};
 use super::xml;
 use crate::model::BlobId;
 use ring::digest;
 use serde::Deserialize;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Longest answer that is read, in bytes; a listing has its own.
 const ANSWER: usize = 64 << 10;
 /// Longest name of an upload, and longest tag of a part, in bytes.
 const NAME: usize = 1024;
-/// A request to complete is tried so often, each time with the tries of [`Client::call`].
-const ROUNDS: u32 = 2;
+/// Longest time for an object to be put together, all tries taken together.
+const ASSEMBLY: Duration = Duration::from_secs(600);
 
 /// The place that uploads go to.
 pub(super) struct Bucket {
     client: Client,
     retries: Retries,
+    streak: Streak,
     /// Whether the server is asked not to replace an object. One that cannot do that says so.
     guarded: AtomicBool,
 }
@@ -36,6 +38,7 @@ impl Bucket {
         Self {
             client,
             retries,
+            streak: Streak::default(),
             guarded: AtomicBool::new(true),
         }
     }
@@ -71,7 +74,7 @@ impl Bucket {
     /// Stores a whole object in one request.
     pub(super) fn put(&self, key: &str, part: &Part, wish: &dyn Wish) -> Result<(), S3Error> {
         let mut unclear = false;
-        let result = self.again(wish, || {
+        let result = self.course(wish).run(|| {
             let sent = self.guard(|headers| {
                 let request = Request {
                     method: Method::Put,
@@ -90,7 +93,7 @@ impl Bucket {
             }
         });
         match result {
-            Err(error) if unclear => match self.size(key) {
+            Err(error) if unclear => match self.size(key, wish) {
                 Ok(Some(found)) if found == part.length() => Ok(()),
                 // Whether the object that is there is this one, nobody knows.
                 Err(unknown) if *error.kind() == Kind::Precondition => Err(unknown),
@@ -113,13 +116,8 @@ impl Bucket {
             query: &[("uploads", "")],
             headers: &[],
         };
-        let mut away = Away::new(self.retries.first);
-        let answer = loop {
-            match self.client.call(&request, b"", ANSWER) {
-                Err(error) if away.waits(&error, wish) => {}
-                other => break other?,
-            }
-        };
+        let once = || self.client.once(&request, b"", ANSWER, None);
+        let answer = self.course(wish).run(once)?;
         let Begun { upload } = xml::parse(&answer.body)?;
         if upload.is_empty() || upload.len() > NAME {
             return Err(broken("names no upload"));
@@ -137,7 +135,7 @@ impl Bucket {
         wish: &dyn Wish,
     ) -> Result<Box<str>, S3Error> {
         let number = number.to_string();
-        self.again(wish, || {
+        self.course(wish).run(|| {
             let request = Request {
                 method: Method::Put,
                 key,
@@ -161,8 +159,9 @@ impl Bucket {
         wish: &dyn Wish,
     ) -> Result<(), S3Error> {
         let document = completion(tags);
-        let (mut round, mut away, mut unclear) = (1, Away::new(self.retries.first), false);
+        let (mut course, mut unclear) = (self.course(wish), false);
         loop {
+            let left = ASSEMBLY.saturating_sub(course.lasts());
             let called = self.guard(|headers| {
                 let request = Request {
                     method: Method::Post,
@@ -170,28 +169,30 @@ impl Bucket {
                     query: &[("uploadId", upload)],
                     headers,
                 };
-                let answer = self.client.call(&request, document.as_bytes(), ANSWER)?;
+                let document = document.as_bytes();
+                let answer = self.client.once(&request, document, ANSWER, Some(left))?;
                 match contains(&answer.body, b"CompleteMultipartUploadResult") {
                     true => Ok(()),
                     false => Err(broken("does not say that the object is complete")),
                 }
             });
             let Err(error) = called else {
+                course.succeeds();
                 return Ok(());
             };
-            // It was not sent: there is nothing to look for.
-            if away.waits(&error, wish) {
-                continue;
+            // What was not sent has done nothing. After an answer that was lost, every later one may be a
+            // refusal of what was done before.
+            if unsent(&error).is_none() {
+                unclear |= passes(&error);
+                match self.size(key, wish) {
+                    Ok(Some(found)) if found == size => return Ok(()),
+                    Ok(_) => {}
+                    Err(unknown) if unclear => return Err(unknown),
+                    Err(_) => return Err(error),
+                }
             }
-            unclear |= passes(&error);
-            // After an answer that was lost, every later one may be a refusal.
-            match self.size(key) {
-                Ok(Some(found)) if found == size => return Ok(()),
-                Err(unknown) if away.waits(&unknown, wish) => {}
-                _ if round < ROUNDS && passes(&error) => round += 1,
-                // What was refused now may have been done before.
-                Err(unknown) if unclear => return Err(unknown),
-                _ => return Err(error),
+            if course.lasts() >= ASSEMBLY || !course.goes_on(&error) {
+                return Err(error);
             }
         }
     }
@@ -208,7 +209,7 @@ impl Bucket {
             Err(error) if matches!(error.kind(), Kind::NoUpload | Kind::NotFound) => Ok(()),
             // There are servers that say so of an upload that was completed.
             Err(error)
-                if *error.kind() == Kind::Denied && matches!(self.size(key), Ok(Some(_))) =>
+                if *error.kind() == Kind::Denied && matches!(self.found(key), Ok(Some(_))) =>
             {
                 Ok(())
             }
@@ -216,15 +217,27 @@ impl Bucket {
         }
     }
 
-    /// The size of an object; `None` when there is none.
-    pub(super) fn size(&self, key: &str) -> Result<Option<u64>, S3Error> {
+    /// The size of an object, which tells how a request has ended; `None` when there is none.
+    fn size(&self, key: &str, wish: &dyn Wish) -> Result<Option<u64>, S3Error> {
+        // That it can be looked for says nothing about storing.
+        let (mut course, mut found) = (self.course(wish), self.found(key));
+        while let Err(error) = &found
+            && course.goes_on(error)
+        {
+            found = self.found(key);
+        }
+        found
+    }
+
+    /// The same, in one attempt.
+    pub(super) fn found(&self, key: &str) -> Result<Option<u64>, S3Error> {
         let request = Request {
             method: Method::Head,
             key,
             query: &[],
             headers: &[],
         };
-        match self.client.call(&request, b"", ANSWER) {
+        match self.client.once(&request, b"", ANSWER, None) {
             Ok(answer) => match answer.length {
                 Some(length) => Ok(Some(length)),
                 None => Err(broken("does not say how long the object is")),
@@ -232,6 +245,10 @@ impl Bucket {
             Err(error) if *error.kind() == Kind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn course<'a>(&'a self, wish: &'a dyn Wish) -> Course<'a> {
+        Course::new(self.retries, &**self.client.clock(), &self.streak, wish)
     }
 
     /// One attempt to send a part; returns its tag.
@@ -260,43 +277,17 @@ impl Bucket {
                 Err(error) if *error.kind() == Kind::NotImplemented => {
                     self.guarded.store(false, Ordering::Relaxed);
                 }
+                // There are servers that do not say so, but that something is wrong with the request.
+                Err(error) if *error.kind() == Kind::Refused && error.status() == Some(400) => {
+                    let done = attempt(&[])?;
+                    self.guarded.store(false, Ordering::Relaxed);
+                    return Ok(done);
+                }
                 other => return other,
             }
         }
         attempt(&[])
     }
-
-    /// Runs `attempt` until it goes well, fails for good, or has failed often enough.
-    fn again<T>(
-        &self,
-        wish: &dyn Wish,
-        mut attempt: impl FnMut() -> Result<T, S3Error>,
-    ) -> Result<T, S3Error> {
-        let (mut tries, mut away) = (1, Away::new(self.retries.first));
-        loop {
-            let error = match attempt() {
-                Ok(done) => return Ok(done),
-                Err(error) => error,
-            };
-            if away.waits(&error, wish) {
-                continue;
-            }
-            if tries >= self.retries.tries || !passes(&error) || wish.is_over() {
-                return Err(error);
-            }
-            // The next request counts the difference of the clocks in.
-            if !matches!(error.kind(), Kind::Skewed { .. }) {
-                wish.pause(self.retries.pause(tries, error.retry_after()));
-            }
-            tries += 1;
-        }
-    }
-}
-
-/// Whether the same request may go well later, and whether this one may have gone well after all.
-fn passes(error: &S3Error) -> bool {
-    // A conflict with an earlier try of the same request, which the server has not given up yet.
-    error.may_pass() || error.status() == Some(409)
 }
 
 fn broken(what: &str) -> S3Error {

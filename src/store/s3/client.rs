@@ -26,11 +26,11 @@ const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause that a server may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
-/// Longest wait for a server that is away, where its return is worth it.
-const AWAY: Duration = Duration::from_secs(90);
-/// Shortest and longest pause between two looks whether it is back: another request may have found that out.
-const GLANCE: Duration = Duration::from_millis(100);
-const LOOK: Duration = Duration::from_secs(1);
+/// Longest time of all the pauses of a request.
+const PAUSES: Duration = Duration::from_secs(30);
+/// Least speed of a body, in bytes a second, and the time that it may take beyond.
+const LEAST_SPEED: u64 = 8 << 10;
+const GRACE: Duration = Duration::from_secs(60);
 /// Largest answer to an upload, in bytes.
 const SMALL: usize = 64 * 1024;
 /// Bodies in a row that a server did not ask for, after which it is rarely asked whether it wants them.
@@ -85,8 +85,8 @@ impl Client {
         &self.0.health
     }
 
-    /// A small request and its answer, of at most `limit` bytes. Tried up to four times where that may help; safe
-    /// for requests that may be repeated only.
+    /// A small request and its answer, of at most `limit` bytes. Tried up to four times where that may help, and
+    /// once while nothing else goes well either; safe for requests that may be repeated only.
     ///
     /// # Errors
     /// Whatever the last attempt failed with, also an `<Error>` in an answer of status 200.
@@ -96,61 +96,47 @@ impl Client {
         body: &[u8],
         limit: usize,
     ) -> Result<Answer, S3Error> {
-        self.tried(request, body, limit, Duration::ZERO)
-    }
-
-    /// The same, but while the server is away it waits up to a minute and a half for it to come back: for requests
-    /// whose failure throws away much that was done before. Such waits are no attempts.
-    ///
-    /// # Errors
-    /// As [`Client::call`].
-    pub fn call_patiently(
-        &self,
-        request: &Request<'_>,
-        body: &[u8],
-        limit: usize,
-    ) -> Result<Answer, S3Error> {
-        self.tried(request, body, limit, AWAY)
-    }
-
-    fn tried(
-        &self,
-        request: &Request<'_>,
-        body: &[u8],
-        limit: usize,
-        mut patience: Duration,
-    ) -> Result<Answer, S3Error> {
-        let payload = HEXLOWER.encode(digest(&SHA256, body).as_ref());
-        let started = self.clock().elapsed();
+        // Where nothing else comes any more, one attempt shows whether that is over.
+        let attempts = match self.health().problem() {
+            Some(_) => 1,
+            None => ATTEMPTS,
+        };
+        let mut paused = Duration::ZERO;
         let mut attempt = 1;
         loop {
-            let outcome = self.admitted(request, || self.small(request, body, &payload, limit));
+            let outcome = self.once(request, body, limit, None);
             let Err(error) = outcome else {
                 return outcome;
             };
-            if !error.may_pass() {
-                return Err(error);
-            }
-            if self.health().is_away() {
-                let passed = self.clock().elapsed().saturating_sub(started);
-                if patience.is_zero() || passed >= AWAY {
-                    return Err(error);
-                }
-                let pause = self.health().next_probe().clamp(GLANCE, LOOK).min(patience);
-                patience -= pause;
-                (self.0.exchange.patience.pause)(pause);
-                continue;
-            }
-            // Without an answer, one more failure shows whether the server is away.
-            let may_wait = !patience.is_zero() && error.status().is_none();
-            if attempt >= ATTEMPTS && !may_wait {
+            if !error.may_pass() || self.health().is_away() {
                 return Err(error);
             }
             if !matches!(error.kind(), Kind::Skewed { .. }) {
-                self.pause(attempt, error.retry_after());
+                let pause = pause(attempt, error.retry_after(), random());
+                paused += pause;
+                if attempt >= attempts || paused > PAUSES {
+                    return Err(error);
+                }
+                (self.0.exchange.patience.pause)(pause);
+            } else if attempt >= ATTEMPTS {
+                return Err(error);
             }
             attempt += 1;
         }
+    }
+
+    /// One attempt of a small request, which has an end `within` this time, if given.
+    pub(super) fn once(
+        &self,
+        request: &Request<'_>,
+        body: &[u8],
+        limit: usize,
+        within: Option<Duration>,
+    ) -> Result<Answer, S3Error> {
+        let payload = HEXLOWER.encode(digest(&SHA256, body).as_ref());
+        self.admitted(request, || {
+            self.small(request, body, &payload, limit, within)
+        })
     }
 
     /// Waits before the attempt after `attempts` ones that failed.
@@ -169,10 +155,11 @@ impl Client {
     }
 
     /// One attempt to send `length` bytes from `body`. Over https the body is not signed; over http `sha256`
-    /// has to be given. The server is asked first whether it wants the body.
+    /// has to be given. The server is asked first whether it wants the body, and has to take it at 8 KiB a second on
+    /// the whole.
     ///
     /// # Errors
-    /// [`Kind::Body`] when `body` fails or ends early, and what the server or the way to it fails with.
+    /// [`Kind::TimedOut`] when it takes too long, [`Kind::Body`] when `body` fails or ends early, and what the server or the way to it fails with.
     pub fn send(
         &self,
         request: &Request<'_>,
@@ -191,10 +178,15 @@ impl Client {
             }
         };
         self.admitted(request, || {
+            let time = GRACE + Duration::from_secs(length / LEAST_SPEED);
             let mut counted = Counted {
                 inner: body,
                 left: length,
                 failed: None,
+                clock: &**self.clock(),
+                time,
+                end: None,
+                late: false,
             };
             let bytes = length.to_string();
             let mut extra = vec![("content-length", bytes.as_str())];
@@ -208,10 +200,14 @@ impl Client {
                 &extra,
                 &payload,
                 SendBody::from_reader(&mut counted),
-                self.0.exchange.patience.stall,
+                self.0.exchange.patience.common(),
             );
             if asks && counted.left < length {
                 self.heard(!link::was_unheard());
+            }
+            if outcome.is_err() && counted.late {
+                let message = "the server takes the body too slowly";
+                return Err(S3Error::new(Kind::TimedOut, message));
             }
             match (outcome, counted.failed.take()) {
                 (Err(_), Some(source)) => {
@@ -224,8 +220,8 @@ impl Client {
                     if response.status() == StatusCode::EXPECTATION_FAILED {
                         self.0.silent.store(SILENT, Ordering::Relaxed);
                     }
-                    let stall = self.0.exchange.patience.stall;
-                    self.0.exchange.answer(request, response, SMALL, stall)
+                    let whole = self.0.exchange.patience.common().whole;
+                    self.0.exchange.answer(request, response, SMALL, whole)
                 }
             }
         })
@@ -238,11 +234,11 @@ impl Client {
     pub fn fetch(&self, request: &Request<'_>) -> Result<Streaming, S3Error> {
         let empty = HEXLOWER.encode(digest(&SHA256, b"").as_ref());
         self.admitted(request, || {
-            let stall = self.0.exchange.patience.stall;
+            let limits = self.0.exchange.patience.common();
             let response = self
                 .0
                 .exchange
-                .run(request, &[], &empty, SendBody::none(), stall)?;
+                .run(request, &[], &empty, SendBody::none(), limits)?;
             let response = self.0.exchange.accepted(request, response)?;
             let (head, body) = response.into_parts();
             if length(&head.headers).is_none() && text(&head.headers, "transfer-encoding").is_none()
@@ -266,29 +262,36 @@ impl Client {
         body: &[u8],
         payload: &str,
         limit: usize,
+        within: Option<Duration>,
     ) -> Result<Answer, S3Error> {
         let bytes = body.len().to_string();
         let with_body = matches!(request.method, Method::Put | Method::Post);
         let mut reader = body;
         let assembles = request.method == Method::Post
             && request.query.iter().any(|(name, _)| *name == "uploadId");
-        let patience = if assembles {
-            self.0.exchange.patience.assembly
-        } else {
-            self.0.exchange.patience.stall
+        let patience = &self.0.exchange.patience;
+        let mut limits = match assembles {
+            true => patience.assembling(),
+            false => patience.common(),
         };
+        let end = within.map(|within| self.clock().elapsed() + within);
+        if let Some(within) = within {
+            limits = limits.at_most(within);
+        }
         let response = if with_body {
             let extra = [("content-length", bytes.as_str())];
             let body = SendBody::from_reader(&mut reader);
             self.0
                 .exchange
-                .run(request, &extra, payload, body, patience)?
+                .run(request, &extra, payload, body, limits)?
         } else {
             self.0
                 .exchange
-                .run(request, &[], payload, SendBody::none(), patience)?
+                .run(request, &[], payload, SendBody::none(), limits)?
         };
-        self.0.exchange.answer(request, response, limit, patience)
+        let left = end.map(|end| end.saturating_sub(self.clock().elapsed()));
+        let whole = left.unwrap_or(limits.whole);
+        self.0.exchange.answer(request, response, limit, whole)
     }
 
     /// Runs `exchange` unless the server is away, and takes down how it went.
@@ -338,12 +341,23 @@ struct Counted<'a> {
     inner: &'a mut dyn Read,
     left: u64,
     failed: Option<io::Error>,
+    clock: &'a dyn Clock,
+    /// How long reading it may take from the first byte on, and when that ends.
+    time: Duration,
+    end: Option<Duration>,
+    /// It has ended before the body.
+    late: bool,
 }
 
 impl Read for Counted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 || buffer.is_empty() {
             return Ok(0);
+        }
+        let now = self.clock.elapsed();
+        if now > *self.end.get_or_insert(now + self.time) {
+            self.late = true;
+            return Err(io::ErrorKind::TimedOut.into());
         }
         let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
         let outcome = loop {

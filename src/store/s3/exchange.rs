@@ -54,6 +54,42 @@ impl Default for Patience {
     }
 }
 
+impl Patience {
+    /// For most requests.
+    pub(super) fn common(&self) -> Limits {
+        Limits {
+            silence: self.stall,
+            whole: self.stall * 2,
+        }
+    }
+
+    /// For one that has an object put together.
+    pub(super) fn assembling(&self) -> Limits {
+        Limits {
+            silence: self.assembly,
+            whole: self.assembly * 2,
+        }
+    }
+}
+
+/// How long an answer may take.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Longest silence.
+    pub(super) silence: Duration,
+    /// Until its head is there, and then until its end.
+    pub(super) whole: Duration,
+}
+
+impl Limits {
+    pub(super) fn at_most(self, time: Duration) -> Self {
+        Self {
+            silence: self.silence.min(time),
+            whole: self.whole.min(time),
+        }
+    }
+}
+
 /// The way to one bucket.
 pub(super) struct Exchange {
     pub(super) settings: S3Settings,
@@ -126,7 +162,7 @@ impl Exchange {
         extra: &[(&str, &str)],
         payload: &str,
         body: SendBody<'_>,
-        patience: Duration,
+        limits: Limits,
     ) -> Result<Response<Body>, S3Error> {
         let seconds = self.clock.now().plus(self.skew.load(Ordering::Relaxed)).0;
         let stamp = sign::stamp(seconds)?;
@@ -183,8 +219,8 @@ impl Exchange {
         let built = self
             .agent
             .configure_request(built)
-            .timeout_per_read(Some(patience))
-            .timeout_recv_response(Some(patience * 2))
+            .timeout_per_read(Some(limits.silence))
+            .timeout_recv_response(Some(limits.whole))
             .build();
         self.agent.run(built).map_err(|e| {
             let error = failure::of_transport(e);
@@ -195,19 +231,19 @@ impl Exchange {
         })
     }
 
-    /// The whole of an answer, of at most `limit` bytes. It may take twice `patience` to come.
+    /// The whole of an answer, of at most `limit` bytes. It may take `time` to come.
     pub(super) fn answer(
         &self,
         request: &Request<'_>,
         response: Response<Body>,
         limit: usize,
-        patience: Duration,
+        time: Duration,
     ) -> Result<Answer, S3Error> {
         let response = self.accepted(request, response)?;
         let (head, body) = response.into_parts();
         let bytes = match request.method {
             Method::Head => Vec::new(),
-            _ => self.whole(body, limit, patience)?,
+            _ => self.whole(body, limit, time)?,
         };
         // Stored bytes may look like anything.
         let is_stored = request.method == Method::Get && !request.key.is_empty();
@@ -237,7 +273,7 @@ impl Exchange {
             Method::Head => Vec::new(),
             // Where the document is missing, the status still says enough.
             _ => self
-                .whole(body, ERROR, self.patience.stall)
+                .whole(body, ERROR, self.patience.common().whole)
                 .unwrap_or_default(),
         };
         let document = xml::error_in(&bytes).unwrap_or_default();
@@ -245,9 +281,9 @@ impl Exchange {
     }
 
     /// All of a body of at most `limit` bytes, which may not come drop by drop for ever.
-    fn whole(&self, body: Body, limit: usize, patience: Duration) -> Result<Vec<u8>, S3Error> {
+    fn whole(&self, body: Body, limit: usize, time: Duration) -> Result<Vec<u8>, S3Error> {
         let mut body = reader(body);
-        let end = self.clock.elapsed() + patience * 2;
+        let end = self.clock.elapsed() + time;
         let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
         loop {
             let read = body.read(&mut piece).map_err(failure::of_body)?;

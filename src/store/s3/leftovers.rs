@@ -65,6 +65,11 @@ pub(super) fn each(
         };
         let answer = match client.call(&request, b"", LISTING) {
             Err(error) if *error.kind() == Kind::NotImplemented => return Ok(()),
+            Err(error) if *error.kind() == Kind::Denied => {
+                let message =
+                    "the access key may not list multipart uploads (s3:ListBucketMultipartUploads)";
+                return Err(S3Error::new(Kind::Denied, message));
+            }
             other => other?,
         };
         // Without its time nothing is known to be old.

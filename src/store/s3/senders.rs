@@ -1,5 +1,4 @@
-//! The threads that talk to the server for all uploads, and the permits that keep the parts that wait for
-//! them few.
+//! The threads that talk to the server for all uploads.
 //!
 //! A thread is never bound to an upload: only what is complete is handed over, so a client that is
 //! slow holds nobody up. Short requests go before parts that wait, but only every other time, so that
@@ -141,76 +140,6 @@ impl Drop for Senders {
     }
 }
 
-/// So many parts may be complete and not yet stored. First come, first served.
-pub(super) struct Permits {
-    tickets: Mutex<Tickets>,
-    changed: Condvar,
-}
-
-struct Tickets {
-    free: usize,
-    /// The number of who comes next, and of whose turn it is.
-    next: u64,
-    turn: u64,
-    stopped: bool,
-}
-
-/// The right to have one such part.
-pub(super) struct Permit(Arc<Permits>);
-
-impl Permits {
-    pub(super) fn new(count: usize) -> Arc<Self> {
-        Arc::new(Self {
-            tickets: Mutex::new(Tickets {
-                free: count,
-                next: 0,
-                turn: 0,
-                stopped: false,
-            }),
-            changed: Condvar::new(),
-        })
-    }
-
-    /// Waits for a permit; `None` when there are no more. Whoever has one gives it back after a bounded
-    /// time.
-    pub(super) fn take(self: &Arc<Self>) -> Option<Permit> {
-        let mut tickets = self.lock();
-        let mine = tickets.next;
-        tickets.next += 1;
-        while tickets.turn != mine || tickets.free == 0 {
-            if tickets.stopped {
-                return None;
-            }
-            tickets = self
-                .changed
-                .wait(tickets)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        tickets.turn += 1;
-        tickets.free -= 1;
-        drop(tickets);
-        self.changed.notify_all();
-        Some(Permit(Arc::clone(self)))
-    }
-
-    /// Whoever waits, and whoever would have to, gets none any more.
-    pub(super) fn stop(&self) {
-        self.lock().stopped = true;
-        self.changed.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Tickets> {
-        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.lock().free += 1;
-        self.0.changed.notify_all();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,42 +197,5 @@ mod tests {
         drop(senders);
         assert!(is_done.recv().is_err());
         drop(release);
-    }
-
-    #[test]
-    fn permits_are_given_in_the_order_in_which_they_were_asked_for() {
-        let permits = Permits::new(2);
-        let held = [(); 2].map(|()| permits.take().unwrap());
-        let (got, order) = channel();
-        let waiting = || {
-            let tickets = permits.lock();
-            tickets.next - tickets.turn
-        };
-        let threads: Vec<_> = (0..4)
-            .map(|n| {
-                let (own, got) = (Arc::clone(&permits), got.clone());
-                let thread = std::thread::spawn(move || {
-                    let permit = own.take().unwrap();
-                    got.send((n, permit)).unwrap();
-                });
-                while waiting() != n + 1 {
-                    std::thread::yield_now();
-                }
-                thread
-            })
-            .collect();
-        assert!(order.try_recv().is_err());
-        drop(held);
-        // Two at once, so both orders of these; then whoever comes next.
-        let (first, second) = (order.recv().unwrap(), order.recv().unwrap());
-        assert_eq!(first.0.min(second.0), 0);
-        assert_eq!(first.0.max(second.0), 1);
-        drop(first);
-        let third = order.recv().unwrap();
-        assert_eq!(third.0, 2);
-        drop((second, third));
-        assert_eq!(order.recv().unwrap().0, 3);
-        threads.into_iter().for_each(|t| t.join().unwrap());
-        assert_eq!(permits.lock().free, 2);
     }
 }

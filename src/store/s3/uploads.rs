@@ -5,7 +5,8 @@ use super::client::Client;
 use super::error::S3Error;
 use super::journal::{Journal, OpenUpload};
 use super::parts::{MAX_BLOB, Plan};
-use super::senders::{Job, Permit, Permits, Senders, Turn};
+use super::permits::{Permit, Permits};
+use super::senders::{Job, Senders, Turn};
 use super::spool::{Spool, SpoolDir};
 use super::stage::{S3Stage, not_sent, refused};
 use super::stopping::{Stopping, stopping};
@@ -17,8 +18,9 @@ use std::io;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// Complete parts that may wait for each thread that sends, the one that it sends among them.
+/// Most complete parts that may wait for each thread that sends, the one that it sends among them.
 const WAITING: usize = 2;
 /// Rows of the journal that are looked at in one go.
 const PAGE: usize = 128;
@@ -55,6 +57,7 @@ impl Uploads {
         retries: Retries,
     ) -> io::Result<Arc<Self>> {
         let count = client.settings().concurrency.max(1);
+        let clock = Arc::clone(client.clock());
         Ok(Arc::new(Self {
             context: Arc::new(Context {
                 bucket: Bucket::new(client, retries),
@@ -63,7 +66,7 @@ impl Uploads {
                 live: Mutex::default(),
                 stopping: Arc::default(),
             }),
-            permits: Permits::new(count * WAITING),
+            permits: Permits::new(count * WAITING, clock),
             senders: Senders::start(count)?,
         }))
     }
@@ -71,7 +74,7 @@ impl Uploads {
     /// As [`Store::stage`](crate::store::Store::stage).
     ///
     /// # Errors
-    /// [`StoreError::Full`] when no bucket takes so many bytes, [`StoreError::Refused`] while the
+    /// [`StoreError::TooLarge`] when no bucket takes so many bytes, [`StoreError::Refused`] while the
     /// server is away: before anybody sends a byte in vain.
     pub fn stage(
         self: &Arc<Self>,
@@ -84,10 +87,7 @@ impl Uploads {
         if let Some(why) = self.context.bucket.client().health().refuses() {
             return Err(StoreError::Refused(io::Error::other(why)));
         }
-        let plan = Plan::new(expected).ok_or(StoreError::Full {
-            needed: expected.unwrap_or(0),
-            available: MAX_BLOB,
-        })?;
+        let plan = Plan::new(expected).ok_or(StoreError::TooLarge { most: MAX_BLOB })?;
         Ok(Box::new(S3Stage::new(Arc::clone(self), id, plan)))
     }
 
@@ -230,6 +230,11 @@ impl Context {
     pub(super) fn live(&self) -> MutexGuard<'_, HashSet<OpenUpload>> {
         // Every change is one call: nothing is ever half done.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Time by the clock of the client.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.bucket.client().clock().elapsed()
     }
 
     /// Gives an upload up that nobody is at any more.

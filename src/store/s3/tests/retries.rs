@@ -141,33 +141,37 @@ fn an_object_that_is_put_together_for_long_is_waited_for() {
 }
 
 #[test]
-fn what_must_not_fail_waits_for_a_server_that_comes_back_but_not_for_ever() {
-    let cut = || Act::AnswerAndClose(Vec::new());
-    let back = [Act::Answer(answer(200, "", ""))];
-    let stage = stage(
-        (0..6)
-            .map(|_| cut())
-            .chain(back)
-            .chain((0..20).map(|_| cut()))
-            .collect(),
-    );
+fn while_nothing_goes_well_a_request_is_tried_once() {
+    let busy = || Act::Answer(error(503, "", "SlowDown"));
+    let stage = stage((0..20).map(|_| busy()).collect());
     let get = request(Method::Get, "a");
-    for _ in 0..3 {
-        assert!(stage.client.call(&get, b"", 9).unwrap_err().may_pass());
+    for seen in [4, 8, 9, 10] {
+        stage.client.call(&get, b"", 9).unwrap_err();
+        assert_eq!(stage.server.seen().len(), seen);
     }
-    assert_eq!(stage.server.seen().len(), 5, "the third was not sent");
-    let complete = request(Method::Post, "a");
-    stage.client.call_patiently(&complete, b"", 9).unwrap();
-    assert_eq!(
-        stage.server.seen().len(),
-        7,
-        "a probe that failed, and one that did not"
-    );
-    let before: Duration = stage.pauses().iter().sum();
-    let error = stage.client.call_patiently(&complete, b"", 9).unwrap_err();
-    assert!(error.may_pass(), "{error}");
-    let waited = stage.pauses().iter().sum::<Duration>() - before;
-    assert!((60..=100).contains(&waited.as_secs()), "{waited:?}");
+}
+
+#[test]
+fn a_server_that_takes_a_body_drop_by_drop_is_given_up() {
+    let slowly = || {
+        let stage = stage(vec![Act::Answer(answer(200, "", ""))]);
+        let length = 4 << 20;
+        let put = request(Method::Put, "a");
+        (stage, length, put)
+    };
+    // At 8 KiB a second it may take 9 minutes and a half.
+    for (step, taken) in [(1, true), (60, false)] {
+        let (stage, length, put) = slowly();
+        stage.clock.step.store(step, Ordering::SeqCst);
+        let sent = stage
+            .client
+            .send(&put, &mut Body::of(length), length, Some(&[0; 32]));
+        assert_eq!(sent.is_ok(), taken, "{step}");
+        if let Err(error) = sent {
+            assert_eq!(*error.kind(), Kind::TimedOut);
+            assert!(error.may_pass() && error.to_string().contains("slowly"));
+        }
+    }
 }
 
 #[test]

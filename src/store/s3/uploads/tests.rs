@@ -10,13 +10,15 @@ use crate::store::s3::tries::Wish;
 use crate::store::s3::{Credentials, MemoryJournal, S3Settings};
 use s3_faults::{Fault, FaultServer, Op};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The size of a part of a blob whose length is known to be small.
 const PART: usize = 15 << 19;
 const ID: BlobId = BlobId([0xab; 16]);
 /// A part and a bit.
 const LENGTH: usize = PART + 1000;
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(120);
 const BUSY: Fault = Fault::Status(503, "SlowDown", Some(0));
 
 struct World {
@@ -72,19 +74,20 @@ fn client(
 }
 
 fn world_of(concurrency: usize, plan: &[(Op, Fault)]) -> World {
-    impatient(concurrency, plan, Duration::from_secs(120))
+    let retries = Retries {
+        tries: 4,
+        first: Duration::from_millis(1),
+        away: Duration::from_millis(20),
+    };
+    trying(concurrency, plan, LONG, retries)
 }
 
 /// One that waits for a silent server for twice `stall`.
-fn impatient(concurrency: usize, plan: &[(Op, Fault)], stall: Duration) -> World {
+fn trying(concurrency: usize, plan: &[(Op, Fault)], stall: Duration, retries: Retries) -> World {
     let server = FaultServer::start(plan.iter().copied());
     let incoming = tempfile::tempdir().unwrap();
     let journal = Arc::new(MemoryJournal::default());
     let own: Arc<dyn Journal> = Arc::clone(&journal) as _;
-    let retries = Retries {
-        tries: 4,
-        first: Duration::from_millis(1),
-    };
     let clock = Arc::new(StoppedClock::default());
     let time: Arc<dyn Clock> = Arc::clone(&clock) as _;
     let client = client(&server, concurrency, stall, time);
@@ -96,6 +99,16 @@ fn impatient(concurrency: usize, plan: &[(Op, Fault)], stall: Duration) -> World
         incoming,
         clock,
     }
+}
+
+/// One that does not give up soon.
+fn patient(plan: &[(Op, Fault)], stall: Duration) -> World {
+    let retries = Retries {
+        tries: 1000,
+        first: Duration::from_millis(1),
+        away: LONG,
+    };
+    trying(1, plan, stall, retries)
 }
 
 fn world(plan: &[(Op, Fault)]) -> World {
@@ -144,6 +157,10 @@ struct Patient;
 impl Wish for Patient {
     fn is_over(&self) -> bool {
         false
+    }
+
+    fn awaited(&self) -> Option<Duration> {
+        None
     }
 
     fn pause(&self, _: Duration) {}
@@ -276,7 +293,8 @@ fn a_small_file_whose_answer_was_lost_is_there_once() {
 
 #[test]
 fn a_server_that_hangs_is_given_up_and_asked_again() {
-    let world = impatient(1, &[(Op::Put, Fault::Hang)], Duration::from_secs(2));
+    // A machine that stands still for seconds makes it one try more, and no failure.
+    let world = patient(&[(Op::Put, Fault::Hang)], Duration::from_secs(2));
     world.put(b"small").unwrap();
     assert!(world.holds(b"small"));
 }
@@ -328,6 +346,61 @@ fn a_server_that_knows_no_conditions_is_asked_once() {
     let conditional = [Op::Put, Op::Complete].map(|op| world.server.conditional(op));
     assert_eq!(conditional, [1, 0]);
     assert_eq!(world.server.count(Op::Put), 2);
+}
+
+#[test]
+fn a_server_that_takes_a_condition_for_a_mistake_is_asked_without_one_from_then_on() {
+    let mistake = Fault::Status(400, "InvalidArgument", None);
+    let world = world(&[(Op::Put, mistake)]);
+    world.put(b"small").unwrap();
+    world.put(b"again").unwrap();
+    let seen = (
+        world.server.count(Op::Put),
+        world.server.conditional(Op::Put),
+    );
+    assert_eq!(seen, (3, 1));
+}
+
+#[test]
+fn whatever_a_proxy_says_while_its_server_restarts_a_stored_upload_is_not_thrown_away() {
+    let bytes = bytes();
+    let gone = [502, 500, 504, 502, 500, 503].map(|status| Fault::Status(status, "", None));
+    for op in [Op::Begin, Op::Part, Op::Complete] {
+        let plan = gone.map(|fault| (op, fault));
+        let world = patient(&plan, LONG);
+        world
+            .put(&bytes)
+            .unwrap_or_else(|e| panic!("{op:?}: {e:?}"));
+        assert!(world.holds(&bytes), "{op:?}");
+        assert_eq!((world.server.uploads(), world.open()), (0, 0), "{op:?}");
+    }
+}
+
+#[test]
+fn before_an_object_is_completed_again_it_is_looked_for() {
+    // Each request is one attempt, and after each that failed the object is asked for.
+    let fault = Fault::Status(500, "InternalError", None);
+    let world = world(&[(Op::Complete, fault), (Op::Complete, Fault::LostAnswer)]);
+    world.put(&bytes()).unwrap();
+    let seen = [Op::Complete, Op::Head].map(|op| world.server.count(op));
+    assert_eq!(seen, [2, 2]);
+}
+
+#[test]
+fn what_no_bucket_takes_is_too_large_and_not_a_lack_of_space() {
+    let world = world(&[]);
+    let refused = world.uploads.stage(&ID, Some(MAX_BLOB + 1)).map(drop);
+    assert!(matches!(
+        refused,
+        Err(StoreError::TooLarge { most: MAX_BLOB })
+    ));
+}
+
+#[test]
+fn who_may_not_list_uploads_is_told_the_name_of_the_right() {
+    let world = world(&[(Op::List, Fault::Early)]);
+    let why = reason(world.uploads.sweep_old().map(drop));
+    assert!(why.contains("s3:ListBucketMultipartUploads"), "{why}");
 }
 
 #[test]
@@ -584,17 +657,16 @@ fn an_upload_whose_parts_are_stored_waits_for_a_server_that_is_away() {
     let bytes = bytes();
     let fault = Fault::Cut(0);
     // The fifth request in a row without an answer makes the server count as away.
-    for (completes, heads) in [(4, 1), (5, 1), (0, 5)] {
+    for (completes, heads) in [(1, 4), (1, 6), (0, 5)] {
         let plan = [
             vec![(Op::Complete, fault); completes],
             vec![(Op::Head, fault); heads],
         ];
-        let world = world(&plan.concat());
+        let world = patient(&plan.concat(), LONG);
         let bucket = &world.uploads.context.bucket;
         let mut stage = world.uploads.stage(&ID, Some(LENGTH as u64)).unwrap();
         if completes == 0 {
-            // The first is tried four times.
-            (0..2).for_each(|_| _ = bucket.size("other").unwrap_err());
+            (0..5).for_each(|_| _ = bucket.found("other").unwrap_err());
             assert!(bucket.client().health().refuses().is_some());
         }
         let done = std::sync::atomic::AtomicBool::new(false);
