@@ -23,6 +23,7 @@ mod names;
 mod parts;
 mod read;
 mod readers;
+mod redirect;
 mod request;
 mod senders;
 mod settings;
