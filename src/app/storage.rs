@@ -1,7 +1,7 @@
 //! Where files are kept: the data directory, and the bucket that the settings name, with its secrets.
 
 use super::StartError;
-use crate::config::{Held, Settings, StorageKind};
+use crate::config::{Downloads, Held, Settings, StorageKind};
 use crate::metadata::RedbMetadata;
 use crate::model::{Clock, Secret, SystemClock};
 use crate::pipeline::seal::keys;
@@ -104,7 +104,8 @@ pub(super) fn open(
     .map_err(|e| StartError::Store(StoreError::Unavailable(e)))?;
     let database = metadata.identity(u64::from_be_bytes(keys::random()))?;
     let mark = keys::owner_mark(server_key, database);
-    let store = Arc::new(S3Store::new(client, uploads, &mark));
+    let redirects = settings.s3.downloads == Downloads::Redirected;
+    let store = Arc::new(S3Store::new(client, uploads, &mark).with_redirects(redirects));
     let takes_new = settings.storage == StorageKind::S3;
     let place = if takes_new { Place::Far } else { Place::Near };
     let far = Arc::<S3Store>::clone(&store);

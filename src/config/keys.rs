@@ -8,7 +8,7 @@
 use super::secret::SecretFile;
 use super::source::{self, Value};
 use super::values::{self, Read};
-use super::{DATA_DIR, LogTarget, Settings, StorageKind, s3_values};
+use super::{DATA_DIR, Downloads, LogTarget, Settings, StorageKind, s3_values};
 use crate::service::Encryption;
 use log::LevelFilter;
 use std::path::PathBuf;
@@ -51,6 +51,10 @@ const ENCRYPTIONS: &[(&str, Encryption)] = &[
     ("none", Encryption::None),
 ];
 const STORAGES: &[(&str, StorageKind)] = &[("disk", StorageKind::Disk), ("s3", StorageKind::S3)];
+const DOWNLOADS: &[(&str, Downloads)] = &[
+    ("proxied", Downloads::Proxied),
+    ("redirected", Downloads::Redirected),
+];
 const LEVELS: &[(&str, LevelFilter)] = &[
     ("error", LevelFilter::Error),
     ("warn", LevelFilter::Warn),
@@ -161,6 +165,8 @@ pub(super) static KEYS: &[Key] = &[
         "Certificates (PEM) that are trusted besides those of the program, for a server of one's own."),
     key!("s3.concurrency", Restart, s3.concurrency, concurrency, values::plain,
         "Requests at once that carry uploads, and again as many for downloads: 1 to 16."),
+    key!("s3.downloads", Restart, s3.downloads, word(DOWNLOADS), shown_word(DOWNLOADS),
+        "Where recipients get files from: \"proxied\", from Mayfly, or \"redirected\", from the bucket."),
     key!("log.level", AtOnce, log.level, word(LEVELS), shown_word(LEVELS),
         "What is logged: \"error\", \"warn\", \"info\" or \"debug\"."),
     key!("log.target", Restart, log.target, word(TARGETS), shown_word(TARGETS),

@@ -22,7 +22,7 @@ pub use credentials::Credentials;
 pub use keys::{Change, Reference, reference};
 pub use problem::{Place, Problem, Problems};
 pub use resolve::{Report, check, load, parse};
-pub use s3::{Held, S3, StorageKind};
+pub use s3::{Downloads, Held, S3, StorageKind};
 pub use s3_values::sound as check_access_key;
 pub use secret::{ClearText, SecretError, SecretFile};
 pub use source::Environment;

@@ -43,6 +43,17 @@ pub struct S3 {
     pub ca_file: Option<PathBuf>,
     /// Requests at once for uploads, and again for downloads: 1 to 16.
     pub concurrency: usize,
+    /// Where recipients get files from.
+    pub downloads: Downloads,
+}
+
+/// Where recipients get a file from that is in the bucket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Downloads {
+    /// From us.
+    Proxied,
+    /// From the bucket, where that goes.
+    Redirected,
 }
 
 /// Where a secret is: in a file, in the settings, or nowhere.
@@ -67,6 +78,7 @@ impl Default for S3 {
             token: Held::default(),
             ca_file: None,
             concurrency: 4,
+            downloads: Downloads::Proxied,
         }
     }
 }
@@ -288,6 +300,11 @@ pub(super) fn warnings(found: &Found, path: &Path) -> Vec<Problem> {
             "the session token travels readable: write https://, or use a key without one",
         ));
     }
+    if s3.downloads == Downloads::Redirected
+        && let Some(remedy) = redirects(settings, endpoint)
+    {
+        warnings.push(found.about("s3.downloads", remedy));
+    }
     let dotted = s3
         .bucket
         .as_ref()
@@ -299,6 +316,32 @@ pub(super) fn warnings(found: &Found, path: &Path) -> Vec<Problem> {
         ));
     }
     warnings
+}
+
+/// What is in the way of redirected downloads, if anything is.
+fn redirects(settings: &Settings, endpoint: &str) -> Option<&'static str> {
+    let host = s3_values::host(endpoint);
+    if endpoint.is_empty() {
+        Some("it has no effect without a bucket: say where it is, or remove this line")
+    } else if settings.encryption != Encryption::None {
+        Some(
+            "it has no effect on sealed files, which Mayfly alone can open and sends itself, and new files are sealed: remove this line, or write encryption = \"none\", which keeps new files readable in the bucket",
+        )
+    } else if s3_values::is_here(endpoint) {
+        Some(
+            "other machines cannot reach a bucket on this one by this address: write an address in endpoint that recipients reach, or \"proxied\"",
+        )
+    } else if s3_values::is_local(host) {
+        Some(
+            "recipients outside of the local network cannot reach the bucket: write an address in endpoint that they reach, or \"proxied\"",
+        )
+    } else if settings.s3.ca_file.is_some() {
+        Some(
+            "recipients whose machines do not know the certificates of ca_file cannot reach the bucket: use a certificate that everybody trusts, or write \"proxied\"",
+        )
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

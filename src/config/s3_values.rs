@@ -94,10 +94,15 @@ pub(super) fn is_local(host: &str) -> bool {
     }
 }
 
+/// The host of an endpoint that was read.
+pub(super) fn host(endpoint: &str) -> &str {
+    let authority = endpoint.split("://").nth(1).unwrap_or("");
+    host_of(authority).unwrap_or("")
+}
+
 /// Whether an endpoint that was read is on this machine.
 pub(super) fn is_here(endpoint: &str) -> bool {
-    let authority = endpoint.split("://").nth(1).unwrap_or("");
-    let host = host_of(authority).unwrap_or("");
+    let host = host(endpoint);
     let address = host.parse::<IpAddr>().map(|address| address.to_canonical());
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

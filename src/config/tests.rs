@@ -155,6 +155,7 @@ fn what_is_shown_reads_as_the_same_again() {
         token_file = \"/etc/token\"
         ca_file = \"/etc/ca\"
         concurrency = 9
+        downloads = \"redirected\"
         [limits]
         connections = 7
         connections_per_address = 6

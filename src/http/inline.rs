@@ -11,9 +11,24 @@ pub const SNIFF: usize = 512;
 /// `first` is the beginning of the file, [`SNIFF`] bytes or all of it. The result is from a fixed
 /// list: nothing that the client declared is sent back. Send it with `nosniff`.
 pub fn inline_type(declared: &str, first: &[u8]) -> Option<&'static str> {
+    let (content_type, fits) = kind(declared)?;
+    fits(first).then_some(content_type)
+}
+
+/// The `Content-Type` that a file may be saved with where nothing else keeps browsers from running it: one of those
+/// that hold no script, whatever the bytes are, or `None`.
+pub fn inert_type(declared: &str) -> Option<&'static str> {
+    kind(declared).map(|(content_type, _)| content_type)
+}
+
+/// Whether the first bytes are of a kind.
+type Fits = fn(&[u8]) -> bool;
+
+/// The type that is meant, and what its files begin with.
+fn kind(declared: &str) -> Option<(&'static str, Fits)> {
     let essence = declared.split(';').next().unwrap_or_default();
     let essence = essence.trim().to_ascii_lowercase();
-    let (content_type, fits): (_, fn(&[u8]) -> bool) = match essence.as_str() {
+    let kind: (_, Fits) = match essence.as_str() {
         "image/png" => ("image/png", |b| b.starts_with(b"\x89PNG\r\n\x1a\n")),
         "image/jpeg" | "image/jpg" | "image/pjpeg" => {
             ("image/jpeg", |b| b.starts_with(b"\xff\xd8\xff"))
@@ -37,7 +52,7 @@ pub fn inline_type(declared: &str, first: &[u8]) -> Option<&'static str> {
         "text/plain" => ("text/plain; charset=utf-8", is_text),
         _ => return None,
     };
-    fits(first).then_some(content_type)
+    Some(kind)
 }
 
 /// Brands of AVIF images and sequences.
@@ -111,6 +126,7 @@ mod tests {
     fn each_kind_is_shown_under_its_own_type_only() {
         for (content_type, bytes) in FILES {
             assert_eq!(inline_type(content_type, bytes), Some(content_type));
+            assert_eq!(inert_type(content_type), Some(content_type));
             let shouted = content_type.to_ascii_uppercase();
             assert_eq!(inline_type(&shouted, bytes), Some(content_type));
             for (other, _) in FILES {
@@ -160,6 +176,7 @@ mod tests {
             for (_, bytes) in FILES {
                 assert_eq!(inline_type(declared, bytes), None, "{declared}");
             }
+            assert_eq!(inert_type(declared), None, "{declared}");
         }
         for bytes in [
             b"<svg xmlns=".as_slice(),

@@ -3,7 +3,7 @@
 use super::buffer::{Buffer, Share};
 use super::seal::{HEADER, Opener, SEGMENT, TAG, plaintext_len};
 use crate::model::Secret;
-use crate::store::StoredBlob;
+use crate::store::{Presentation, StoredBlob};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -112,6 +112,14 @@ impl Source {
             size,
             opener: Some(opener),
         })
+    }
+
+    /// An address at which others get these bytes; `None` for those that only we can open.
+    pub fn address(&self, shown: &Presentation<'_>) -> Option<String> {
+        match self.opener {
+            Some(_) => None,
+            None => self.blob.address(shown),
+        }
     }
 
     /// Sends the bytes of `range` (within the size). Nothing of a segment leaves before the segment

@@ -60,6 +60,15 @@ pub(super) fn lease_ended(link: &Lookup, end: End, by: Option<IpAddr>) {
     downloaded(link, counted && by.is_some(), counted, by);
 }
 
+/// A recipient was sent on to the store.
+pub(super) fn redirected(link: &Lookup, counted: bool, to: IpAddr) {
+    let counted = if counted { "yes" } else { "no" };
+    log::info!(
+        target: event::DOWNLOAD,
+        "result=redirected counted={counted} link={link} from={to}"
+    );
+}
+
 fn downloaded(link: &Lookup, complete: bool, counted: bool, from: Option<IpAddr>) {
     let result = if complete { "complete" } else { "broken-off" };
     let counted = if counted { "yes" } else { "no" };

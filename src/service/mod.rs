@@ -24,6 +24,7 @@ mod new_link;
 mod passwords;
 mod ranges;
 mod recovery;
+mod redirect;
 mod sweep;
 mod upload;
 

@@ -30,6 +30,7 @@ pub(super) const KEYS: &[&str] = &[
     "s3.token_file",
     "s3.ca_file",
     "s3.concurrency",
+    "s3.downloads",
 ];
 
 /// The secrets of a bucket: the setting that names the file, what the answer is called, and how the name

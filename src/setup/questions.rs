@@ -17,6 +17,7 @@ enum Question {
     Days,
     Downloads,
     Encryption,
+    Delivery,
 }
 
 /// Those that everybody is asked, in this order. The rest follows from them and can be changed.
@@ -27,6 +28,7 @@ const ALWAYS: &[Question] = &[
     Question::Days,
     Question::Downloads,
     Question::Encryption,
+    Question::Delivery,
 ];
 
 /// What can be changed at the end, in the order of the list.
@@ -38,6 +40,7 @@ const CHANGEABLE: &[Question] = &[
     Question::Days,
     Question::Downloads,
     Question::Encryption,
+    Question::Delivery,
 ];
 
 /// The ways to keep files, with an honest sentence each.
@@ -53,6 +56,15 @@ const ENCRYPTIONS: &[(&str, &str)] = &[
     (
         "none",
         "not sealed: who has the disk, or a copy, reads everything",
+    ),
+];
+
+/// The ways that files in a bucket come to their recipients.
+const DELIVERIES: &[(&str, &str)] = &[
+    ("proxied", "Mayfly fetches them and sends them on"),
+    (
+        "redirected",
+        "the bucket sends them; recipients see its address",
     ),
 ];
 
@@ -78,7 +90,13 @@ pub fn ask(prompt: &mut dyn Prompt, host: &dyn Host, config: &Path) -> Result<An
     loop {
         match dialogue.last_look()? {
             Look::Agreed => return Ok(dialogue.answers),
-            Look::Change(question) => dialogue.ask(question)?,
+            Look::Change(question) => {
+                dialogue.ask(question)?;
+                // What was answered may have made it a question, or none any more.
+                if matches!(question, Question::Storage | Question::Encryption) {
+                    dialogue.ask(Question::Delivery)?;
+                }
+            }
         }
     }
 }
@@ -96,6 +114,10 @@ pub(super) struct Dialogue<'a> {
 
 impl Dialogue<'_> {
     fn ask(&mut self, question: Question) -> Result<(), Stop> {
+        if !self.is_asked(question) {
+            self.answers.values.remove("s3.downloads");
+            return Ok(());
+        }
         self.prompt.say("")?;
         match question {
             Question::Password => self.password(),
@@ -111,7 +133,14 @@ impl Dialogue<'_> {
                 "Downloads of a file whose uploader does not say (0: any number)",
             ),
             Question::Encryption => self.encryption(),
+            Question::Delivery => self.delivery(),
         }
+    }
+
+    /// Whether the answer to a question would change anything.
+    fn is_asked(&self, question: Question) -> bool {
+        let is_plain = || self.answers.text("encryption").as_deref() == Some("none");
+        !matches!(question, Question::Delivery) || (self.answers.is_bucket() && is_plain())
     }
 
     fn password(&mut self) -> Result<(), Stop> {
@@ -290,15 +319,42 @@ impl Dialogue<'_> {
         }
     }
 
+    fn delivery(&mut self) -> Result<(), Stop> {
+        self.prompt.say(
+            "Files that are not sealed can come straight from the bucket, if recipients\n\
+             can reach it: Mayfly sends them on to an address there that is good for a\n\
+             minute, and counts the download then. Links with a limit stay proxied.",
+        )?;
+        let current = self.answers.text("s3.downloads");
+        let current = DELIVERIES
+            .iter()
+            .position(|(word, _)| Some(*word) == current.as_deref());
+        let items: Vec<String> = DELIVERIES
+            .iter()
+            .map(|(word, sentence)| format!("{word:11} {sentence}"))
+            .collect();
+        let question = "How recipients get files";
+        let chosen = self.prompt.choose(question, &items, current.unwrap_or(0))?;
+        let word = DELIVERIES.get(chosen).map_or("proxied", |(word, _)| word);
+        self.answers
+            .put("s3.downloads", Value::String(word.to_owned()));
+        Ok(())
+    }
+
     fn last_look(&mut self) -> Result<Look, Stop> {
         self.prompt.say("")?;
         let mut items = vec!["Write the settings and make the account".to_owned()];
-        items.extend(CHANGEABLE.iter().map(|question| self.line_of(*question)));
+        let changeable: Vec<Question> = CHANGEABLE
+            .iter()
+            .filter(|question| self.is_asked(**question))
+            .copied()
+            .collect();
+        items.extend(changeable.iter().map(|question| self.line_of(*question)));
         items.push("End without writing anything".to_owned());
         let question = "All answers: write them, or choose one to change it";
         match self.prompt.choose(question, &items, 0)? {
             0 => Ok(Look::Agreed),
-            n => match CHANGEABLE.get(n - 1) {
+            n => match changeable.get(n - 1) {
                 Some(question) => Ok(Look::Change(*question)),
                 None => Err(Stop::Ended),
             },
@@ -323,6 +379,7 @@ impl Dialogue<'_> {
             Question::Days => ("Days by default", text("default_days")),
             Question::Downloads => ("Downloads by default", text("default_downloads")),
             Question::Encryption => ("Encryption", text("encryption")),
+            Question::Delivery => ("Files of the bucket", text("s3.downloads")),
         };
         format!("{name:21} {value}")
     }

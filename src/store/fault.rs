@@ -4,7 +4,7 @@
 //! do not: they cannot fail). A test runs once to count the operations of a story, then once for
 //! each of them with a fault there.
 
-use super::{Stage, Store, StoreError, StoredBlob};
+use super::{Presentation, Stage, Store, StoreError, StoredBlob};
 use crate::model::BlobId;
 use std::fs::File;
 use std::io;
@@ -274,6 +274,10 @@ impl StoredBlob for FaultBlob {
     /// None: what the kernel reads by itself, this store could not make fail.
     fn file(&self) -> Option<&File> {
         None
+    }
+
+    fn address(&self, shown: &Presentation<'_>) -> Option<String> {
+        self.inner.address(shown)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::model::BlobId;
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::time::Duration;
 
 /// A place that keeps blobs.
 pub trait Store: Send + Sync {
@@ -115,6 +116,23 @@ pub trait StoredBlob: Send {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     /// The file behind it, where there is one that the kernel can send by itself.
     fn file(&self) -> Option<&File>;
+    /// An address at which anybody gets these bytes from where they are, presented like this; `None`
+    /// where there is none, or where the settings want none to be handed out. Whoever knows it needs
+    /// nothing else: it goes to one recipient and into no log.
+    fn address(&self, _: &Presentation<'_>) -> Option<String> {
+        None
+    }
+}
+
+/// What a server that is not ours says of a blob.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Presentation<'a> {
+    /// The `Content-Disposition`, visible ASCII.
+    pub disposition: &'a str,
+    /// The `Content-Type`, visible ASCII.
+    pub content_type: &'a str,
+    /// How long the address lives: a download that has begun by then goes on.
+    pub lives: Duration,
 }
 
 /// What can go wrong with a store.

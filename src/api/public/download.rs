@@ -1,17 +1,21 @@
 //! Files on their way out: conditions, ranges, the fields that keep a stranger's file from acting
-//! in our name, and the lease that makes a download count.
+//! in our name, the lease that makes a download count, and the way to a store that hands files out itself.
 
 use super::set_cookie;
 use crate::api::Api;
 use crate::http::conditional::{Outcome, Validators, evaluate};
 use crate::http::disposition::Disposition;
-use crate::http::inline::{SNIFF, inline_type};
+use crate::http::inline::{SNIFF, inert_type, inline_type};
 use crate::http::range::{self, ByteRanges, Ranges};
 use crate::http::{Head, Method, Response, Sink, Stream, cookie, date};
 use crate::pipeline::Output;
 use crate::service::{DownloadWish, Error, OpenFile, Part};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
+
+/// The type of what may be anything.
+const UNKNOWN: &str = "application/octet-stream";
 
 /// Who gets a file, and how.
 struct Terms<'a> {
@@ -21,7 +25,18 @@ struct Terms<'a> {
     path: &'a str,
     /// Whether browsers may show the file in pages of other sites, if its kind allows.
     shown: bool,
+    /// Whether it may come from elsewhere.
+    sent_on: bool,
 }
+
+/// Conditions are about our validators; a store has its own.
+const CONDITIONS: [&str; 5] = [
+    "If-Match",
+    "If-None-Match",
+    "If-Modified-Since",
+    "If-Unmodified-Since",
+    "If-Range",
+];
 
 /// A file for its recipient. `path` is where it was asked for; `id` is what opened it.
 pub fn public(
@@ -32,14 +47,25 @@ pub fn public(
     path: &str,
     shown: bool,
 ) -> Result<Response, Error> {
-    serve(api, head, file, &Terms { id, path, shown })
+    let terms = Terms {
+        id,
+        path,
+        shown,
+        // What pages show is fetched bit by bit for as long as it is looked at, and keeps our fields.
+        sent_on: !shown,
+    };
+    serve(api, head, file, &terms)
 }
 
 /// A file for its owner.
 pub fn own(api: &Api, head: &Head, file: OpenFile, id: &str) -> Result<Response, Error> {
-    let path = head.path.as_str();
-    let shown = false;
-    serve(api, head, file, &Terms { id, path, shown })
+    let terms = Terms {
+        id,
+        path: head.path.as_str(),
+        shown: false,
+        sent_on: false,
+    };
+    serve(api, head, file, &terms)
 }
 
 fn serve(api: &Api, head: &Head, mut file: OpenFile, terms: &Terms) -> Result<Response, Error> {
@@ -59,6 +85,7 @@ fn serve(api: &Api, head: &Head, mut file: OpenFile, terms: &Terms) -> Result<Re
     if ranges == Ranges::Unsatisfiable {
         return Ok(respond(416).with("Content-Range", range::unsatisfied_range(size)));
     }
+    let may_be_sent_on = terms.sent_on && is_plain(head, &ranges);
     let shown_as = if terms.shown {
         let first = file.first_bytes(SNIFF)?;
         inline_type(&file.content_type, &first)
@@ -77,7 +104,7 @@ fn serve(api: &Api, head: &Head, mut file: OpenFile, terms: &Terms) -> Result<Re
         terms,
     )
     .with("Content-Disposition", disposition.with_name(&file.name));
-    let whole = |range: std::ops::Range<u64>| Part {
+    let whole = |range: Range<u64>| Part {
         lead: Vec::new(),
         range,
     };
@@ -111,6 +138,11 @@ fn serve(api: &Api, head: &Head, mut file: OpenFile, terms: &Terms) -> Result<Re
             send: Box::new(|_| Ok(())),
         }));
     }
+    if let ([part], true) = (parts.as_slice(), may_be_sent_on)
+        && let Some(response) = sent_on(api, head, &file, &part.range, terms)
+    {
+        return Ok(response);
+    }
     let name = format!("lease_{}", terms.id);
     let download = api.service.download(
         file,
@@ -132,13 +164,47 @@ fn serve(api: &Api, head: &Head, mut file: OpenFile, terms: &Terms) -> Result<Re
     }))
 }
 
-/// The fields of every answer about a file, whatever becomes of the request. They keep it from
-/// being kept, guessed at, run, or embedded where it is not meant to be.
+/// Whether a store answers as we would: nothing hangs on a condition, and it reads the range as we do.
+fn is_plain(head: &Head, ranges: &Ranges) -> bool {
+    let is_there = |name| head.headers.all(name).next().is_some();
+    let range = head.headers.first("Range").unwrap_or_default();
+    let reads = match ranges {
+        Ranges::Whole => !is_there("Range"),
+        Ranges::Parts(_) => range.starts_with("bytes=") && !range.contains(','),
+        Ranges::Unsatisfiable => false,
+    };
+    reads && !CONDITIONS.iter().any(|name| is_there(name))
+}
+
+/// The way to the store, if it hands out this file itself. What comes from there lacks the fields that we send, and
+/// its origin may have pages of its own: so the file is saved, never shown, and only a type that no browser
+/// runs is told.
+fn sent_on(
+    api: &Api,
+    head: &Head,
+    file: &OpenFile,
+    range: &Range<u64>,
+    terms: &Terms,
+) -> Option<Response> {
+    let content_type = inert_type(&file.content_type).unwrap_or(UNKNOWN);
+    let disposition = Disposition::Attachment.with_name(&file.name);
+    let service = &api.service;
+    let address = service.redirect(file, range, &disposition, content_type, head.peer)?;
+    // Temporary, and the method stays: RFC 9110, section 15.4.8.
+    Some(guards(307, terms).with("Location", address))
+}
+
+/// The fields of every answer about a file, whatever becomes of the request.
 fn fields(status: u16, etag: &str, file: &OpenFile, terms: &Terms) -> Response {
-    Response::new(status)
+    guards(status, terms)
         .with("ETag", etag)
         .with("Last-Modified", date::format(file.created))
         .with("Accept-Ranges", "bytes")
+}
+
+/// Fields that keep an answer from being kept, guessed at, run, or embedded where it is not meant to be.
+fn guards(status: u16, terms: &Terms) -> Response {
+    Response::new(status)
         .with("Cache-Control", "no-store, no-cache, no-transform")
         .with("X-Content-Type-Options", "nosniff")
         .with("Content-Security-Policy", "default-src 'none'; sandbox")
@@ -159,7 +225,7 @@ fn saved_type(declared: &str) -> &str {
     if !declared.is_empty() && declared.bytes().all(|b| (0x20..0x7f).contains(&b)) {
         declared
     } else {
-        "application/octet-stream"
+        UNKNOWN
     }
 }
 

@@ -340,6 +340,47 @@ fn what_is_probably_not_meant_is_a_warning() {
 }
 
 #[test]
+fn redirects_that_do_nothing_or_lead_where_nobody_comes_are_warned_of() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("m.toml");
+    fs::write(home.path().join("ca"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    let warning = |text: &str| {
+        fs::write(&path, text).unwrap();
+        let report = check(&path, &Environment::default()).unwrap();
+        let warnings = report.warnings.into_iter();
+        let mut of_it = warnings.filter(|w| w.key == "s3.downloads");
+        (of_it.next().map(|w| w.remedy), of_it.count())
+    };
+    let redirected = format!("{WHOLE}downloads = \"redirected\"\n");
+    let plain = format!("encryption = \"none\"\n{redirected}");
+    let at = |endpoint| plain.replace("https://s3.example.org", endpoint);
+    assert_eq!(warning(WHOLE), (None, 0));
+    assert_eq!(warning(&plain), (None, 0));
+    let ca = format!("{plain}ca_file = \"{}/ca\"\n", home.path().display());
+    for (text, words) in [
+        (&redirected, "no effect on sealed files"),
+        (
+            &"[s3]\ndownloads = \"redirected\"\n".to_owned(),
+            "without a bucket",
+        ),
+        (&at("http://127.0.0.1:9000"), "on this one"),
+        (&at("http://nas.local"), "outside of the local network"),
+        (
+            &at("https://192.168.1.7:9000"),
+            "outside of the local network",
+        ),
+        (&ca, "certificates of ca_file"),
+    ] {
+        let (told, more) = warning(text);
+        assert!(
+            told.as_ref().is_some_and(|t| t.contains(words)),
+            "{words}: {told:?}"
+        );
+        assert_eq!(more, 0);
+    }
+}
+
+#[test]
 fn a_certificate_file_has_certificates() {
     let home = tempfile::tempdir().unwrap();
     let (path, ca) = (home.path().join("m.toml"), home.path().join("ca.pem"));

@@ -54,7 +54,11 @@ impl Store for Held {
 }
 
 /// A service like that of `world`, with another database and another store.
-fn service(world: &World, metadata: Arc<dyn Metadata>, store: Arc<dyn Store>) -> Service {
+pub(super) fn service(
+    world: &World,
+    metadata: Arc<dyn Metadata>,
+    store: Arc<dyn Store>,
+) -> Service {
     let parts = Parts {
         metadata,
         store,

@@ -14,6 +14,7 @@ mod leases;
 mod limits;
 mod links;
 mod owners;
+mod redirects;
 mod short_sessions;
 mod sweeps;
 mod world;

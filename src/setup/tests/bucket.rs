@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::app::{Mend, Outcome, Trouble};
-use crate::config::StorageKind;
+use crate::config::{Downloads, StorageKind};
 
 const SECRET: &str = "hunter2/secret+key";
 
@@ -88,6 +88,41 @@ fn a_bucket_is_asked_for_tried_out_and_written_without_its_secret() {
     assert!(!text.contains("hunter2"), "{text}");
     let read = crate::config::parse(text.as_bytes(), &Environment::default()).unwrap();
     assert_eq!(read, settings);
+}
+
+#[test]
+fn how_files_come_from_a_bucket_is_asked_where_they_are_not_sealed() {
+    let bucket = ["https://s3.lan", "", "files", "id", SECRET, ""];
+    let (script, answers) = with_bucket(&bucket);
+    assert!(!script.said.contains("straight from the bucket"));
+    assert!(!answers.to_toml().contains("downloads = \""));
+
+    let mut all = vec![PASSWORD, PASSWORD, "s3"];
+    all.extend(bucket);
+    all.extend(["", "", "", "none", "redirected"]);
+    let (script, answers) = agreed(&[&all[..], &[""]].concat());
+    assert!(script.said.contains("straight from the bucket"));
+    assert!(script.said.lines().all(|line| line.chars().count() <= 77));
+    let settings = answers.settings().unwrap();
+    assert_eq!(settings.s3.downloads, Downloads::Redirected);
+    assert!(answers.to_toml().contains("\ndownloads = \"redirected\"\n"));
+
+    let (_, answers) = agreed(&[&all[..], &["Files of the bucket", "proxied", ""]].concat());
+    assert_eq!(answers.settings().unwrap().s3.downloads, Downloads::Proxied);
+    // Neither sealed files nor those in a directory come from there.
+    for change in [["Encryption", "link"], ["Directory", "/data"]] {
+        let (_, answers) = agreed(&[&all[..], &change, &[""]].concat());
+        assert!(!answers.to_toml().contains("redirected"), "{change:?}");
+    }
+    let mut late = vec![PASSWORD, PASSWORD, "/data", "", "", "", "none"];
+    late.extend(["Directory", "s3"]);
+    late.extend(bucket);
+    late.extend(["redirected", ""]);
+    let (_, answers) = agreed(&late);
+    assert_eq!(
+        answers.settings().unwrap().s3.downloads,
+        Downloads::Redirected
+    );
 }
 
 #[test]

@@ -256,6 +256,20 @@ impl Client {
         })
     }
 
+    /// An address at which anybody may get the object of that name, for `lives` from now on by the server's own
+    /// clock, as far as its last answer told it. `shown`: what is to be in its query, not encoded. Asks nobody.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] when the clock shows no date.
+    pub fn presigned(
+        &self,
+        key: &str,
+        shown: &[(&str, &str)],
+        lives: Duration,
+    ) -> Result<String, S3Error> {
+        self.0.exchange.presigned(key, shown, lives)
+    }
+
     fn small(
         &self,
         request: &Request<'_>,

@@ -103,8 +103,10 @@ pub(super) struct Exchange {
     signer: Signer,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) patience: Patience,
-    /// Seconds that the server's clock is ahead.
+    /// Seconds that the server's clock is ahead, as far as requests have to know.
     skew: AtomicI64,
+    /// The same, by the last answer: for an address that lives for a minute, a minute is much.
+    ahead: AtomicI64,
 }
 
 impl Exchange {
@@ -147,12 +149,36 @@ impl Exchange {
             clock,
             patience,
             skew: AtomicI64::new(0),
+            ahead: AtomicI64::new(0),
         })
     }
 
     /// Whether nobody between here and there can read along.
     pub(super) fn is_sealed(&self) -> bool {
         self.scheme == "https"
+    }
+
+    /// An address at which anybody may get an object, for `lives`, with `shown` in its query.
+    pub(super) fn presigned(
+        &self,
+        key: &str,
+        shown: &[(&str, &str)],
+        lives: Duration,
+    ) -> Result<String, S3Error> {
+        let seconds = self.clock.now().plus(self.ahead.load(Ordering::Relaxed)).0;
+        let path = self.path(key);
+        let query = self
+            .signer
+            .presigned(&self.host, &path, shown, seconds, lives.as_secs())?;
+        Ok(format!("{}://{}{path}?{query}", self.scheme, self.host))
+    }
+
+    /// The path of an object, or of the bucket, as it is sent.
+    fn path(&self, key: &str) -> String {
+        if key.is_empty() && !self.base.is_empty() {
+            return sign::path(&self.base);
+        }
+        sign::path(&format!("{}/{key}", self.base))
     }
 
     /// Signs and sends a request, and waits for the head of the answer.
@@ -166,11 +192,7 @@ impl Exchange {
     ) -> Result<Response<Body>, S3Error> {
         let seconds = self.clock.now().plus(self.skew.load(Ordering::Relaxed)).0;
         let stamp = sign::stamp(seconds)?;
-        let path = if request.key.is_empty() && !self.base.is_empty() {
-            sign::path(&self.base)
-        } else {
-            sign::path(&format!("{}/{}", self.base, request.key))
-        };
+        let path = self.path(request.key);
         let query = sign::query(request.query);
         let mut headers = vec![
             ("host", self.host.as_str()),
@@ -222,13 +244,18 @@ impl Exchange {
             .timeout_per_read(Some(limits.silence))
             .timeout_recv_response(Some(limits.whole))
             .build();
-        self.agent.run(built).map_err(|e| {
+        let response = self.agent.run(built).map_err(|e| {
             let error = failure::of_transport(e);
             if matches!(error.kind(), Kind::Unreachable | Kind::TimedOut) {
                 self.names.doubt();
             }
             error
-        })
+        })?;
+        if let Some(theirs) = text(response.headers(), "date").and_then(failure::date) {
+            let ahead = theirs.saturating_sub(self.clock.now().0);
+            self.ahead.store(ahead, Ordering::Relaxed);
+        }
+        Ok(response)
     }
 
     /// The whole of an answer, of at most `limit` bytes. It may take `time` to come.

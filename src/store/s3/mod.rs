@@ -25,6 +25,7 @@ mod parts;
 mod permits;
 mod read;
 mod readers;
+mod redirect;
 mod request;
 mod senders;
 mod settings;

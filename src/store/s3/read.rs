@@ -8,12 +8,13 @@ use super::client::Client;
 use super::error::{Kind, S3Error};
 use super::fetchers::Fetchers;
 use super::readers::{Guard, Readers};
+use super::redirect::address;
 use super::stopping::{Stopping, stopping};
 use super::turns::{Seat, Turns};
 use super::window::{Conditions, Object, Window};
 use super::windows::Pace;
 use crate::model::{BlobId, progress};
-use crate::store::{StoreError, StoredBlob};
+use crate::store::{Presentation, StoreError, StoredBlob};
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
@@ -43,6 +44,8 @@ pub(super) struct Reads {
     conditions: Arc<Conditions>,
     stopping: Arc<Stopping>,
     pub(super) patience: Duration,
+    /// Whether objects have addresses for others.
+    pub(super) redirects: bool,
 }
 
 impl Reads {
@@ -57,6 +60,7 @@ impl Reads {
             conditions: Arc::default(),
             stopping: Arc::default(),
             patience: PATIENCE,
+            redirects: false,
         }
     }
 
@@ -81,6 +85,7 @@ impl Reads {
             access,
             object: Arc::new(object),
             course: RefCell::default(),
+            redirects: self.redirects,
             _guard: guard,
         })
     }
@@ -118,6 +123,7 @@ pub(super) struct S3Blob {
     access: Access,
     object: Arc<Object>,
     course: RefCell<Course>,
+    redirects: bool,
     _guard: Guard,
 }
 
@@ -180,6 +186,12 @@ impl StoredBlob for S3Blob {
 
     fn file(&self) -> Option<&File> {
         None
+    }
+
+    fn address(&self, shown: &Presentation<'_>) -> Option<String> {
+        let client = &self.access.client;
+        self.redirects
+            .then(|| address(client, &self.object.key, shown))?
     }
 }
 

@@ -1,4 +1,4 @@
-//! Signature version 4, in the `Authorization` header.
+//! Signature version 4, in the `Authorization` header, or in an address that needs no header.
 
 use super::error::{Kind, S3Error};
 use super::settings::S3Settings;
@@ -32,6 +32,7 @@ pub(super) struct Signable<'a> {
 pub(super) struct Signer {
     key_id: Zeroizing<String>,
     secret: Zeroizing<String>,
+    token: Option<Zeroizing<String>>,
     region: Region,
     today: Mutex<Option<(i64, hmac::Key)>>,
 }
@@ -41,6 +42,7 @@ impl Signer {
         Self {
             key_id: settings.credentials.key_id.clone(),
             secret: settings.credentials.secret.clone(),
+            token: settings.credentials.token.clone(),
             region: Region::Custom {
                 region: settings.region.clone(),
                 endpoint: settings.endpoint.clone(),
@@ -57,16 +59,58 @@ impl Signer {
     ) -> Result<String, S3Error> {
         let at = moment(seconds)?;
         let (canonical, names) = canonical(request);
-        let text = signing::string_to_sign(&at, &self.region, &canonical).map_err(|_| failed())?;
-        let signature = hmac::sign(&self.key(seconds, &at)?, text.as_bytes());
-        signing::authorization_header(
-            &self.key_id,
-            &at,
-            &self.region,
-            &names,
-            &HEXLOWER.encode(signature.as_ref()),
-        )
-        .map_err(|_| failed())
+        let signature = self.signature(&canonical, seconds, &at)?;
+        signing::authorization_header(&self.key_id, &at, &self.region, &names, &signature)
+            .map_err(|_| failed())
+    }
+
+    /// The query of an address at which anybody may get what is at `path`, from `seconds` since 1970 on and
+    /// for `lives` seconds. `shown`: what else is in the query, not encoded.
+    pub(super) fn presigned(
+        &self,
+        host: &str,
+        path: &str,
+        shown: &[(&str, &str)],
+        seconds: i64,
+        lives: u64,
+    ) -> Result<String, S3Error> {
+        let at = moment(seconds)?;
+        let scope = signing::scope_string(&at, &self.region).map_err(|_| failed())?;
+        let credential = format!("{}/{scope}", self.key_id.as_str());
+        let (stamp, lives) = (stamp(seconds)?, lives.to_string());
+        let mut pairs = vec![
+            ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
+            ("X-Amz-Credential", credential.as_str()),
+            ("X-Amz-Date", stamp.as_str()),
+            ("X-Amz-Expires", lives.as_str()),
+            ("X-Amz-SignedHeaders", "host"),
+        ];
+        if let Some(token) = &self.token {
+            pairs.push(("X-Amz-Security-Token", token.as_str()));
+        }
+        pairs.extend_from_slice(shown);
+        let query = query(&pairs);
+        let (canonical, _) = canonical(&Signable {
+            method: "GET",
+            path,
+            query: &query,
+            headers: &[("host", host)],
+            payload: UNSIGNED,
+        });
+        let signature = self.signature(&canonical, seconds, &at)?;
+        Ok(format!("{query}&X-Amz-Signature={signature}"))
+    }
+
+    /// Lower-case hex digits.
+    fn signature(
+        &self,
+        canonical: &str,
+        seconds: i64,
+        at: &OffsetDateTime,
+    ) -> Result<String, S3Error> {
+        let text = signing::string_to_sign(at, &self.region, canonical).map_err(|_| failed())?;
+        let signature = hmac::sign(&self.key(seconds, at)?, text.as_bytes());
+        Ok(HEXLOWER.encode(signature.as_ref()))
     }
 
     fn key(&self, seconds: i64, at: &OffsetDateTime) -> Result<hmac::Key, S3Error> {

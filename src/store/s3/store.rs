@@ -61,6 +61,13 @@ impl S3Store {
         self
     }
 
+    /// The same, whose objects have addresses for others than us, or have none.
+    #[must_use]
+    pub fn with_redirects(mut self, redirects: bool) -> Self {
+        self.reads.redirects = redirects;
+        self
+    }
+
     /// Why nothing can be stored now, or nothing read; nothing while all goes well.
     pub fn problem(&self) -> Option<String> {
         let problem = self.client.health().problem();

@@ -13,16 +13,18 @@ const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b785
 const HOST: (&str, &str) = ("host", "examplebucket.s3.amazonaws.com");
 const DATE: (&str, &str) = ("x-amz-date", "20130524T000000Z");
 
-fn signature(signable: &Signable<'_>) -> String {
+fn signer(token: Option<&str>) -> Signer {
     let mut settings = settings("https://s3.amazonaws.com".to_owned());
     settings.credentials = Credentials {
         key_id: "AKIAIOSFODNN7EXAMPLE".to_owned().into(),
         secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned().into(),
-        token: None,
+        token: token.map(|token| token.to_owned().into()),
     };
-    let header = Signer::new(&settings)
-        .authorization(signable, THEN)
-        .unwrap();
+    Signer::new(&settings)
+}
+
+fn signature(signable: &Signable<'_>) -> String {
+    let header = signer(None).authorization(signable, THEN).unwrap();
     let names: Vec<&str> = signable.headers.iter().map(|(name, _)| *name).collect();
     let start = format!(
         "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,SignedHeaders={},Signature=",
@@ -99,6 +101,53 @@ fn queries_with_and_without_values_are_signed_as_published() {
             payload: EMPTY,
         };
         assert_eq!(signature(&signable), published);
+    }
+}
+
+/// The example of "Authenticating Requests: Using Query Parameters" of the S3 API reference.
+#[test]
+fn an_address_is_signed_as_published() {
+    let query = signer(None)
+        .presigned(HOST.1, &path("/test.txt"), &[], THEN, 86_400)
+        .unwrap();
+    assert_eq!(
+        query,
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256\
+         &X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request\
+         &X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host\
+         &X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+    );
+}
+
+#[test]
+fn an_address_has_the_token_and_what_is_shown_under_its_signature() {
+    let address = |token, shown: &[(&str, &str)]| {
+        signer(token)
+            .presigned(HOST.1, "/key", shown, THEN, 60)
+            .unwrap()
+    };
+    let shown = [
+        (
+            "response-content-disposition",
+            "attachment; filename*=UTF-8''%C3%BC",
+        ),
+        ("response-content-type", "text/plain; charset=utf-8"),
+    ];
+    let with = address(Some("to/ken=="), &shown);
+    for part in [
+        "&X-Amz-Expires=60&X-Amz-Security-Token=to%2Fken%3D%3D&X-Amz-SignedHeaders=host&",
+        "&response-content-disposition=attachment%3B%20filename%2A%3DUTF-8%27%27%25C3%25BC&",
+        "&response-content-type=text%2Fplain%3B%20charset%3Dutf-8&X-Amz-Signature=",
+    ] {
+        assert!(with.contains(part), "{part} in {with}");
+    }
+    let signed = |address: &str| address.rsplit_once('=').unwrap().1.to_owned();
+    let others = [
+        address(None, &shown),
+        address(Some("to/ken=="), &shown[..1]),
+    ];
+    for other in others {
+        assert_ne!(signed(&other), signed(&with), "{other}");
     }
 }
 
