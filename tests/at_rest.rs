@@ -212,7 +212,7 @@ fn equal_uploads_of_one_owner_share_their_bytes_until_the_last_link_is_gone() {
     assert_eq!(Blobs::in_dir(&server.dir).published.len(), 1);
     assert!(server.delivers(&first));
     assert!(server.delivers(&second), "the other link lives on");
-    assert!(support::within(std::time::Duration::from_secs(10), || {
+    assert!(support::within(support::removal(), || {
         Blobs::in_dir(&server.dir).published.is_empty()
     }));
 }

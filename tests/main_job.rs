@@ -5,7 +5,7 @@
 mod support;
 
 use std::time::Duration;
-use support::{Blobs, Launch, Payload, Server, Shell, have, within};
+use support::{Blobs, Launch, Payload, Server, Shell, have, in_buckets, removal, within};
 
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
@@ -57,7 +57,7 @@ fn a_newcomer_uploads_opens_the_link_and_the_file_is_gone_after_its_download() {
         assert_eq!(shell.run(&script), "404", "{path}");
     }
     assert!(
-        within(Duration::from_secs(5), || Blobs::in_dir(&server.dir)
+        within(removal(), || Blobs::in_dir(&server.dir)
             .published
             .is_empty()),
         "the bytes are gone at once"
@@ -112,7 +112,7 @@ fn the_scripts_of_the_article_run_unchanged() {
         shell.run(r#"curl -s -H "apikey: $API_KEY" $URL/api/files/list | jq -c ."#),
         "[]"
     );
-    assert!(within(Duration::from_secs(5), || {
+    assert!(within(removal(), || {
         Blobs::in_dir(&server.dir).published.is_empty()
     }));
 }
@@ -511,6 +511,20 @@ fn the_bytes_go_soon_after_an_end_that_was_waited_for() {
     let gone = || Blobs::in_dir(&server.dir).published.is_empty();
     assert!(within(Duration::from_secs(30), gone), "{}", server.log());
     assert_eq!(server.get(&file.target()).status(), 404);
+}
+
+#[test]
+fn files_are_kept_where_the_test_was_told_to_keep_them() {
+    let server = Server::demo();
+    support::Upload::fresh(100).to(&server);
+    let stored = Blobs::in_dir(&server.dir).published;
+    let place = server
+        .dir
+        .join(if in_buckets() { "bucket" } else { "blobs" });
+    assert!(
+        stored.len() == 1 && stored[0].starts_with(place),
+        "{stored:?}"
+    );
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub use mounts::{LoopDisk, QuotaDisk, SmallDisk};
 pub use payload::{Payload, hex};
 pub use process::Figures;
 pub use s3::S3Server;
-pub use server::{Launch, Refused, Server, command, program};
+pub use server::{Launch, Refused, Server, command, in_buckets, program, removal};
 pub use shell::{Shell, have};
 pub use upload::{Upload, Uploaded};
 

@@ -23,7 +23,9 @@ const START: Duration = Duration::from_secs(120);
 /// A running object storage with one empty bucket.
 pub struct S3Server {
     child: Child,
-    home: TempDir,
+    home: PathBuf,
+    /// The same, if it goes with the server.
+    _own: Option<TempDir>,
     /// Keeps the port, also while the program is dead: nobody else gets it meanwhile.
     _port: OwnedFd,
     pub address: SocketAddr,
@@ -42,17 +44,29 @@ impl S3Server {
             eprintln!("LEFT OUT: {test}: s3s-fs is missing; run scripts/s3-setup");
             return None;
         };
-        let home = tempfile::tempdir().unwrap();
-        std::fs::create_dir(home.path().join(Self::BUCKET)).unwrap();
+        let own = tempfile::tempdir().unwrap();
+        let mut server = Self::of(&program, own.path());
+        server._own = Some(own);
+        Some(server)
+    }
+
+    /// Starts one that keeps its files in `home`, which outlives it.
+    pub fn start_in(home: &Path) -> Self {
+        Self::of(&program().expect("s3s-fs: run scripts/s3-setup"), home)
+    }
+
+    fn of(program: &Path, home: &Path) -> Self {
+        std::fs::create_dir_all(home.join(Self::BUCKET)).unwrap();
         let (port, number) = keep_port();
-        let (child, address) = spawn(&program, home.path(), number);
-        Some(Self {
+        let (child, address) = spawn(program, home, number);
+        Self {
             child,
-            home,
+            home: home.to_owned(),
+            _own: None,
             _port: port,
             address,
             front: None,
-        })
+        }
     }
 
     /// Ends it at once, as a lost machine would. What is stored stays.
@@ -65,13 +79,13 @@ impl S3Server {
     pub fn restart(&mut self) {
         let program = program().expect("it was started before");
         let port = self.address.port();
-        (self.child, self.address) = spawn(&program, self.home.path(), port);
+        (self.child, self.address) = spawn(&program, &self.home, port);
     }
 
     /// The same behind TLS, with a certificate of its own authority in [`S3Server::ca_file`].
     pub fn start_tls(test: &str) -> Option<Self> {
         let mut server = Self::start(test)?;
-        server.front = Some(TlsFront::before(server.address, server.home.path()));
+        server.front = Some(TlsFront::before(server.address, &server.home));
         Some(server)
     }
 
@@ -101,12 +115,12 @@ impl S3Server {
 
     /// The directory that has the bucket's objects as plain files.
     pub fn bucket(&self) -> PathBuf {
-        self.home.path().join(Self::BUCKET)
+        self.home.join(Self::BUCKET)
     }
 
     /// What it keeps: the bucket, and beside it a file for each multipart upload and each of its parts.
     pub fn home(&self) -> &Path {
-        self.home.path()
+        &self.home
     }
 
     /// The table `[s3]` of a server that uses the bucket at `endpoint`, with the secrets in files of this directory.
@@ -194,7 +208,10 @@ fn keep_port() -> (OwnedFd, u16) {
 
 /// Starts the program, and waits until it listens.
 fn spawn(program: &Path, home: &Path, port: u16) -> (Child, SocketAddr) {
-    let mut child = Command::new(program)
+    // What it keeps is for nobody else to read, as what the program keeps itself.
+    let mut child = Command::new("sh")
+        .args(["-c", "umask 077 && exec \"$0\" \"$@\""])
+        .arg(program)
         .args(["--host", "127.0.0.1", "--port", &port.to_string()])
         .args([
             "--access-key",

@@ -1,10 +1,11 @@
 //! A real server process on a directory of its own, ended with the test.
 
-use super::{Conn, Figures, Reply, Uploaded, fetch, hex, within};
+use super::{Conn, Figures, Reply, S3Server, Uploaded, fetch, hex, within};
 use ring::digest;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -55,11 +56,52 @@ impl Launch {
     }
 }
 
+/// Whether the servers of the tests are to keep their files in buckets: `MAYFLY_TEST_STORE=s3`.
+pub fn in_buckets() -> bool {
+    match std::env::var("MAYFLY_TEST_STORE") {
+        Ok(word) if word == "s3" => true,
+        Ok(word) if word != "disk" => panic!("MAYFLY_TEST_STORE={word}: it is disk or s3"),
+        _ => false,
+    }
+}
+
+/// How long bytes may stay that nobody can get any more: those in a bucket wait for a sweep, and for requests.
+pub fn removal() -> Duration {
+    Duration::from_secs(if in_buckets() { 120 } else { 10 })
+}
+
+impl Launch {
+    /// Whether its server may keep its files in a bucket of the test. Not where it says itself where they go, and
+    /// not where the data directory is for something else to fail.
+    fn may_use_bucket(&self) -> bool {
+        let says = |settings: &String| settings.contains("[storage]") || settings.contains("[s3]");
+        in_buckets() && self.data.is_none() && !self.settings.as_ref().is_some_and(says)
+    }
+}
+
+/// A bucket below the data directory: whoever looks there for stored files finds them.
+fn bucket_in(dir: &Path) -> Arc<S3Server> {
+    let mut private = std::fs::DirBuilder::new();
+    private.recursive(true).mode(0o700).create(dir).unwrap();
+    Arc::new(S3Server::start_in(&dir.join("bucket")))
+}
+
+/// The settings to start with; `None` is a demo.
+fn settings_of(launch: &Launch, home: &Path, bucket: Option<&Arc<S3Server>>) -> Option<String> {
+    let own = launch.settings.clone();
+    let Some(bucket) = bucket else { return own };
+    let s3 = S3Server::launch_settings(home, &bucket.endpoint(), S3Server::SECRET);
+    let own = own.unwrap_or_default();
+    Some(format!("{own}[storage]\nkind = \"s3\"\n{s3}"))
+}
+
 /// A running server.
 pub struct Server {
     child: Child,
     launch: Launch,
     home: Arc<TempDir>,
+    /// Where it keeps its files, if that is no directory.
+    bucket: Option<Arc<S3Server>>,
     /// The data directory.
     pub dir: PathBuf,
     pub address: SocketAddr,
@@ -138,7 +180,8 @@ impl Server {
         let home = Arc::new(tempfile::tempdir().unwrap());
         let dir = launch.data.clone();
         let dir = dir.unwrap_or_else(|| home.path().join("data"));
-        Self::try_start(&home, &dir, "127.0.0.1:0", &launch)
+        let bucket = launch.may_use_bucket().then(|| bucket_in(&dir));
+        Self::try_start(&home, &dir, "127.0.0.1:0", &launch, bucket.as_ref())
     }
 
     /// A demo on a data directory that exists already (it is copied first).
@@ -146,11 +189,7 @@ impl Server {
         let home = Arc::new(tempfile::tempdir().unwrap());
         let dir = home.path().join("data");
         super::copy_tree(fixture, &dir);
-        Self::start(home, dir, "127.0.0.1:0", Launch::default())
-    }
-
-    fn start(home: Arc<TempDir>, dir: PathBuf, listen: &str, launch: Launch) -> Self {
-        match Self::try_start(&home, &dir, listen, &launch) {
+        match Self::try_start(&home, &dir, "127.0.0.1:0", &Launch::default(), None) {
             Ok(server) => server,
             Err(e) => panic!("{}\n{}", e.why, log_of(&home)),
         }
@@ -161,11 +200,17 @@ impl Server {
         dir: &Path,
         listen: &str,
         launch: &Launch,
+        bucket: Option<&Arc<S3Server>>,
     ) -> Result<Self, Refused> {
         let mut words = launch.prefix.clone();
         words.extend(program());
-        let credentials = home.path().join("credentials.toml");
-        if let Some(settings) = &launch.settings {
+        // A demo keeps them with its data.
+        let credentials = match launch.settings {
+            Some(_) => home.path().join("credentials.toml"),
+            None => dir.join("demo-credentials.toml"),
+        };
+        let settings = settings_of(launch, home.path(), bucket);
+        if let Some(settings) = &settings {
             let path = home.path().join("mayfly.toml");
             let text = format!(
                 "listen = \"{listen}\"\ndata_dir = \"{}\"\ncredentials_file = \"{}\"\n{settings}",
@@ -205,7 +250,7 @@ impl Server {
                 let _ = send.send((Instant::now(), line));
             }
         });
-        let wanted: &[&str] = match launch.settings {
+        let wanted: &[&str] = match settings {
             Some(_) => &["URL"],
             None => &["URL", "API_KEY", "ADMIN_USER", "ADMIN_PASSWORD"],
         };
@@ -240,7 +285,7 @@ impl Server {
                 }
             }
         }
-        if launch.settings.is_some() {
+        if settings.is_some() {
             found.extend(written_down(&credentials));
         }
         let value = |name: &str| {
@@ -253,6 +298,7 @@ impl Server {
             child,
             launch: launch.clone(),
             home: home.clone(),
+            bucket: bucket.cloned(),
             dir: dir.to_owned(),
             address: address.map_err(|e| Refused::because(format!("URL={url}: {e}")))?,
             url,
@@ -311,7 +357,9 @@ impl Server {
         self.kill();
         let listen = self.address.to_string();
         let home = self.home.clone();
-        let mut server = Self::try_start(&home, &self.dir.clone(), &listen, &launch)?;
+        // It stays the same, and full: only the start may be another.
+        let bucket = self.bucket.clone().filter(|_| launch.may_use_bucket());
+        let mut server = Self::try_start(&home, &self.dir, &listen, &launch, bucket.as_ref())?;
         std::mem::swap(self, &mut server);
         Ok(())
     }
