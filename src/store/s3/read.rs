@@ -280,7 +280,7 @@ impl Access {
             }
             let pause = match (left.is_zero(), is_away) {
                 (true, false) => return Ok(()),
-                (true, true) => self.client.health().next_probe().min(LOOK),
+                (true, true) => LOOK,
                 (false, _) => left.min(LOOK),
             };
             self.client.rest(pause);
