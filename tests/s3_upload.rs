@@ -1,15 +1,19 @@
 //! Uploads into a real bucket: what is in it afterwards, after success, failure and death.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/s3_faults.rs"]
+mod s3_faults;
 mod support;
 
 use mayfly::model::{BlobId, SystemClock};
 use mayfly::store::s3::{Client, Journal, MemoryJournal, Retries, S3Settings, Uploads};
 use mayfly::store::{Stage, StoreError};
+use s3_faults::{Fault, FaultServer, Op};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Figures, LoopDisk, MIB, S3Server};
+use support::{Figures, Launch, LoopDisk, MIB, S3Server, Server, Upload, get, within};
 
 /// The size of a part of a blob whose length is known to be small.
 const PART: usize = 7_864_320;
@@ -225,4 +229,57 @@ fn a_gibibyte_of_known_length_hardly_touches_the_disk_and_the_memory() {
         "{written} bytes were written to the disk"
     );
     assert!(taken <= 8 * MIB, "{taken} bytes of memory were taken");
+}
+
+/// A daemon whose files go into this bucket, which it has found to work.
+fn daemon(home: &Path, bucket: &FaultServer) -> Server {
+    for name in ["id", "secret"] {
+        let path = home.join(name);
+        std::fs::write(&path, name).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let (at, endpoint) = (home.display(), bucket.address);
+    let settings = format!(
+        "min_free_space = 0\n[storage]\nkind = \"s3\"\n[s3]\nendpoint = \"http://{endpoint}\"\nbucket = \"bucket\"\nkey_id_file = \"{at}/id\"\nsecret_file = \"{at}/secret\"\n"
+    );
+    let server = Server::launched(Launch::with_settings(&settings));
+    let ready = || get(server.address, "/ready", &[]).status() == 200;
+    assert!(within(Duration::from_secs(120), ready), "{}", server.log());
+    server
+}
+
+#[test]
+fn an_uploader_hears_that_the_bucket_asks_for_patience_for_ever() {
+    if !support::slow() {
+        eprintln!(
+            "LEFT OUT: a bucket that asks for patience for ever: takes minutes; set MAYFLY_SLOW=1"
+        );
+        return;
+    }
+    let busy = Fault::Status(503, "SlowDown", Some(1));
+    let home = tempfile::tempdir().unwrap();
+    let bucket = FaultServer::start([]);
+    let server = daemon(home.path(), &bucket);
+    let refused = |size| {
+        // Within the minute that the client waits for an answer.
+        let reply = Upload::fresh(size).attempt(&server).unwrap();
+        assert_eq!(reply.status(), 503, "{size}: {}", reply.text());
+        assert!(reply.header("retry-after").is_some(), "{size}");
+        assert!(reply.text().contains("Wait"), "{}", reply.text());
+    };
+    let size = 2 * PART as u64;
+    // Parts only: the upload has begun, and everything else goes well.
+    bucket.always(&[(Op::Part, busy)]);
+    refused(size);
+    let ops = [Op::Begin, Op::Part, Op::Put, Op::Get, Op::Head, Op::List];
+    bucket.always(&ops.map(|op| (op, busy)));
+    refused(1000);
+    // It is known by now: nobody sends anything in vain.
+    let sent = bucket.count(Op::Put);
+    refused(1000);
+    assert_eq!(bucket.count(Op::Put), sent);
+    bucket.always(&[]);
+    for size in [1000, size] {
+        Upload::fresh(size).to(&server);
+    }
 }

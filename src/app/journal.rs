@@ -9,6 +9,11 @@ impl Journal for RedbMetadata {
         self.multipart_begun(&row(upload)).map_err(io::Error::other)
     }
 
+    fn named(&self, unnamed: &OpenUpload, upload: &OpenUpload) -> io::Result<()> {
+        self.multipart_named(&row(unnamed), &row(upload))
+            .map_err(io::Error::other)
+    }
+
     fn ended(&self, upload: &OpenUpload) -> io::Result<()> {
         self.multipart_ended(&row(upload)).map_err(io::Error::other)
     }
@@ -16,16 +21,22 @@ impl Journal for RedbMetadata {
     fn open(&self, after: Option<&OpenUpload>, limit: usize) -> io::Result<Vec<OpenUpload>> {
         let after = after.map(row);
         let rows = self.multiparts(after.as_ref(), limit);
-        let upload = |Multipart { id, place, upload }| OpenUpload { id, place, upload };
-        Ok(rows
-            .map_err(io::Error::other)?
-            .into_iter()
-            .map(upload)
-            .collect())
+        let rows = rows.map_err(io::Error::other)?.into_iter();
+        let upload = |row: Multipart| OpenUpload {
+            id: row.id,
+            place: row.place,
+            upload: row.upload,
+            begun: row.begun,
+        };
+        Ok(rows.map(upload).collect())
     }
 }
 
 fn row(upload: &OpenUpload) -> Multipart {
-    let OpenUpload { id, place, upload } = upload.clone();
-    Multipart { id, place, upload }
+    Multipart {
+        id: upload.id,
+        place: upload.place,
+        upload: upload.upload.clone(),
+        begun: upload.begun,
+    }
 }

@@ -7,7 +7,7 @@
 use super::codec::{Decoder, Encoder, Record};
 use super::schema::MULTIPARTS;
 use super::{MetadataError, RedbMetadata};
-use crate::model::BlobId;
+use crate::model::{BlobId, Timestamp};
 use ring::digest;
 use std::ops::Bound;
 
@@ -20,8 +20,10 @@ pub struct Multipart {
     pub id: BlobId,
     /// Where to: tells one bucket from others.
     pub place: [u8; 16],
-    /// The name that the object store gave it.
+    /// The name that the object store gave it; empty while it is not known.
     pub upload: String,
+    /// When it was taken down.
+    pub begun: Timestamp,
 }
 
 impl Multipart {
@@ -43,6 +45,7 @@ impl Record for Multipart {
     fn put(&self, to: &mut Encoder) {
         to.array(&self.place);
         to.bytes(self.upload.as_bytes());
+        to.time(self.begun);
     }
 
     fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
@@ -50,6 +53,7 @@ impl Record for Multipart {
             id: BlobId(*key.first_chunk()?),
             place: from.array()?,
             upload: from.text()?,
+            begun: from.time()?,
         })
     }
 }
@@ -63,6 +67,18 @@ impl RedbMetadata {
         let upload = upload.clone();
         self.writer
             .run(move |to| MULTIPARTS.put(to, &upload.key(), &upload))
+    }
+
+    /// Takes down, durably, the name of an upload that was taken down without one.
+    ///
+    /// # Errors
+    /// [`MetadataError`].
+    pub fn multipart_named(&self, unnamed: &Multipart, upload: &Multipart) -> Result<()> {
+        let (old, upload) = (unnamed.key(), upload.clone());
+        self.writer.run(move |to| {
+            MULTIPARTS.delete(to, &old)?;
+            MULTIPARTS.put(to, &upload.key(), &upload)
+        })
     }
 
     /// It has ended, by success or not. Nothing happens when it was not taken down.

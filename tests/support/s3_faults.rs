@@ -28,6 +28,7 @@ pub enum Op {
     Complete,
     Abort,
     Put,
+    Get,
     Head,
     List,
 }
@@ -62,6 +63,8 @@ pub enum Fault {
 #[derive(Default)]
 struct State {
     plan: VecDeque<(Op, Fault)>,
+    /// What meets every request of a kind that nothing is planned for.
+    always: Vec<(Op, Fault)>,
     objects: BTreeMap<String, Vec<u8>>,
     uploads: BTreeMap<String, Upload>,
     /// Every request, and whether it asked not to replace.
@@ -139,6 +142,11 @@ impl FaultServer {
     /// What it says when uploads are listed; before that it cannot list them.
     pub fn list(&self, listing: String) {
         self.shared.lock().listing = Some(listing);
+    }
+
+    /// From now on each request of these kinds, and of no others, fails so.
+    pub fn always(&self, faults: &[(Op, Fault)]) {
+        self.shared.lock().always = faults.to_vec();
     }
 
     /// Lets one more of those that wait go on.
@@ -231,6 +239,7 @@ fn head(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
         ("PUT", None) => Op::Put,
         ("DELETE", _) => Op::Abort,
         ("HEAD", _) => Op::Head,
+        ("GET", _) if path.trim_matches('/').contains('/') => Op::Get,
         ("GET", _) => Op::List,
         other => panic!("no such request: {other:?}"),
     };
@@ -268,7 +277,10 @@ fn serve(shared: &Shared, stream: TcpStream) -> io::Result<()> {
             let mut state = shared.lock();
             state.seen.push((head.op, head.conditional));
             let at = state.plan.iter().position(|(op, _)| *op == head.op);
-            at.and_then(|at| state.plan.remove(at))
+            let planned = at.and_then(|at| state.plan.remove(at));
+            let always = || state.always.iter().find(|(op, _)| *op == head.op).copied();
+            planned
+                .or_else(always)
                 .map_or(Fault::None, |(_, fault)| fault)
         };
         if fault == Fault::Early {
@@ -424,6 +436,10 @@ impl State {
             Op::Abort => match self.uploads.remove(&head.upload) {
                 Some(_) => (204, None, Vec::new()),
                 None => refused(404, "NoSuchUpload"),
+            },
+            Op::Get => match self.objects.get(&head.key) {
+                Some(bytes) => (200, Some(tag(bytes)), bytes.clone()),
+                None => refused(404, "NoSuchKey"),
             },
             Op::Head => match self.objects.get(&head.key) {
                 Some(bytes) => (200, None, bytes.clone()),

@@ -7,6 +7,7 @@ fn upload(n: u64, name: &str) -> Multipart {
         id: blob_id(n),
         place: [7; 16],
         upload: name.to_owned(),
+        begun: Timestamp(1_700_000_000),
     }
 }
 
@@ -48,6 +49,17 @@ fn a_blob_that_is_begun_again_does_not_make_its_first_upload_forgotten() {
     db.multipart_ended(&all[0]).unwrap();
     let left = db.multiparts(None, 10).unwrap();
     assert!(left.len() == 2 && !left.contains(&all[0]));
+    db.verify().unwrap();
+}
+
+#[test]
+fn an_upload_gets_its_name_in_one_step() {
+    let db = fresh();
+    db.multipart_begun(&upload(1, "")).unwrap();
+    assert_eq!(db.multiparts(None, 10).unwrap(), [upload(1, "")]);
+    db.multipart_named(&upload(1, ""), &upload(1, "name"))
+        .unwrap();
+    assert_eq!(db.multiparts(None, 10).unwrap(), [upload(1, "name")]);
     db.verify().unwrap();
 }
 

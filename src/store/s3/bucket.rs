@@ -103,26 +103,31 @@ impl Bucket {
         }
     }
 
-    /// Begins a multipart upload; returns its name.
-    pub(super) fn begin(&self, key: &str, wish: &dyn Wish) -> Result<String, S3Error> {
-        #[derive(Deserialize)]
-        struct Begun {
-            #[serde(rename = "UploadId")]
-            upload: String,
-        }
+    /// Begins a multipart upload; returns its name, and whether there may be others, because an answer
+    /// was lost.
+    pub(super) fn begin(&self, key: &str, wish: &dyn Wish) -> Begun {
         let request = Request {
             method: Method::Post,
             key,
             query: &[("uploads", "")],
             headers: &[],
         };
-        let once = || self.client.once(&request, b"", ANSWER, None);
-        let answer = self.course(wish).run(once)?;
-        let Begun { upload } = xml::parse(&answer.body)?;
-        if upload.is_empty() || upload.len() > NAME {
-            return Err(broken("names no upload"));
-        }
-        Ok(upload)
+        let mut unclear = false;
+        let name = self.course(wish).run(|| {
+            let begun = self
+                .client
+                .once(&request, b"", ANSWER, None)
+                .and_then(|answer| name_in(&answer.body));
+            if let Err(error) = &begun {
+                unclear |= unsent(error).is_none()
+                    && matches!(
+                        error.kind(),
+                        Kind::Unreachable | Kind::TimedOut | Kind::Broken | Kind::Server
+                    );
+            }
+            begun
+        });
+        Begun { name, unclear }
     }
 
     /// Stores part `number`, counted from 1; returns its tag.
@@ -288,6 +293,26 @@ impl Bucket {
         }
         attempt(&[])
     }
+}
+
+/// How the beginning of a multipart upload has ended.
+pub(super) struct Begun {
+    pub(super) name: Result<String, S3Error>,
+    /// There may be uploads without a name known here.
+    pub(super) unclear: bool,
+}
+
+fn name_in(answer: &[u8]) -> Result<String, S3Error> {
+    #[derive(Deserialize)]
+    struct Begun {
+        #[serde(rename = "UploadId")]
+        upload: String,
+    }
+    let Begun { upload } = xml::parse(answer)?;
+    if upload.is_empty() || upload.len() > NAME {
+        return Err(broken("names no upload"));
+    }
+    Ok(upload)
 }
 
 fn broken(what: &str) -> S3Error {

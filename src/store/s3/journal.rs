@@ -1,7 +1,7 @@
 //! What is known of multipart uploads beyond the life of a process: whoever dies leaves parts in the
 //! bucket, which cost money and which no listing of objects shows.
 
-use crate::model::BlobId;
+use crate::model::{BlobId, Timestamp};
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::Bound;
@@ -15,17 +15,24 @@ pub struct OpenUpload {
     pub id: BlobId,
     /// Tells the bucket from others, in which this upload would be looked for in vain.
     pub place: [u8; 16],
-    /// The name that the server gave it.
+    /// The name that the server gave it; empty until it is known: an upload of that blob may have begun.
     pub upload: String,
+    /// When that was taken down.
+    pub begun: Timestamp,
 }
 
 /// Takes down which multipart uploads are open. What it was told is durable when it returns.
 pub trait Journal: Send + Sync {
-    /// An upload has begun.
+    /// An upload has begun, or is about to.
     ///
     /// # Errors
     /// When it could not be taken down: the upload is not to go on.
     fn begun(&self, upload: &OpenUpload) -> io::Result<()>;
+    /// The upload that was about to begin has, under this name: `unnamed` is no more.
+    ///
+    /// # Errors
+    /// When it could not be taken down: the upload is not to go on.
+    fn named(&self, unnamed: &OpenUpload, upload: &OpenUpload) -> io::Result<()>;
     /// An upload has ended, and nothing of it is left but the object, if that.
     ///
     /// # Errors
@@ -53,6 +60,13 @@ impl MemoryJournal {
 impl Journal for MemoryJournal {
     fn begun(&self, upload: &OpenUpload) -> io::Result<()> {
         self.rows().insert(upload.clone());
+        Ok(())
+    }
+
+    fn named(&self, unnamed: &OpenUpload, upload: &OpenUpload) -> io::Result<()> {
+        let mut rows = self.rows();
+        rows.remove(unnamed);
+        rows.insert(upload.clone());
         Ok(())
     }
 

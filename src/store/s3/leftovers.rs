@@ -10,14 +10,13 @@ use super::{sign, xml};
 use crate::model::BlobId;
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
+use std::time::Duration;
 
-/// What is younger may still be under way, in seconds.
-const AGE: i64 = 24 * 3600;
-/// Longest listing that is read, in bytes, and uploads in one.
+/// Longest listing that is read, in bytes, and uploads in one: names that are not ours may be long.
 const LISTING: usize = 1 << 20;
-const PAGE: &str = "500";
+const PAGE: &str = "100";
 /// Listings that are read in one go: what is left waits for the next day.
-const PAGES: usize = 20;
+const PAGES: usize = 100;
 
 #[derive(Deserialize)]
 struct Listing {
@@ -41,16 +40,63 @@ struct Listed {
     begun: String,
 }
 
-/// Calls `found` with key, blob and name of each upload under our prefix that is older than a day by
+/// Calls `found` with key, blob and name of each upload under our prefix that is older than `age` by
 /// the server's own clock. A server that cannot list uploads has none.
 pub(super) fn each(
     client: &Client,
+    age: Duration,
     mut found: impl FnMut(&str, &BlobId, &str) -> Result<(), S3Error>,
 ) -> Result<(), S3Error> {
     let prefix = client.settings().prefix.as_str();
+    let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+    // There are servers that list uploads of whole names only, or all.
+    for asked in [prefix, ""] {
+        let mut any = false;
+        list(client, asked, |listed, now| {
+            any = true;
+            // Without its time nothing is known to be old.
+            let Some(now) = now else {
+                return Ok(());
+            };
+            let limit = sign::stamp(now.saturating_sub(age))?;
+            match blob_of(&listed.key, prefix) {
+                Some(id) if is_before(&listed.begun, &limit) => {
+                    found(&listed.key, &id, &listed.upload)
+                }
+                _ => Ok(()),
+            }
+        })?;
+        if any || prefix.is_empty() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The names of the uploads of one key; none where the server cannot list them.
+pub(super) fn of_key(client: &Client, key: &str) -> Result<Vec<String>, S3Error> {
+    let mut names = Vec::new();
+    list(client, key, |listed, _| {
+        if listed.key == key {
+            names.push(listed.upload.clone());
+        }
+        Ok(())
+    })?;
+    Ok(names)
+}
+
+/// Calls `found` with each upload whose key begins so, and with the server's time.
+fn list(
+    client: &Client,
+    prefix: &str,
+    mut found: impl FnMut(&Listed, Option<i64>) -> Result<(), S3Error>,
+) -> Result<(), S3Error> {
     let (mut key, mut upload) = (String::new(), String::new());
     for _ in 0..PAGES {
-        let mut query = vec![("uploads", ""), ("prefix", prefix), ("max-uploads", PAGE)];
+        let mut query = vec![("uploads", ""), ("max-uploads", PAGE)];
+        if !prefix.is_empty() {
+            query.push(("prefix", prefix));
+        }
         if !key.is_empty() {
             query.push(("key-marker", &key));
         }
@@ -68,22 +114,14 @@ pub(super) fn each(
             Err(error) if *error.kind() == Kind::Denied => {
                 let message =
                     "the access key may not list multipart uploads (s3:ListBucketMultipartUploads)";
-                return Err(S3Error::new(Kind::Denied, message));
+                return Err(S3Error::new(Kind::Denied, message).answered(403, ""));
             }
             other => other?,
         };
-        // Without its time nothing is known to be old.
-        let Some(now) = answer.header("date").and_then(date) else {
-            return Ok(());
-        };
-        let limit = sign::stamp(now - AGE)?;
+        let now = answer.header("date").and_then(date);
         let listing: Listing = xml::parse(&answer.body)?;
         for listed in &listing.uploads {
-            if let Some(id) = blob_of(&listed.key, prefix)
-                && is_before(&listed.begun, &limit)
-            {
-                found(&listed.key, &id, &listed.upload)?;
-            }
+            found(listed, now)?;
         }
         let onward = (listing.next_key, listing.next_upload);
         if !listing.more || onward == (key, upload) {

@@ -3,6 +3,7 @@
 //! One connection pool for the process, blocking calls, flat memory. Requests are signed with signature version
 //! 4. Nothing that a server answers is trusted: heads, bodies and documents are bounded, redirects are not followed.
 
+mod abandoned;
 mod answer;
 mod bucket;
 mod claims;

@@ -6,6 +6,7 @@
 //! felt by the client's socket. Dropping the stage breaks off what is under way, and the senders
 //! give the upload up.
 
+use super::bucket::Begun;
 use super::error::{Kind, S3Error};
 use super::journal::OpenUpload;
 use super::multipart::{Multipart, Sending};
@@ -14,7 +15,7 @@ use super::senders::Turn;
 use super::spool::{Part, Spool};
 use super::stopping::{Bell, stopping};
 use super::tries::Wish;
-use super::uploads::{Context, Uploads};
+use super::uploads::{Context, Uploads, live};
 use crate::model::BlobId;
 use crate::store::{Stage, StoreError};
 use std::io;
@@ -89,29 +90,48 @@ impl S3Stage {
     }
 
     fn begin(&mut self) -> Result<Arc<Multipart>, StoreError> {
-        let key = self.uploads.context().bucket.key(&self.id);
-        let own = key.clone();
-        let upload = self
-            .uploads
-            .ask(move |context| context.bucket.begin(&own, &Awaited::now(context)))
-            .map_err(refused)?;
-        let open = OpenUpload {
-            id: self.id,
-            place: self.uploads.context().bucket.place(),
-            upload,
-        };
         let context = Arc::clone(self.uploads.context());
+        let key = context.bucket.key(&self.id);
+        // Before the request: should its answer be lost, a sweep knows where to look.
+        let unnamed = OpenUpload {
+            id: self.id,
+            place: context.bucket.place(),
+            upload: String::new(),
+            begun: context.bucket.client().clock().now(),
+        };
+        let own = key.clone();
+        let keeper = Arc::clone(&context);
+        let beginning = Beginning::new(&keeper, &unnamed)?;
+        let Begun { name, unclear } = self
+            .uploads
+            .ask(move |context| Ok(context.bucket.begin(&own, &Awaited::now(context))))
+            .map_err(refused)?;
+        let upload = match name {
+            Ok(upload) => upload,
+            Err(error) => {
+                if !unclear {
+                    context.ended(&unnamed);
+                }
+                return Err(refused(error));
+            }
+        };
+        let open = OpenUpload {
+            upload,
+            ..unnamed.clone()
+        };
         let multipart = Arc::new(Multipart::new(context, key, open));
         // From here on dropping the stage gives it up.
         self.multipart = Some(Arc::clone(&multipart));
         let context = &multipart.context;
         let own = Arc::clone(&multipart);
         self.bell = Some(context.stopping.bell(move || own.fail(stopping())));
-        context.live().insert(multipart.open.clone());
-        context
-            .journal
-            .begun(&multipart.open)
-            .map_err(StoreError::Refused)?;
+        context.live().insert(live(&multipart.open));
+        drop(beginning);
+        let taken_down = match unclear {
+            true => context.journal.begun(&multipart.open),
+            false => context.journal.named(&unnamed, &multipart.open),
+        };
+        taken_down.map_err(StoreError::Refused)?;
         Ok(multipart)
     }
 
@@ -177,6 +197,28 @@ impl Drop for S3Stage {
             self.uploads
                 .queue(Turn::Later, Box::new(move || multipart.abort()));
         }
+    }
+}
+
+/// An upload that is about to begin: no sweep ends it meanwhile.
+struct Beginning<'a> {
+    context: &'a Context,
+    unnamed: &'a OpenUpload,
+}
+
+impl<'a> Beginning<'a> {
+    fn new(context: &'a Context, unnamed: &'a OpenUpload) -> Result<Self, StoreError> {
+        context.live().insert(live(unnamed));
+        let beginning = Self { context, unnamed };
+        let taken_down = context.journal.begun(unnamed);
+        taken_down.map_err(StoreError::Refused)?;
+        Ok(beginning)
+    }
+}
+
+impl Drop for Beginning<'_> {
+    fn drop(&mut self) {
+        self.context.live().remove(&live(self.unnamed));
     }
 }
 

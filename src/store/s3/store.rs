@@ -86,15 +86,10 @@ impl S3Store {
     /// # Errors
     /// [`StoreError::Refused`] when it bears another's, or the server is away.
     pub fn look_for_mark(&self) -> Result<(), StoreError> {
-        self.marker.look(&self.reads)
-    }
-
-    /// Ends the multipart uploads that earlier processes have left.
-    fn end_uploads(&self) {
-        // Neither keeps the other from being done.
-        for ended in [self.uploads.sweep(), self.uploads.sweep_old()] {
-            tell_ended(ended);
-        }
+        self.marker.look(&self.reads)?;
+        // Who asks now and then whether the bucket can be used keeps this going as well.
+        self.uploads.look_again();
+        Ok(())
     }
 
     fn key(&self, id: &BlobId) -> String {
@@ -165,7 +160,7 @@ impl Store for S3Store {
             self.look_for_mark()?;
         }
         if after.is_none() {
-            self.end_uploads();
+            self.uploads.end_abandoned();
         }
         let mut ids = Vec::new();
         if limit == 0 {
@@ -217,19 +212,6 @@ impl Store for S3Store {
 
     fn available(&self) -> Result<u64, StoreError> {
         Ok(MAX_BLOB)
-    }
-}
-
-fn tell_ended(ended: Result<u64, StoreError>) {
-    match ended {
-        Ok(0) => {}
-        Ok(ended) => log::info!("ended {ended} uploads that an earlier run had not finished"),
-        Err(StoreError::Refused(cause)) => log::warn!(
-            "uploads that an earlier run had not finished may stay in the bucket until tomorrow: {cause}"
-        ),
-        Err(error) => log::warn!(
-            "uploads that an earlier run had not finished may stay in the bucket until tomorrow: {error}"
-        ),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What all uploads of a store share, and the sweep of those that nobody will end.
+//! What all uploads of a store share.
 
 use super::bucket::Bucket;
 use super::client::Client;
@@ -22,14 +22,14 @@ use std::time::Duration;
 
 /// Most complete parts that may wait for each thread that sends, the one that it sends among them.
 const WAITING: usize = 2;
-/// Rows of the journal that are looked at in one go.
-const PAGE: usize = 128;
 
 /// Uploads to one bucket.
 pub struct Uploads {
     context: Arc<Context>,
     permits: Arc<Permits>,
     senders: Senders,
+    /// When what could not be ended is to be tried again, by the clock of the client.
+    pub(super) again: Mutex<Option<Duration>>,
 }
 
 /// What jobs of the senders need.
@@ -38,7 +38,7 @@ pub(super) struct Context {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) spools: SpoolDir,
     /// The multipart uploads that this process has not ended.
-    live: Mutex<HashSet<OpenUpload>>,
+    live: Mutex<HashSet<Live>>,
     /// When the process ends, what is left is for the next one.
     pub(super) stopping: Arc<Stopping>,
 }
@@ -68,6 +68,7 @@ impl Uploads {
             }),
             permits: Permits::new(count * WAITING, clock),
             senders: Senders::start(count)?,
+            again: Mutex::default(),
         }))
     }
 
@@ -89,78 +90,6 @@ impl Uploads {
         }
         let plan = Plan::new(expected).ok_or(StoreError::TooLarge { most: MAX_BLOB })?;
         Ok(Box::new(S3Stage::new(Arc::clone(self), id, plan)))
-    }
-
-    /// Ends the multipart uploads that the journal knows and that nobody in this process is at:
-    /// those of earlier processes, and those whose end has failed. Returns how many.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] when the journal does not answer, or the server would not end some of
-    /// them; the others are ended.
-    pub fn sweep(&self) -> Result<u64, StoreError> {
-        let context = &self.context;
-        let place = context.bucket.place();
-        let mut after = None;
-        let mut ended = 0;
-        let mut failure = None;
-        loop {
-            let page = context.journal.open(after.as_ref(), PAGE);
-            let page = page.map_err(StoreError::Refused)?;
-            for upload in &page {
-                // One in another bucket is not known here: that would look as if it had ended.
-                if upload.place != place || context.live().contains(upload) {
-                    continue;
-                }
-                let key = context.bucket.key(&upload.id);
-                match context.bucket.abort(&key, &upload.upload) {
-                    Ok(()) => {
-                        context.journal.ended(upload).map_err(StoreError::Refused)?;
-                        ended += 1;
-                    }
-                    // One that cannot be ended must not keep the others from it.
-                    Err(error) => failure = Some(error),
-                }
-                if context.bucket.client().health().refuses().is_some() {
-                    return failure.map_or(Ok(ended), |error| Err(refused(error)));
-                }
-            }
-            match page.last() {
-                Some(last) if page.len() == PAGE => after = Some(last.clone()),
-                _ => return failure.map_or(Ok(ended), |error| Err(refused(error))),
-            }
-        }
-    }
-
-    /// Ends the multipart uploads under our prefix that are older than a day, that nobody in this
-    /// process is at and that no journal knows, where the server lists them. Returns how many. Only
-    /// for a bucket that no other server uses with the same prefix.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] when the server does not answer, or would not end some of them; the others
-    /// are ended.
-    pub fn sweep_old(&self) -> Result<u64, StoreError> {
-        let bucket = &self.context.bucket;
-        let place = bucket.place();
-        let (mut ended, mut failure) = (0, None);
-        super::leftovers::each(bucket.client(), |key, id, upload| {
-            let open = OpenUpload {
-                id: *id,
-                place,
-                upload: upload.to_owned(),
-            };
-            if self.context.live().contains(&open) {
-                return Ok(());
-            }
-            match bucket.abort(key, upload) {
-                Ok(()) => ended += 1,
-                Err(error) if bucket.client().health().refuses().is_some() => return Err(error),
-                // One that cannot be ended must not keep the others from it.
-                Err(error) => failure = Some(error),
-            }
-            Ok(())
-        })
-        .map_err(refused)?;
-        failure.map_or(Ok(ended), |error| Err(refused(error)))
     }
 
     pub(super) fn context(&self) -> &Arc<Context> {
@@ -226,8 +155,15 @@ impl<T> Drop for Reply<T> {
     }
 }
 
+/// A blob, and the name of one of its uploads.
+pub(super) type Live = (BlobId, String);
+
+pub(super) fn live(upload: &OpenUpload) -> Live {
+    (upload.id, upload.upload.clone())
+}
+
 impl Context {
-    pub(super) fn live(&self) -> MutexGuard<'_, HashSet<OpenUpload>> {
+    pub(super) fn live(&self) -> MutexGuard<'_, HashSet<Live>> {
         // Every change is one call: nothing is ever half done.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -246,7 +182,7 @@ impl Context {
             Ok(()) => self.ended(upload),
             Err(error) => {
                 log::warn!("parts of an upload stay in the bucket until the next sweep: {error}");
-                self.live().remove(upload);
+                self.live().remove(&live(upload));
             }
         }
     }
@@ -256,7 +192,7 @@ impl Context {
         if let Err(error) = self.journal.ended(upload) {
             log::warn!("the end of an upload was not taken down; the next sweep does it: {error}");
         }
-        self.live().remove(upload);
+        self.live().remove(&live(upload));
     }
 }
 
