@@ -264,7 +264,7 @@ fn an_uploader_hears_that_the_bucket_asks_for_patience_for_ever() {
         // Within the minute that the client waits for an answer.
         let reply = Upload::fresh(size).attempt(&server).unwrap();
         assert_eq!(reply.status(), 503, "{size}: {}", reply.text());
-        assert!(reply.header("retry-after").is_some(), "{size}");
+        assert!(reply.head.field("retry-after").is_some(), "{size}");
         assert!(reply.text().contains("Wait"), "{}", reply.text());
     };
     let size = 2 * PART as u64;
