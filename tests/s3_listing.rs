@@ -93,6 +93,10 @@ fn of_thousands_of_objects_every_blob_is_listed_once_in_order_and_nothing_else()
     for name in foreign {
         world.put(name, 10, 9 * HOUR);
     }
+    // Somebody's pictures: more than a page, and among the names that blobs have.
+    for n in 0..600 {
+        world.put(&format!("2024/photo {n}+%2B%.jpg"), 1, 9 * HOUR);
+    }
     fs::write(world.server.bucket().join(OURS), b"without the prefix").unwrap();
     let store = world.store(OURS);
     assert!(store.is_empty().unwrap());

@@ -82,6 +82,11 @@ impl S3Store {
         problem.or_else(|| self.marker.problem())
     }
 
+    /// Whether what is wrong stays so until somebody mends it: asking often does not help.
+    pub fn is_lasting(&self) -> bool {
+        self.marker.problem().is_some() || self.client.health().is_lasting()
+    }
+
     /// Why nothing is removed from the bucket, although it can be used.
     pub fn remark(&self) -> Option<String> {
         self.marker.remark()
@@ -209,7 +214,8 @@ impl Store for S3Store {
 
     fn is_empty(&self) -> Result<bool, StoreError> {
         let mut empty = true;
-        self.visit(String::new(), 1, |_| {
+        // All the names at once that a page has: it may be another's things that come first.
+        self.visit(String::new(), usize::MAX, |_| {
             empty = false;
             ControlFlow::Break(())
         })?;
