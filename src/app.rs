@@ -246,6 +246,7 @@ impl App {
             .server
             .take()
             .map_or(0, |server| server.drain_and(patience, wake));
+        far.iter().for_each(bucket_watch::sign_off);
         if let Some(background) = self.background.take() {
             background.begin_no_more();
             // First what must not be lost: a job may wait for a store that hangs.

@@ -93,6 +93,10 @@ fn of_thousands_of_objects_every_blob_is_listed_once_in_order_and_nothing_else()
     for name in foreign {
         world.put(name, 10, 9 * HOUR);
     }
+    // Somebody's pictures: more than a page, and among the names that blobs have.
+    for n in 0..600 {
+        world.put(&format!("2024/photo {n}+%2B%.jpg"), 1, 9 * HOUR);
+    }
     fs::write(world.server.bucket().join(OURS), b"without the prefix").unwrap();
     let store = world.store(OURS);
     assert!(store.is_empty().unwrap());
@@ -166,7 +170,7 @@ fn where_another_has_left_its_mark_nothing_is_listed_and_nothing_stored() {
     ours.look_for_mark().unwrap();
     let marker = world.folder().join("mayfly-owner");
     let mark = fs::read_to_string(&marker).unwrap();
-    assert_eq!(mark.trim(), OURS);
+    assert_eq!(mark.lines().next(), Some(OURS));
     // A second installation with the same prefix.
     let anothers = world.store(ANOTHERS);
     assert!(is_anothers(anothers.list(None, 10)));
@@ -183,6 +187,101 @@ fn where_another_has_left_its_mark_nothing_is_listed_and_nothing_stored() {
     assert!(is_anothers(ours.list(None, 10)));
     assert!(is_anothers(ours.list(Some(&id), 10)));
     assert!(is_anothers(ours.stage(&ids(2)[1], None)));
+}
+
+/// Whether the store removes nothing, for fear of another process.
+fn holds_back(store: &S3Store, id: &BlobId) -> bool {
+    let told = |result: Result<(), StoreError>| match result {
+        Err(StoreError::Refused(e)) => e.to_string().contains("another process"),
+        _ => false,
+    };
+    store.remark().is_some() && told(store.delete(id)) && told(store.list(None, 9).map(drop))
+}
+
+#[test]
+fn two_processes_with_one_mark_notice_each_other_and_remove_nothing() {
+    let Some(world) = World::start("two processes with one mark") else {
+        return;
+    };
+    let id = ids(1)[0];
+    world.put(&id.to_hex(), 3, 9 * HOUR);
+    let first = world.store(OURS);
+    assert_eq!(first.list(None, 9).unwrap(), [id]);
+    // It does not know yet whether the first one has crashed, and sweeps nothing.
+    let copy = world.store(OURS);
+    copy.look_for_mark().unwrap();
+    assert!(copy.remark().is_none());
+    assert!(matches!(copy.list(None, 9), Err(StoreError::Refused(_))));
+    first.look_for_mark().unwrap();
+    assert!(holds_back(&first, &id));
+    copy.look_for_mark().unwrap();
+    assert!(holds_back(&copy, &id));
+    // Both are of use meanwhile.
+    for (store, new) in [(&first, ids(3)[1]), (&copy, ids(3)[2])] {
+        let mut stage = store.stage(&new, None).unwrap();
+        stage.write(b"new").unwrap();
+        stage.commit().unwrap();
+        assert_eq!(store.open(&id).unwrap().size(), 3);
+    }
+    // A process that ends says nothing about the other one.
+    copy.sign_off();
+    assert!(holds_back(&first, &id));
+    drop(copy);
+    // One that was silent for long enough is gone.
+    let first = first.with_sure(Duration::ZERO);
+    first.look_for_mark().unwrap();
+    first.look_for_mark().unwrap();
+    assert_eq!(first.list(None, 9).unwrap(), [id]);
+    first.delete(&id).unwrap();
+    assert!(first.remark().is_none());
+}
+
+#[test]
+fn a_process_that_starts_after_one_that_ended_well_sweeps_at_once_and_after_a_crash_later() {
+    let Some(world) = World::start("a process after another one") else {
+        return;
+    };
+    let id = ids(1)[0];
+    world.put(&id.to_hex(), 3, 9 * HOUR);
+    let first = world.store(OURS);
+    assert_eq!(first.list(None, 9).unwrap(), [id]);
+    first.sign_off();
+    drop(first);
+    let second = world.store(OURS);
+    assert_eq!(second.list(None, 9).unwrap(), [id]);
+    drop(second);
+    let third = world.store(OURS);
+    assert!(matches!(third.list(None, 9), Err(StoreError::Refused(_))));
+    assert!(third.remark().is_none() && third.problem().is_none());
+    // What its database has done with is removed in any case.
+    third.delete(&id).unwrap();
+    let third = third.with_sure(Duration::ZERO);
+    assert_eq!(third.list(None, 9).unwrap(), []);
+}
+
+#[test]
+fn what_is_no_mark_at_all_is_not_taken_for_anothers() {
+    let Some(world) = World::start("an object that is no mark") else {
+        return;
+    };
+    let id = ids(1)[0];
+    world.put(&id.to_hex(), 3, 9 * HOUR);
+    world.put("mayfly-owner", 700, HOUR);
+    let store = world.store(OURS);
+    let Err(StoreError::Refused(why)) = store.look_for_mark() else {
+        panic!("that is no mark");
+    };
+    let why = why.to_string();
+    assert!(why.contains("something else may answer"), "{why}");
+    assert!(!why.contains("another Mayfly:") && !why.contains("backup"));
+    for refused in [
+        store.list(None, 9).map(drop),
+        store.delete(&id),
+        store.stage(&ids(2)[1], None).map(drop),
+    ] {
+        assert!(matches!(refused, Err(StoreError::Refused(_))));
+    }
+    assert!(store.problem().is_some());
 }
 
 #[test]

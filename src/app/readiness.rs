@@ -51,6 +51,16 @@ pub(super) fn of(
         match (problem, bucket.as_ref().is_some_and(|of| of.takes_new)) {
             (Some(problem), true) => Err(format!("the bucket cannot be used: {problem}")),
             (Some(_), false) => Ok(Some("files in the bucket cannot be fetched now")),
+            (None, _)
+                if bucket
+                    .as_ref()
+                    .is_some_and(|of| of.store.remark().is_some()) =>
+            {
+                Ok(Some(
+                    "another process of this Mayfly uses the bucket, so nothing is removed from it: stop one \
+                 of them; the log says more",
+                ))
+            }
             (None, _) => Ok(service.upgrade().and_then(|service| service.clock_remark())),
         }
     })

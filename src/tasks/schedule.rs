@@ -10,6 +10,8 @@ const FLUSH: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(50);
 /// Between two walks.
 const WALK: Duration = Duration::from_secs(24 * 3600);
+/// Between the first two walks for orphans: right after the start it may not be certain yet whose they are.
+const AGAIN: Duration = Duration::from_secs(20 * 60);
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -29,6 +31,8 @@ pub(super) enum Job {
 /// When each job is due, as time since an arbitrary start.
 pub(super) struct Schedule {
     due: [(Job, Duration); 4],
+    /// The first walk for orphans has ended.
+    walked: bool,
 }
 
 impl Schedule {
@@ -43,6 +47,7 @@ impl Schedule {
                 (Job::Orphans, now),
                 (Job::Blobs, now + SWEEP),
             ],
+            walked: false,
         }
     }
 
@@ -64,6 +69,7 @@ impl Schedule {
             (Job::Sweep, _) => SWEEP,
             (Job::FlushCounts, _) => FLUSH,
             (Job::Orphans | Job::Blobs, Some(true)) => STEP,
+            (Job::Orphans, Some(false)) if !std::mem::replace(&mut self.walked, true) => AGAIN,
             (Job::Orphans | Job::Blobs, Some(false)) => WALK,
         };
         for (due, at) in &mut self.due {
@@ -108,16 +114,17 @@ mod tests {
     }
 
     #[test]
-    fn orphans_are_walked_in_small_steps_and_then_daily() {
+    fn orphans_are_walked_in_small_steps_twice_and_then_daily() {
         let ran = run(Duration::from_secs(25 * 3600), 100);
         let steps: Vec<Duration> = ran
             .iter()
             .filter(|(j, _)| *j == Job::Orphans)
             .map(|(_, at)| *at)
             .collect();
-        assert_eq!(steps.len(), 200);
+        assert_eq!(steps.len(), 300);
         assert_eq!(steps[1] - steps[0], STEP);
-        assert_eq!(steps[100] - steps[99], WALK);
+        assert_eq!(steps[100] - steps[99], AGAIN);
+        assert_eq!(steps[200] - steps[199], WALK);
         let sweeps_meanwhile = ran
             .iter()
             .filter(|(j, at)| *j == Job::Sweep && (steps[0]..steps[99]).contains(at));

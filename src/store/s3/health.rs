@@ -73,6 +73,13 @@ impl Health {
         problem.or_else(|| state.unwritable.clone())
     }
 
+    /// Whether the problem is one that somebody has to mend.
+    pub(super) fn is_lasting(&self) -> bool {
+        let state = self.lock();
+        let lasts = state.problem.as_ref().map(|problem| !problem.passes);
+        lasts.unwrap_or(state.unwritable.is_some())
+    }
+
     /// Whether the last request that would have stored something was refused for a reason that holds for all.
     pub(super) fn is_unwritable(&self) -> bool {
         self.lock().unwritable.is_some()

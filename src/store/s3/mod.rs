@@ -24,6 +24,7 @@ mod multipart;
 mod names;
 mod parts;
 mod permits;
+mod presence;
 mod read;
 mod readers;
 mod redirect;

@@ -90,6 +90,11 @@ impl Reads {
         })
     }
 
+    /// Since the start of the clock.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.client.clock().elapsed()
+    }
+
     /// What the names of objects start with.
     pub(super) fn prefix(&self) -> &str {
         &self.client.settings().prefix

@@ -68,10 +68,39 @@ impl S3Store {
         self
     }
 
+    /// The same, with another time after which another process under the same mark is gone that has said
+    /// nothing.
+    #[must_use]
+    pub fn with_sure(mut self, sure: Duration) -> Self {
+        self.marker = self.marker.with_sure(sure);
+        self
+    }
+
     /// Why nothing can be stored now, or nothing read; nothing while all goes well.
     pub fn problem(&self) -> Option<String> {
         let problem = self.client.health().problem();
         problem.or_else(|| self.marker.problem())
+    }
+
+    /// Whether what is wrong stays so until somebody mends it: asking often does not help.
+    pub fn is_lasting(&self) -> bool {
+        self.marker.problem().is_some() || self.client.health().is_lasting()
+    }
+
+    /// Why nothing is removed from the bucket, although it can be used.
+    pub fn remark(&self) -> Option<String> {
+        self.marker.remark()
+    }
+
+    /// Tells the next process that this one has ended: it need not find out whether another one lives.
+    /// Takes as long as the server likes, and does nothing while it is away.
+    pub fn sign_off(&self) {
+        if self.client.health().problem().is_some() {
+            return;
+        }
+        if let Err(error) = self.marker.sign_off(&self.reads) {
+            log::debug!("the end is not marked in the bucket: {error}");
+        }
     }
 
     /// Begins no upload any more, and has those that are under way refused; whoever reads waits for the
@@ -132,6 +161,7 @@ impl Store for S3Store {
     }
 
     fn delete(&self, id: &BlobId) -> Result<(), StoreError> {
+        self.marker.may_delete()?;
         let _deleting = self.reads.deleting(id).ok_or(StoreError::InUse)?;
         let key = self.key(id);
         let request = Request {
@@ -159,6 +189,7 @@ impl Store for S3Store {
         if after.is_none() || !self.marker.is_ours() {
             self.look_for_mark()?;
         }
+        self.marker.may_sweep(self.reads.elapsed())?;
         if after.is_none() {
             self.uploads.end_abandoned();
         }
@@ -178,7 +209,8 @@ impl Store for S3Store {
 
     fn is_empty(&self) -> Result<bool, StoreError> {
         let mut empty = true;
-        self.visit(String::new(), 1, |_| {
+        // All the names at once that a page has: it may be another's things that come first.
+        self.visit(String::new(), usize::MAX, |_| {
             empty = false;
             ControlFlow::Break(())
         })?;
