@@ -6,7 +6,7 @@ use mayfly::model::SystemClock;
 use mayfly::store::s3::{
     Client, Credentials, MemoryJournal, Retries, S3Settings, S3Store, Uploads,
 };
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -14,7 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 /// How long its start may take before the test gives up.
@@ -121,6 +121,15 @@ impl S3Server {
     /// What it keeps: the bucket, and beside it a file for each multipart upload and each of its parts.
     pub fn home(&self) -> &Path {
         &self.home
+    }
+
+    /// Makes every object two hours older than it is: then one that nobody refers to is not spared any more.
+    pub fn age(&self) {
+        let then = SystemTime::now() - Duration::from_secs(2 * 3600);
+        for path in super::files_below(&self.bucket()) {
+            let file = File::options().write(true).open(path).unwrap();
+            file.set_modified(then).unwrap();
+        }
     }
 
     /// The table `[s3]` of a server that uses the bucket at `endpoint`, with the secrets in files of this directory.

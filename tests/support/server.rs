@@ -359,6 +359,8 @@ impl Server {
         let home = self.home.clone();
         // It stays the same, and full: only the start may be another.
         let bucket = self.bucket.clone().filter(|_| launch.may_use_bucket());
+        // What a crash has left is swept by a start, as on a disk, and not an hour later.
+        bucket.iter().for_each(|bucket| bucket.age());
         let mut server = Self::try_start(&home, &self.dir, &listen, &launch, bucket.as_ref())?;
         std::mem::swap(self, &mut server);
         Ok(())
