@@ -42,6 +42,10 @@ impl BucketWatch {
                         // A value that is changed in one step is never half changed.
                         *trouble.lock().unwrap_or_else(PoisonError::into_inner) = told.clone();
                     }
+                    if looks == 0 {
+                        // To trust a server takes much code that most requests do without.
+                        mayfly_sys::give_back_code();
+                    }
                     looks = looks.wrapping_add(1);
                     drop(store);
                     if ended.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
