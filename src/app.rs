@@ -215,6 +215,8 @@ impl App {
     pub fn wait(&mut self, load: Load) -> Ending {
         let beginning = Notice::Status(supervision::beginning(&self.url));
         notify::tell(&[Notice::Ready, beginning]);
+        // Reading settings and opening everything takes much code that is not needed again.
+        mayfly_sys::give_back_code();
         loop {
             match self.endings.next(self.reload.look) {
                 Some(Wish::End(ending)) => return ending,

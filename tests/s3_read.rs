@@ -303,6 +303,27 @@ fn five_hundred_readers_that_stand_still_between_reads_share_four_connections() 
 }
 
 #[test]
+fn whoever_waited_for_its_turn_reads_next_and_gives_back_what_it_does_not_need() {
+    let (bucket, bytes) = bucket(300_000, |_| Act::Serve);
+    let store = store(&bucket, 1);
+    let (first, second) = (store.open(&ID).unwrap(), store.open(&ID).unwrap());
+    for blob in [&first, &second, &first] {
+        blob.ready();
+        // It came when the object was opened.
+        let mut start = [0; 100];
+        blob.read_exact_at(&mut start, 0).unwrap();
+        assert!(start == bytes[..100]);
+    }
+    second.ready();
+    second.ready();
+    assert!(read(&*second, 50_000).unwrap() == bytes);
+    first.ready();
+    // It goes away with the only turn.
+    drop(first);
+    assert!(read(&*second, 50_000).unwrap() == bytes);
+}
+
+#[test]
 fn a_reader_that_stands_still_loses_its_request_to_one_that_waits_and_reads_on_later() {
     let (bucket, bytes) = bucket(30 << 20, |_| Act::Serve);
     let store = store(&bucket, 2);

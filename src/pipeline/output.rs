@@ -179,6 +179,9 @@ impl Source {
         let mut kept = None;
         while number < end {
             output.ready().map_err(SendError::Output)?;
+            if kept.is_none() {
+                self.blob.ready();
+            }
             let mut buffer = kept
                 .take()
                 .unwrap_or_else(|| Buffer::new(batch * (SEGMENT + TAG)));

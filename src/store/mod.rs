@@ -122,6 +122,9 @@ pub trait StoredBlob: Send {
     fn address(&self, _: &Presentation<'_>) -> Option<String> {
         None
     }
+    /// Waits until it is this reader's turn to read, for those who keep no memory while they wait. The next read
+    /// has the turn, and tells what went wrong.
+    fn ready(&self) {}
 }
 
 /// What a server that is not ours says of a blob.

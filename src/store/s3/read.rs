@@ -125,9 +125,10 @@ impl Reads {
 
 /// An open object.
 pub(super) struct S3Blob {
+    // Dropped first: a request is closed before its turn ends.
+    course: RefCell<Course>,
     access: Access,
     object: Arc<Object>,
-    course: RefCell<Course>,
     redirects: bool,
     _guard: Guard,
 }
@@ -155,6 +156,8 @@ struct Course {
     pace: Pace,
     /// A window was left open; it may be lost since.
     has_window: bool,
+    /// The turn that the next read has already, with the window that was left open.
+    turn: Option<Option<Window>>,
     /// When the last call ended.
     left: Option<Duration>,
 }
@@ -174,15 +177,16 @@ impl StoredBlob for S3Blob {
         let head = head.unwrap_or_default();
         let kept = head.len().min(buffer.len());
         buffer[..kept].copy_from_slice(&head[..kept]);
+        let course = &mut *self.course.borrow_mut();
         if kept == buffer.len() {
+            match course.turn.take() {
+                Some(Some(window)) => self.access.seat.rest(window),
+                Some(None) => self.access.seat.leave(),
+                None => {}
+            }
             return Ok(());
         }
-        let course = &mut *self.course.borrow_mut();
-        if let Some(left) = course.left {
-            course
-                .pace
-                .outside(self.access.elapsed().saturating_sub(left));
-        }
+        self.came_back(course);
         let rest = &mut buffer[kept..];
         let result = progress::waiting(|| self.fill(course, rest, offset + kept as u64));
         course.left = Some(self.access.elapsed());
@@ -197,6 +201,16 @@ impl StoredBlob for S3Blob {
         let client = &self.access.client;
         self.redirects
             .then(|| address(client, &self.object.key, shown))?
+    }
+
+    fn ready(&self) {
+        let course = &mut *self.course.borrow_mut();
+        if course.turn.is_none() {
+            self.came_back(course);
+            // Without a turn, the read asks again, and fails if that fails.
+            course.turn = progress::waiting(|| self.access.seat.take()).ok();
+            course.left = Some(self.access.elapsed());
+        }
     }
 }
 
@@ -295,6 +309,14 @@ impl Access {
 }
 
 impl S3Blob {
+    /// The time since the last call was spent elsewhere.
+    fn came_back(&self, course: &mut Course) {
+        if let Some(left) = course.left.take() {
+            let outside = self.access.elapsed().saturating_sub(left);
+            course.pace.outside(outside);
+        }
+    }
+
     /// Fills `buffer` from `at`, which is all within the object.
     fn fill(&self, course: &mut Course, buffer: &mut [u8], at: u64) -> io::Result<()> {
         let mut filled = 0;
@@ -327,7 +349,8 @@ impl S3Blob {
             seat,
             ..
         } = &self.access;
-        let window = match seat.take() {
+        let turn = course.turn.take().map_or_else(|| seat.take(), Ok);
+        let window = match turn {
             Ok(window) => window,
             Err(error) => return (0, Err(no_turn(error))),
         };

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Bytes that are fetched to open an object, and kept: a header, or all of a small text.
-const HEAD: u64 = 1024;
+const HEAD: usize = 1024;
 /// An answer that takes longer for so many bytes is given up: whoever waits for a turn has a better use for it.
 const SLOWEST: (u64, Duration) = (64 << 10, Duration::from_secs(60));
 
@@ -64,12 +64,13 @@ impl Object {
         let total = match body.range {
             Some(range) => range.total,
             // All of it, if that is no more.
-            None => body.length.filter(|length| *length <= HEAD),
+            None => body.length.filter(|length| *length <= HEAD as u64),
         };
         let size = total.ok_or_else(|| broken("the answer does not say how long the object is"))?;
-        let length = size.min(HEAD);
+        let length = size.min(HEAD as u64);
         check(&body, 0, length, size)?;
-        let mut head = Vec::new();
+        // No more than that: it is kept for as long as the object is open.
+        let mut head = Vec::with_capacity(HEAD);
         let read = body.by_ref().take(length).read_to_end(&mut head);
         read.map_err(cut)?;
         if head.len() as u64 != length {
