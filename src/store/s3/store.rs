@@ -8,6 +8,7 @@ use super::marker::Marker;
 use super::parts::MAX_BLOB;
 use super::read::Reads;
 use super::request::{Method, Request};
+use super::trials;
 use super::uploads::Uploads;
 use crate::model::BlobId;
 use crate::store::{Stage, Store, StoreError, StoredBlob};
@@ -89,11 +90,19 @@ impl S3Store {
         self.marker.look(&self.reads)
     }
 
-    /// Ends the multipart uploads that earlier processes have left.
-    fn end_uploads(&self) {
+    /// Ends the multipart uploads that earlier processes have left, and removes what trials have.
+    fn clear_up(&self) {
         // Neither keeps the other from being done.
         for ended in [self.uploads.sweep(), self.uploads.sweep_old()] {
             tell_ended(ended);
+        }
+        match trials::sweep(&self.reads) {
+            Ok(0) => {}
+            Ok(removed) => {
+                log::info!("removed {removed} objects of trials of the bucket that were broken off")
+            }
+            // Few bytes, which are there tomorrow.
+            Err(error) => log::debug!("objects of trials may stay until tomorrow: {error}"),
         }
     }
 
@@ -165,7 +174,7 @@ impl Store for S3Store {
             self.look_for_mark()?;
         }
         if after.is_none() {
-            self.end_uploads();
+            self.clear_up();
         }
         let mut ids = Vec::new();
         if limit == 0 {
