@@ -56,6 +56,7 @@ fn a_bucket_as_it_should_be_works_and_is_empty_afterwards() {
                 "put",
                 "get",
                 "range",
+                "replace",
                 "multipart",
                 "delete",
             ];
@@ -377,7 +378,24 @@ fn every_right_that_is_missing_is_named() {
 }
 
 #[test]
-fn a_bucket_that_keeps_versions_is_remarked_and_wrong_bytes_are_found() {
+fn a_bucket_that_keeps_versions_is_remarked_and_one_that_only_numbers_objects_is_not() {
+    for (marker, keeps) in [("x-amz-delete-marker: true\r\n", true), ("", false)] {
+        let settings = prepared(move |first| match first {
+            _ if first.contains("list-type") => (200, "", LISTING.to_owned()),
+            _ if first.starts_with("PUT") => (200, "x-amz-version-id: 7\r\n", String::new()),
+            _ if first.starts_with("DELETE") => (200, marker, String::new()),
+            _ => (404, "", refusal("NoSuchKey", "")),
+        });
+        let findings = tried(&settings);
+        let versions = |finding: &&Finding| matches!(&finding.outcome, Outcome::Remark(remark) if remark.contains("keeps versions"));
+        let told: Vec<_> = findings.iter().filter(versions).collect();
+        assert_eq!(told.len(), usize::from(keeps), "{findings:#?}");
+        assert!(told.iter().all(|finding| finding.tried == "delete"));
+    }
+}
+
+#[test]
+fn wrong_bytes_and_what_is_still_there_are_found() {
     let settings = prepared(|first| match first {
         _ if first.contains("list-type") => (200, "", LISTING.to_owned()),
         _ if first.starts_with("PUT") => {
@@ -393,11 +411,6 @@ fn a_bucket_that_keeps_versions_is_remarked_and_wrong_bytes_are_found() {
         _ => (200, "", String::new()),
     });
     let findings = tried(&settings);
-    let put = findings
-        .iter()
-        .find(|finding| finding.tried == "put")
-        .unwrap();
-    assert!(matches!(&put.outcome, Outcome::Remark(remark) if remark.contains("keeps versions")));
     let found = troubles(&findings);
     let steps: Vec<_> = found.iter().map(|(step, _)| *step).collect();
     assert_eq!(steps, ["get", "range", "multipart", "delete"]);

@@ -154,6 +154,33 @@ fn what_was_stored_less_than_an_hour_ago_by_the_servers_clock_is_not_listed_but_
     assert!(!store.is_empty().unwrap());
 }
 
+#[test]
+fn what_a_trial_of_the_bucket_left_a_day_ago_is_removed_by_the_daily_walk() {
+    let Some(world) = World::start("what a trial left") else {
+        return;
+    };
+    let digits = "0123456789abcdef";
+    let [gone, too] = [
+        format!("mayfly-check-{digits}"),
+        format!("mayfly-check-{digits}-parts"),
+    ];
+    let young = "mayfly-check-fedcba9876543210";
+    let anothers = "mayfly-check-list.txt";
+    for (name, hours) in [(gone.as_str(), 25), (&too, 25), (young, 23), (anothers, 99)] {
+        world.put(name, 10, hours * HOUR);
+    }
+    assert_eq!(walk(&world.store(OURS), 10), []);
+    let mut left = names_in(&world.folder());
+    left.sort();
+    assert_eq!(left, [young, anothers, "mayfly-owner"]);
+}
+
+fn names_in(folder: &std::path::Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+    entries.map(|e| name(e).into_string().unwrap()).collect()
+}
+
 fn is_anothers(result: Result<impl Sized, StoreError>) -> bool {
     let error = result.err();
     matches!(&error, Some(StoreError::Refused(e)) if e.to_string().contains("another Mayfly"))

@@ -11,6 +11,7 @@
 mod dice;
 mod disk;
 pub mod faulty_front;
+pub mod garage;
 mod http;
 mod injector;
 pub mod media;
@@ -29,6 +30,7 @@ mod upload;
 pub use dice::Dice;
 pub use disk::{Blobs, copy_tree, files_below};
 pub use faulty_front::FaultyFront;
+pub use garage::Garage;
 pub use http::{Conn, Head, Reply, fetch, get, reset, stranger};
 pub use injector::{Injector, under};
 pub use mounts::{LoopDisk, QuotaDisk, SmallDisk};

@@ -4,10 +4,9 @@
 mod object;
 
 use super::error::{Kind, S3Error};
-use super::{Client, S3Settings, explain};
+use super::{Client, S3Settings, explain, trials};
 use crate::model::Clock;
 use crate::pipeline::seal::keys::random;
-use data_encoding::HEXLOWER;
 use object::{Failed, Object, list};
 use std::sync::Arc;
 
@@ -98,11 +97,7 @@ impl Trial<'_> {
             Ok(may_list) => may_list,
             Err(trouble) => return self.fails("reach", trouble),
         };
-        let name = format!(
-            "{}mayfly-check-{}",
-            self.settings.prefix,
-            HEXLOWER.encode(&random::<8>())
-        );
+        let [name, in_parts] = trials::names(&self.settings.prefix, random());
         let object = Object::new(&client, name.clone());
         let put = object.put();
         let is_denied = matches!(&put, Err(Failed::Error(_, e)) if *e.kind() == Kind::Denied);
@@ -115,15 +110,16 @@ impl Trial<'_> {
         if stored {
             self.note("get", object.get());
             self.note("range", object.range());
+            self.note("replace", object.replace());
         }
-        let parts = Object::new(&client, format!("{name}-parts"));
+        let parts = Object::new(&client, in_parts.clone());
         self.note("multipart", parts.multipart());
         // What came before may have gone so badly that the first client asks nobody any more.
         let Ok(client) = Client::new(self.settings, Arc::clone(&self.clock)) else {
             return;
         };
-        let object = Object::new(&client, name.clone()).delete();
-        let parts = Object::new(&client, format!("{name}-parts")).delete();
+        let object = Object::new(&client, name).delete();
+        let parts = Object::new(&client, in_parts).delete();
         self.note("delete", object.and(parts));
     }
 

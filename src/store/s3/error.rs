@@ -9,6 +9,9 @@ use std::time::Duration;
 /// Longest error code and message of a server that are kept, in bytes.
 const CODE: usize = 64;
 const MESSAGE: usize = 300;
+/// The code of a request that was not sent, because the server was away a moment ago. The message tells the last
+/// failure with its remedy.
+pub(super) const AWAY: &str = "Away";
 
 /// Sorts of failure.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -161,6 +164,7 @@ impl S3Error {
             Kind::Busy => "Wait; the server asks for fewer requests. If that lasts, lower concurrency in [s3].".to_owned(),
             Kind::Full => "Make space on the server, or raise the quota of the bucket.".to_owned(),
             Kind::Tls => trust::remedy(&self.code).to_owned(),
+            Kind::Unreachable if self.code == AWAY => "It is asked again every few seconds.".to_owned(),
             Kind::Unreachable => "Look whether the server runs and the endpoint of [s3] is right, and whether name resolution, network and firewall let it through.".to_owned(),
             Kind::TimedOut => "Look whether the server and the network are overloaded; it is tried again.".to_owned(),
             Kind::Broken => "Look whether the endpoint of [s3] is an S3 server, and what is between here and there; it is tried again.".to_owned(),

@@ -338,11 +338,11 @@ impl Exchange {
         let status = status.as_u16();
         let region = text(headers, "x-amz-bucket-region")
             .map(str::to_owned)
-            .or(document.region)
+            .or(document.region.clone())
             .filter(|region| is_region(region));
         let kind = self
             .skewed(status, &document.code, headers)
-            .unwrap_or_else(|| failure::of_answer(request, status, &document.code, region));
+            .unwrap_or_else(|| failure::of_answer(request, status, &document, region));
         let elsewhere = text(headers, "location").filter(|_| kind == Kind::Refused);
         let message = match (document.message.as_str(), elsewhere) {
             ("", Some(place)) => format!(

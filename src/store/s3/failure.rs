@@ -2,6 +2,7 @@
 
 use super::error::{Kind, S3Error};
 use super::request::{Method, Request};
+use super::xml::ErrorDocument;
 use super::{answer, trust};
 use std::io;
 use std::time::Duration;
@@ -12,10 +13,18 @@ use ureq::http::HeaderMap;
 pub(super) fn of_answer(
     request: &Request<'_>,
     status: u16,
-    code: &str,
+    document: &ErrorDocument,
     region: Option<String>,
 ) -> Kind {
-    match (status, code) {
+    // Garage's only word for all that is wrong with a key; the message tells more.
+    if document.code == "AccessDenied" {
+        match document.message.strip_prefix("Forbidden: ") {
+            Some(said) if said.starts_with("No such key") => return Kind::BadKey,
+            Some("Invalid signature") => return Kind::BadSignature,
+            _ => {}
+        }
+    }
+    match (status, document.code.as_str()) {
         (_, "NoSuchKey") => Kind::NotFound,
         (_, "NoSuchBucket") => Kind::NoBucket,
         (_, "NoSuchUpload") => Kind::NoUpload,

@@ -1,7 +1,7 @@
 //! Whether the server is there. After some failures in a row requests fail at once, without waiting for a server
 //! that is away, except for one probe now and then.
 
-use super::error::{Kind, S3Error};
+use super::error::{AWAY, Kind, S3Error};
 use crate::model::Clock;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -101,8 +101,12 @@ impl Health {
         let reason = reason.unwrap_or("it did not answer");
         Err(S3Error::new(
             Kind::Unreachable,
-            format!("the object storage is away: {reason}"),
+            format!(
+                "the object storage is away: {}",
+                reason.trim_end_matches('.')
+            ),
         )
+        .coded(AWAY)
         .with_retry_after(Some(due.saturating_sub(now))))
     }
 

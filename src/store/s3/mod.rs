@@ -40,6 +40,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trials;
 mod tries;
 mod trust;
 mod turns;

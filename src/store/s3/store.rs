@@ -8,6 +8,7 @@ use super::marker::Marker;
 use super::parts::MAX_BLOB;
 use super::read::Reads;
 use super::request::{Method, Request};
+use super::trials;
 use super::uploads::Uploads;
 use crate::model::BlobId;
 use crate::store::{Stage, Store, StoreError, StoredBlob};
@@ -121,6 +122,19 @@ impl S3Store {
         Ok(())
     }
 
+    /// Ends the multipart uploads that nobody is at any more, and removes what trials have left.
+    fn clear_up(&self) {
+        self.uploads.end_abandoned();
+        match trials::sweep(&self.reads) {
+            Ok(0) => {}
+            Ok(removed) => {
+                log::info!("removed {removed} objects of trials of the bucket that were broken off")
+            }
+            // Few bytes, which are there tomorrow.
+            Err(error) => log::debug!("objects of trials may stay until tomorrow: {error}"),
+        }
+    }
+
     fn key(&self, id: &BlobId) -> String {
         format!("{}{}", self.client.settings().prefix, id.to_hex())
     }
@@ -191,7 +205,7 @@ impl Store for S3Store {
         }
         self.marker.may_sweep(self.reads.elapsed())?;
         if after.is_none() {
-            self.uploads.end_abandoned();
+            self.clear_up();
         }
         let mut ids = Vec::new();
         if limit == 0 {

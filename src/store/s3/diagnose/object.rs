@@ -94,15 +94,10 @@ impl<'a> Object<'a> {
         answer.map_err(|e| Failed::Error(wish, e))
     }
 
-    /// Stores it. A bucket that keeps versions deletes nothing, which is worth a remark.
+    /// Stores it.
     pub(super) fn put(&self) -> Result<Option<String>, Failed> {
-        let answer = self.call(Wish::Put, Method::Put, &[], &self.bytes)?;
-        let versions = answer
-            .header("x-amz-version-id")
-            .is_some_and(|id| id != "null");
-        Ok(versions.then(|| {
-            "the bucket keeps versions, so that deleted files stay there: switch versioning off, or let a lifecycle rule of the bucket remove old versions".to_owned()
-        }))
+        self.call(Wish::Put, Method::Put, &[], &self.bytes)
+            .map(|_| None)
     }
 
     pub(super) fn get(&self) -> Result<Option<String>, Failed> {
@@ -142,6 +137,23 @@ impl<'a> Object<'a> {
             true => Ok(None),
             false => Err(Failed::Wrong(
                 "the server does not give parts of objects (Range), which downloads need: look at what is between here and there, such as a proxy",
+            )),
+        }
+    }
+
+    /// Asks for it to be stored only if it is not there, which it is.
+    pub(super) fn replace(&self) -> Result<Option<String>, Failed> {
+        let request = Request {
+            method: Method::Put,
+            key: &self.key,
+            query: &[],
+            headers: &[("if-none-match", "*")],
+        };
+        match self.client.call(&request, &self.bytes, DOCUMENT) {
+            Err(e) if *e.kind() == Kind::Precondition => Ok(None),
+            Err(e) if *e.kind() != Kind::NotImplemented => Err(Failed::Error(Wish::Put, e)),
+            _ => Ok(Some(
+                "the server replaces objects whatever it is asked (If-None-Match), so that two Mayflys that are started at the same moment on one bucket and prefix may both take it for theirs: give each a prefix of its own".to_owned(),
             )),
         }
     }
@@ -204,17 +216,22 @@ impl<'a> Object<'a> {
             .map(drop)
     }
 
-    /// Deletes it, and looks whether it is gone.
+    /// Deletes it, and looks whether it is gone. A bucket that keeps versions only marks it as deleted, which is
+    /// worth a remark. (That it has a version says nothing: there are servers that number objects without keeping
+    /// old ones.)
     pub(super) fn delete(&self) -> Result<Option<String>, Failed> {
-        match self.call(Wish::Delete, Method::Delete, &[], &[]) {
-            Ok(_) => {}
-            Err(Failed::Error(_, e)) if *e.kind() == Kind::NotFound => {}
+        let remark = match self.call(Wish::Delete, Method::Delete, &[], &[]) {
+            Ok(answer) if answer.header("x-amz-delete-marker") == Some("true") => Some(
+                "the bucket keeps versions, so that deleted files stay there: switch versioning off, or let a lifecycle rule of the bucket remove old versions".to_owned(),
+            ),
+            Ok(_) => None,
+            Err(Failed::Error(_, e)) if *e.kind() == Kind::NotFound => None,
             Err(e) => return Err(e),
-        }
+        };
         match self.call(Wish::Get, Method::Head, &[], &[]) {
-            Err(Failed::Error(_, e)) if *e.kind() == Kind::NotFound => Ok(None),
+            Err(Failed::Error(_, e)) if *e.kind() == Kind::NotFound => Ok(remark),
             // Without the right to list, some servers do not tell what is absent from what is forbidden.
-            Err(Failed::Error(_, e)) if *e.kind() == Kind::Denied => Ok(None),
+            Err(Failed::Error(_, e)) if *e.kind() == Kind::Denied => Ok(remark),
             Err(e) => Err(e),
             Ok(_) => Err(Failed::Wrong(
                 "an object is still there after it was deleted: look at the server's log, and whether the bucket locks its objects",
