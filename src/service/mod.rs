@@ -21,6 +21,7 @@ mod links;
 mod maxima;
 mod new_link;
 mod passwords;
+mod processor;
 mod ranges;
 mod recovery;
 mod sweep;
