@@ -272,15 +272,19 @@ fn claims_a_processor() -> bool {
     claimed
 }
 
+fn middle(ratios: &mut [f64]) -> f64 {
+    ratios.sort_unstable_by(f64::total_cmp);
+    ratios[ratios.len() / 2]
+}
+
 /// Processor time that other programs and the hypervisor have taken so far, of all processors.
 fn taken_by_others(server: &Server) -> Duration {
     let stat = std::fs::read_to_string("/proc/stat").unwrap();
     let all = stat.lines().next().unwrap().split_whitespace().skip(1);
-    // user, nice, system, then idle and waiting, which are left out, irq, softirq, steal (proc(5)).
+    // user, nice, system, ... and stolen (proc(5)). What interrupts take may be on our account.
     let ticks: u64 = all
-        .take(8)
         .enumerate()
-        .filter(|(n, _)| !matches!(n, 3 | 4))
+        .filter(|(n, _)| matches!(n, 0..=2 | 7))
         .map(|(_, n)| n.parse::<u64>().unwrap())
         .sum();
     let own = Figures::of(std::process::id()).cpu() + server.figures().cpu();
@@ -288,7 +292,7 @@ fn taken_by_others(server: &Server) -> Duration {
 }
 
 /// Fifty strangers ask for something that needs a password, all at once, ten times: it takes less than
-/// 30 MB, and in the best round p99 of what others ask meanwhile is below twice that of a moment before,
+/// 30 MB, and in the middle p99 of what others ask meanwhile is below twice that of a moment before,
 /// when nobody asked for anything else. That says something about the server only while nobody else
 /// keeps the machine busy: fewer than five such rounds are no reason to fail.
 fn fifty_at_once(what: &str, server: &Server, ask: impl Fn(&mut Conn) + Sync, passes: &[u16]) {
@@ -297,7 +301,7 @@ fn fifty_at_once(what: &str, server: &Server, ask: impl Fn(&mut Conn) + Sync, pa
     let rounds = || {
         let claimed = claims_a_processor();
         p99_of_small_calls(server, |done| done < 2_000);
-        let (mut best, mut quiet) = (f64::MAX, 0);
+        let (mut ratios, mut quiet) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let mut strangers = Strangers::connected(server);
             let (began, before) = (Instant::now(), taken_by_others(server));
@@ -307,7 +311,6 @@ fn fifty_at_once(what: &str, server: &Server, ask: impl Fn(&mut Conn) + Sync, pa
             let (others, calls) = p99_of_small_calls(server, |_| !strangers.are_done());
             let taken = taken_by_others(server).saturating_sub(before);
             let share = taken.as_secs_f64() / began.elapsed().as_secs_f64();
-            quiet += usize::from(share < 0.25);
             let ratio = others.as_secs_f64() / idle.as_secs_f64();
             let passed = strangers.answers.iter().filter(|s| passes.contains(s));
             let (passed, refused) = (
@@ -319,13 +322,20 @@ fn fifty_at_once(what: &str, server: &Server, ask: impl Fn(&mut Conn) + Sync, pa
             );
             assert!(passed >= 1, "{:?}", strangers.answers);
             assert_eq!(passed + refused, 50, "{:?}", strangers.answers);
-            best = best.min(ratio);
+            ratios.push(ratio);
+            if share < 0.25 {
+                quiet.push(ratio);
+            }
         }
-        if best >= 2.0 && quiet < QUIET {
+        if !claimed || middle(&mut ratios) < 2.0 {
+            return;
+        }
+        if quiet.len() < QUIET {
             eprintln!("LEFT OUT: {what}: others keep the machine busy, so p99 says nothing");
-        } else if claimed {
-            assert!(best < 2.0, "p99 of others grows {best:.2} times");
+            return;
         }
+        let ratio = middle(&mut quiet);
+        assert!(ratio < 2.0, "p99 of others grows {ratio:.2} times");
     };
     peak_while(server.figures(), what, || {
         // In a thread of its own, which takes the claim with it.
