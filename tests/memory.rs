@@ -7,7 +7,7 @@ mod support;
 #[path = "support/fixture.rs"]
 mod fixture;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::ErrorKind;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use support::{
@@ -206,56 +206,42 @@ fn two_thousand_idle_connections_take_less_than_30_mb() {
     });
 }
 
-#[test]
-fn fifty_password_checks_at_once_take_less_than_30_mb() {
-    if figures_say_nothing("password checks") {
-        return;
-    }
-    let _turn = turn();
-    let server = Server::demo();
-    let file = Upload::fresh(1000)
-        .downloads(0)
-        .password("right one")
-        .to(&server);
-    let form = "password=right+one";
-    peak_while(server.figures(), "50 password checks at once", || {
-        let statuses: Vec<u16> = std::thread::scope(|scope| {
-            let checks: Vec<_> = (0..50)
-                .map(|_| {
-                    scope.spawn(|| {
-                        let mut conn = Conn::open_from(stranger(), server.address).unwrap();
-                        let length = format!("Content-Length: {}", form.len());
-                        let form_type = "Content-Type: application/x-www-form-urlencoded";
-                        conn.ask("POST", &format!("/d?id={}", file.id), &[form_type, &length])
-                            .unwrap();
-                        conn.send(form).unwrap();
-                        conn.reply().unwrap().status()
-                    })
-                })
-                .collect();
-            // The others are served meanwhile.
-            for _ in 0..20 {
-                assert!(server.probe().is_some_and(|t| t < Duration::from_secs(1)));
-            }
-            checks.into_iter().map(|c| c.join().unwrap()).collect()
-        });
-        let passed = statuses
-            .iter()
-            .filter(|s| matches!(s, 200 | 302 | 303 | 307))
-            .count();
-        eprintln!("{passed} of 50 passed, the others were told to wait: {statuses:?}");
-        assert!(passed >= 1);
-        assert!(
-            statuses
-                .iter()
-                .all(|s| matches!(s, 200 | 302 | 303 | 307 | 429)),
-            "{statuses:?}"
-        );
-    });
+/// Fifty strangers who are connected.
+struct Strangers {
+    waiting: Vec<Conn>,
+    answers: Vec<u16>,
 }
 
-/// Small calls one after the other, as long as `more` says so: how long each took, in order of that.
-fn small_calls(server: &Server, mut more: impl FnMut(usize) -> bool) -> Vec<Duration> {
+impl Strangers {
+    fn connected(server: &Server) -> Self {
+        let connect = |_| {
+            let conn = Conn::open_from(stranger(), server.address).unwrap();
+            conn.stream.set_nonblocking(true).unwrap();
+            conn
+        };
+        Self {
+            waiting: (0..50).map(connect).collect(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// Whether all have their answers. Does not wait for them.
+    fn are_done(&mut self) -> bool {
+        let answers = &mut self.answers;
+        self.waiting.retain_mut(|conn| {
+            if matches!(conn.stream.peek(&mut [0]), Err(e) if e.kind() == ErrorKind::WouldBlock) {
+                return true;
+            }
+            conn.stream.set_nonblocking(false).unwrap();
+            answers.push(conn.reply().unwrap().status());
+            false
+        });
+        self.waiting.is_empty()
+    }
+}
+
+/// p99 of small calls one after the other, as long as `more` says so, and how many there were.
+fn p99_of_small_calls(server: &Server, mut more: impl FnMut(usize) -> bool) -> (Duration, usize) {
     let mut conn = server.connect();
     let key = format!("apikey: {}", server.key);
     let mut took = Vec::new();
@@ -266,83 +252,142 @@ fn small_calls(server: &Server, mut more: impl FnMut(usize) -> bool) -> Vec<Dura
         took.push(began.elapsed());
     }
     took.sort_unstable();
-    took
+    (took[took.len() * 99 / 100], took.len())
 }
 
-fn p99(took: &[Duration]) -> Duration {
-    took[took.len() * 99 / 100]
+/// Gives this thread the first claim to a processor, as far as the system lets it. Clients are
+/// elsewhere: what one that happens to run beside the server waits for a processor is not the server's
+/// doing.
+fn claims_a_processor() -> bool {
+    let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let claimed = std::process::Command::new("chrt")
+        .args(["--fifo", "--pid", "10", &thread])
+        .status()
+        .is_ok_and(|status| status.success());
+    if !claimed {
+        eprintln!(
+            "LEFT OUT: how long others wait meanwhile: needs chrt(1) and the right to use it"
+        );
+    }
+    claimed
 }
 
-/// Fifty strangers log in at once: statuses.
-fn fifty_logins(server: &Server) -> Vec<u16> {
-    let (name, password) = &server.admin;
-    let pair = data_encoding::BASE64.encode(format!("{name}:{password}").as_bytes());
-    let basic = format!("Authorization: Basic {pair}");
-    std::thread::scope(|scope| {
-        let logins: Vec<_> = (0..50)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut conn = Conn::open_from(stranger(), server.address).unwrap();
-                    conn.ask("POST", "/api/auth/create", &[&basic, "Content-Length: 0"])
-                        .unwrap();
-                    conn.reply().unwrap().status()
-                })
-            })
-            .collect();
-        logins.into_iter().map(|l| l.join().unwrap()).collect()
-    })
+fn middle(ratios: &mut [f64]) -> f64 {
+    ratios.sort_unstable_by(f64::total_cmp);
+    ratios[ratios.len() / 2]
 }
 
-/// Does `work` while one processor is busy with something else.
-fn beside_a_busy_processor<T>(work: impl FnOnce() -> T) -> T {
-    let ends = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !ends.load(Ordering::Relaxed) {
-                std::hint::spin_loop();
+/// Processor time that other programs and the hypervisor have taken so far, of all processors.
+fn taken_by_others(server: &Server) -> Duration {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap();
+    let all = stat.lines().next().unwrap().split_whitespace().skip(1);
+    // user, nice, system, ... and stolen (proc(5)). What interrupts take may be on our account.
+    let ticks: u64 = all
+        .enumerate()
+        .filter(|(n, _)| matches!(n, 0..=2 | 7))
+        .map(|(_, n)| n.parse::<u64>().unwrap())
+        .sum();
+    let own = Figures::of(std::process::id()).cpu() + server.figures().cpu();
+    Duration::from_millis(ticks * 10).saturating_sub(own)
+}
+
+/// Fifty strangers ask for something that needs a password, all at once, ten times: it takes less than
+/// 30 MB, and in the middle p99 of what others ask meanwhile is below twice that of a moment before,
+/// when nobody asked for anything else. That says something about the server only while nobody else
+/// keeps the machine busy: fewer than five such rounds are no reason to fail.
+fn fifty_at_once(what: &str, server: &Server, ask: impl Fn(&mut Conn) + Sync, passes: &[u16]) {
+    const ROUNDS: usize = 10;
+    const QUIET: usize = 5;
+    let rounds = || {
+        let claimed = claims_a_processor();
+        p99_of_small_calls(server, |done| done < 2_000);
+        let (mut ratios, mut quiet) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let mut strangers = Strangers::connected(server);
+            let (began, before) = (Instant::now(), taken_by_others(server));
+            // Both times they are looked at between two calls.
+            let (idle, _) = p99_of_small_calls(server, |n| !strangers.are_done() && n < 3_000);
+            strangers.waiting.iter_mut().for_each(&ask);
+            let (others, calls) = p99_of_small_calls(server, |_| !strangers.are_done());
+            let taken = taken_by_others(server).saturating_sub(before);
+            let share = taken.as_secs_f64() / began.elapsed().as_secs_f64();
+            let ratio = others.as_secs_f64() / idle.as_secs_f64();
+            let passed = strangers.answers.iter().filter(|s| passes.contains(s));
+            let (passed, refused) = (
+                passed.count(),
+                strangers.answers.iter().filter(|s| **s == 429).count(),
+            );
+            eprintln!(
+                "{what}: {passed} of 50 passed; p99 of others {others:.0?} over {calls} calls, idle {idle:.0?}: {ratio:.2}; {share:.2} processors taken by others"
+            );
+            assert!(passed >= 1, "{:?}", strangers.answers);
+            assert_eq!(passed + refused, 50, "{:?}", strangers.answers);
+            ratios.push(ratio);
+            if share < 0.25 {
+                quiet.push(ratio);
             }
-        });
-        let result = work();
-        ends.store(true, Ordering::Relaxed);
-        result
-    })
+        }
+        if !claimed || middle(&mut ratios) < 2.0 {
+            return;
+        }
+        if quiet.len() < QUIET {
+            eprintln!("LEFT OUT: {what}: others keep the machine busy, so p99 says nothing");
+            return;
+        }
+        let ratio = middle(&mut quiet);
+        assert!(ratio < 2.0, "p99 of others grows {ratio:.2} times");
+    };
+    peak_while(server.figures(), what, || {
+        // In a thread of its own, which takes the claim with it.
+        std::thread::scope(|scope| scope.spawn(rounds).join().unwrap());
+    });
 }
 
-/// One hash at a time keeps one processor busy, and no more. Where there are two, a kernel that
-/// lets a running thread finish its tick (4 ms) makes others wait for that in one call of a hundred,
-/// whoever runs: so the measure is another busy thread, not an idle machine.
 #[test]
-fn fifty_logins_at_once_take_less_than_30_mb_and_cost_others_one_processor() {
+fn fifty_password_checks_at_once_take_less_than_30_mb_and_others_hardly_notice() {
+    if figures_say_nothing("password checks") {
+        return;
+    }
+    let _turn = turn();
+    let server = Server::demo();
+    let file = Upload::fresh(1000)
+        .downloads(0)
+        .password("right one")
+        .to(&server);
+    let form = "password=right+one";
+    let request = format!(
+        "POST /d?id={} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+        file.id,
+        form.len()
+    );
+    fifty_at_once(
+        "50 password checks at once",
+        &server,
+        |conn| conn.send(&request).unwrap(),
+        &[200, 302, 303, 307],
+    );
+}
+
+#[test]
+fn fifty_logins_at_once_take_less_than_30_mb_and_others_hardly_notice() {
     if figures_say_nothing("50 logins at once") {
         return;
     }
     let _turn = turn();
     let server = Server::demo();
-    small_calls(&server, |done| done < 2_000);
-    let mut best = f64::MAX;
-    peak_while(server.figures(), "50 logins at once, five times", || {
-        for _ in 0..5 {
-            let idle = p99(&small_calls(&server, |done| done < 5_000));
-            let alone = p99(&beside_a_busy_processor(|| {
-                small_calls(&server, |done| done < 1_000)
-            }));
-            let (statuses, meanwhile) = std::thread::scope(|scope| {
-                let logins = scope.spawn(|| fifty_logins(&server));
-                let took = small_calls(&server, |_| !logins.is_finished());
-                (logins.join().unwrap(), took)
-            });
-            let passed = statuses.iter().filter(|s| **s == 200).count();
-            let others = p99(&meanwhile);
-            let ratio = others.as_secs_f64() / alone.as_secs_f64();
-            eprintln!(
-                "{passed} of 50 logged in; p99 of others {others:.2?} over {} calls, beside a busy processor {alone:.2?}: {ratio:.2}, idle {idle:.2?}",
-                meanwhile.len()
-            );
-            assert!(passed >= 1 && statuses.iter().all(|s| matches!(s, 200 | 429)));
-            best = best.min(ratio);
-        }
-    });
-    assert!(best < 2.0, "p99 of others grows {best:.2} times");
+    let (name, password) = &server.admin;
+    let pair = data_encoding::BASE64.encode(format!("{name}:{password}").as_bytes());
+    let basic = format!("Authorization: Basic {pair}");
+    fifty_at_once(
+        "50 logins at once",
+        &server,
+        |conn| {
+            conn.ask("POST", "/api/auth/create", &[&basic, "Content-Length: 0"])
+                .unwrap();
+        },
+        &[200],
+    );
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod links;
 mod maxima;
 mod new_link;
 mod passwords;
+mod processor;
 mod ranges;
 mod recovery;
 mod redirect;

@@ -1,6 +1,6 @@
 //! Stretching passwords: one at a time, because each takes megabytes, and in the order of arrival.
 
-use super::{Error, Service};
+use super::{Error, Service, processor};
 use crate::model::{PasswordParams, Secret};
 use crate::pipeline::seal::keys;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -97,7 +97,7 @@ impl Service {
         }
     }
 
-    /// Stretches `password`, alone.
+    /// Stretches `password`, alone and apart from what other threads do.
     ///
     /// # Errors
     /// [`Error::TooMany`] when too many wait.
@@ -108,7 +108,9 @@ impl Service {
         wait: Wait,
     ) -> Result<Secret, Error> {
         self.passwords
-            .alone(wait, || keys::password_key(password, params))
+            .alone(wait, || {
+                processor::apart(|| keys::password_key(password, params))
+            })
             .ok_or(Error::TooMany(Duration::from_secs(2)))
     }
 

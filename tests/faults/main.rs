@@ -204,6 +204,14 @@ const FAULTS: &[Fault] = &[
         run: resources::threads_at_start,
     },
     Fault {
+        name: "processors",
+        fault: "EPERM: nobody may choose the processors of a thread, as a password is checked",
+        expected: "login 200; health 200",
+        needs: &[Needs::Strace],
+        quick: true,
+        run: resources::processors,
+    },
+    Fault {
         name: "memory",
         fault: "ENOMEM: an address space that is used up by 40 uploads at once",
         expected: "answers, perhaps after a restart; download whole; upload 200",

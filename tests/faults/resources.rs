@@ -1,7 +1,7 @@
 //! Descriptors, threads, memory, and a directory that somebody else has.
 
 use crate::seen::Seen;
-use crate::support::{Injector, Launch, Server, Upload, command, get, under, within};
+use crate::support::{Injector, Launch, Server, Upload, command, fetch, get, under, within};
 use std::io::Write;
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
@@ -80,6 +80,20 @@ pub fn threads_at_start(seen: &mut Seen) {
     }
     let again = server.try_restart_as(Launch::default());
     seen.holds("starts after it", again.is_ok(), format!("{again:?}"));
+}
+
+pub fn processors(seen: &mut Seen) {
+    let server = Server::launched(Launch {
+        prefix: under(None, "sched_setaffinity", "error=EPERM"),
+        ..Launch::default()
+    });
+    let (name, password) = &server.admin;
+    let pair = data_encoding::BASE64.encode(format!("{name}:{password}").as_bytes());
+    let basic = format!("Authorization: Basic {pair}");
+    let login = ["Content-Length: 0", &basic];
+    let reply = fetch(server.address, "POST", "/api/auth/create", &login);
+    seen.status("login", reply.map_or(0, |reply| reply.status()));
+    seen.status("health", server.get("/health").status());
 }
 
 pub fn memory(seen: &mut Seen) {

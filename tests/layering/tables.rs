@@ -123,6 +123,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
             "metadata/room.rs",
             "model/time.rs",
             "server",
+            "service/processor.rs",
             "setup",
             "store",
             "main.rs",
