@@ -118,12 +118,6 @@ impl Health {
         (self.clock.elapsed() < due).then(|| text().unwrap_or_default())
     }
 
-    /// How long it is until the next probe may go.
-    pub(super) fn next_probe(&self) -> Duration {
-        let due = self.lock().probe.map(|(due, _)| due).unwrap_or_default();
-        due.saturating_sub(self.clock.elapsed())
-    }
-
     /// Whether requests fail at once.
     pub(super) fn is_away(&self) -> bool {
         self.lock().probe.is_some()
