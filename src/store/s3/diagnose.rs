@@ -80,6 +80,24 @@ pub fn diagnose(settings: &S3Settings, clock: Arc<dyn Clock>) -> Vec<Finding> {
     trial.findings
 }
 
+/// Tries whether the server presents an object as it is told to, which redirected downloads need. For a bucket in
+/// which the rest works.
+pub fn diagnose_redirects(settings: &S3Settings, clock: Arc<dyn Clock>) -> Vec<Finding> {
+    let mut trial = Trial {
+        settings,
+        clock,
+        findings: Vec::new(),
+    };
+    if let Ok(client) = Client::new(settings, Arc::clone(&trial.clock)) {
+        let object = Object::new(&client, trial.name());
+        let shown = object.put().and_then(|_| object.shown());
+        // What went wrong first is what is told.
+        let deleted = object.delete();
+        trial.note("names", shown.and_then(|remark| deleted.map(|_| remark)));
+    }
+    trial.findings
+}
+
 struct Trial<'a> {
     settings: &'a S3Settings,
     clock: Arc<dyn Clock>,
@@ -98,11 +116,7 @@ impl Trial<'_> {
             Ok(may_list) => may_list,
             Err(trouble) => return self.fails("reach", trouble),
         };
-        let name = format!(
-            "{}mayfly-check-{}",
-            self.settings.prefix,
-            HEXLOWER.encode(&random::<8>())
-        );
+        let name = self.name();
         let object = Object::new(&client, name.clone());
         let put = object.put();
         let is_denied = matches!(&put, Err(Failed::Error(_, e)) if *e.kind() == Kind::Denied);
@@ -125,6 +139,12 @@ impl Trial<'_> {
         let object = Object::new(&client, name.clone()).delete();
         let parts = Object::new(&client, format!("{name}-parts")).delete();
         self.note("delete", object.and(parts));
+    }
+
+    /// A name that no object has.
+    fn name(&self) -> String {
+        let random = HEXLOWER.encode(&random::<8>());
+        format!("{}mayfly-check-{random}", self.settings.prefix)
     }
 
     /// Asks for a listing: proves address, TLS, style, region, clock, key and bucket. Says whether the

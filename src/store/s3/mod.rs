@@ -23,6 +23,7 @@ mod multipart;
 mod names;
 mod parts;
 mod permits;
+mod place;
 mod read;
 mod readers;
 mod redirect;
@@ -48,7 +49,7 @@ pub mod xml;
 
 pub use answer::{Answer, Range, Streaming};
 pub use client::Client;
-pub use diagnose::{Finding, Mend, Outcome, Trouble, diagnose};
+pub use diagnose::{Finding, Mend, Outcome, Trouble, diagnose, diagnose_redirects};
 pub use error::{Kind, S3Error};
 pub use explain::endpoint_in;
 pub use health::Health;
