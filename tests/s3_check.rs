@@ -5,7 +5,9 @@
 mod support;
 
 use mayfly::model::{Clock, SystemClock, Timestamp};
-use mayfly::store::s3::{Finding, Mend, Outcome, S3Settings, Trouble, diagnose};
+use mayfly::store::s3::{
+    Finding, Mend, Outcome, S3Settings, Trouble, diagnose, diagnose_redirects,
+};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -423,6 +425,33 @@ fn wrong_bytes_and_what_is_still_there_are_found() {
             .sentence
             .contains("still there after it was deleted")
     );
+}
+
+#[test]
+fn a_server_that_presents_objects_as_it_is_told_to_is_told_from_one_that_does_not() {
+    let redirects = |settings: &S3Settings| {
+        let findings = diagnose_redirects(settings, Arc::new(SystemClock::new()));
+        let [finding] = findings.as_slice() else {
+            panic!("{findings:#?}")
+        };
+        assert_eq!(finding.tried, "names");
+        finding.outcome.clone()
+    };
+    let deaf = prepared(|first| match first.split(' ').next() {
+        Some("HEAD") => (404, "", String::new()),
+        _ => (200, "Content-Type: text/plain\r\n", String::new()),
+    });
+    let outcome = redirects(&deaf);
+    let Outcome::Remark(remark) = &outcome else {
+        panic!("{outcome:#?}")
+    };
+    assert!(remark.contains("downloads = \"proxied\""), "{remark}");
+    let Some(server) = S3Server::start("s3_check") else {
+        return;
+    };
+    let outcome = redirects(&server.settings());
+    assert!(matches!(outcome, Outcome::Works), "{outcome:#?}");
+    assert!(files(&server.bucket()).is_empty());
 }
 
 #[test]

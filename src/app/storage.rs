@@ -128,8 +128,13 @@ pub(super) fn open(
 /// # Errors
 /// [`StartError::Secret`] when a secret cannot be read.
 pub fn try_bucket(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Vec<Finding>, StartError> {
-    Ok(match bucket(settings)? {
-        Some(bucket) => s3::diagnose(&bucket, clock),
-        None => Vec::new(),
-    })
+    let Some(bucket) = bucket(settings)? else {
+        return Ok(Vec::new());
+    };
+    let mut findings = s3::diagnose(&bucket, Arc::clone(&clock));
+    let fails = |finding: &Finding| matches!(finding.outcome, Outcome::Fails(_));
+    if settings.s3.downloads == Downloads::Redirected && !findings.iter().any(fails) {
+        findings.extend(s3::diagnose_redirects(&bucket, clock));
+    }
+    Ok(findings)
 }

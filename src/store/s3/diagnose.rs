@@ -79,6 +79,25 @@ pub fn diagnose(settings: &S3Settings, clock: Arc<dyn Clock>) -> Vec<Finding> {
     trial.findings
 }
 
+/// Tries whether the server presents an object as it is told to, which redirected downloads need. For a bucket in
+/// which the rest works.
+pub fn diagnose_redirects(settings: &S3Settings, clock: Arc<dyn Clock>) -> Vec<Finding> {
+    let mut trial = Trial {
+        settings,
+        clock,
+        findings: Vec::new(),
+    };
+    if let Ok(client) = Client::new(settings, Arc::clone(&trial.clock)) {
+        let [name, _] = trials::names(&settings.prefix, random());
+        let object = Object::new(&client, name);
+        let shown = object.put().and_then(|_| object.shown());
+        // What went wrong first is what is told.
+        let deleted = object.delete();
+        trial.note("names", shown.and_then(|remark| deleted.map(|_| remark)));
+    }
+    trial.findings
+}
+
 struct Trial<'a> {
     settings: &'a S3Settings,
     clock: Arc<dyn Clock>,

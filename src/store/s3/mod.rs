@@ -24,6 +24,7 @@ mod multipart;
 mod names;
 mod parts;
 mod permits;
+mod place;
 mod presence;
 mod read;
 mod readers;
@@ -51,7 +52,7 @@ pub mod xml;
 
 pub use answer::{Answer, Range, Streaming};
 pub use client::Client;
-pub use diagnose::{Finding, Mend, Outcome, Trouble, diagnose};
+pub use diagnose::{Finding, Mend, Outcome, Trouble, diagnose, diagnose_redirects};
 pub use error::{Kind, S3Error};
 pub use explain::endpoint_in;
 pub use health::Health;

@@ -110,6 +110,22 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Asks for it under a name and as another type. A server that does not do that is worth a remark.
+    pub(super) fn shown(&self) -> Result<Option<String>, Failed> {
+        const NAME: &str = "attachment; filename=\"a b.txt\"; filename*=UTF-8''a%20b.txt";
+        const TYPE: &str = "text/plain; charset=utf-8";
+        let query = [
+            ("response-content-disposition", NAME),
+            ("response-content-type", TYPE),
+        ];
+        let answer = self.call(Wish::Get, Method::Get, &query, &[])?;
+        let told = |name| answer.header(name).unwrap_or_default();
+        let as_told = told("content-disposition") == NAME && told("content-type") == TYPE;
+        Ok((!as_told).then(|| {
+            "the server does not tell recipients the names of files (response-content-disposition), and redirected downloads have those of objects: write downloads = \"proxied\" in [s3]".to_owned()
+        }))
+    }
+
     pub(super) fn range(&self) -> Result<Option<String>, Failed> {
         let headers = [("range", "bytes=1000-1999")];
         let request = Request {
