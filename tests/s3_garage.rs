@@ -142,11 +142,29 @@ fn what_a_process_that_died_had_begun_in_garage_is_ended_by_the_next_one() {
     after.begun(&journal.open(None, 10).unwrap()[0]).unwrap();
     let next = uploads(&after);
     // Too young to be abandoned, for whoever finds it by listing only.
-    assert_eq!(next.sweep_old().unwrap(), 0);
+    assert_eq!(next.sweep_old(Duration::from_secs(24 * 3600)).unwrap(), 0);
     assert_eq!(open_uploads(&settings), 1);
     assert_eq!(next.sweep().unwrap(), 1);
     assert_eq!(open_uploads(&settings), 0);
     assert_eq!(after.open(None, 10).unwrap(), []);
+    // One that no journal knows is found by listing, when it is old.
+    client(&settings)
+        .call(
+            &Request {
+                method: Method::Post,
+                key: &format!("died/{}", BlobId([2; 16]).to_hex()),
+                query: &[("uploads", "")],
+                headers: &[],
+            },
+            &[],
+            1 << 16,
+        )
+        .unwrap();
+    assert_eq!(open_uploads(&settings), 1);
+    assert!(support::within(Duration::from_secs(120), || {
+        next.sweep_old(Duration::ZERO).unwrap() == 1
+    }));
+    assert_eq!(open_uploads(&settings), 0);
 }
 
 #[test]

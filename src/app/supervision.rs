@@ -91,7 +91,7 @@ fn status(
     let mut readiness = Probe::on_thread("the disk", move || {
         *found.lock().unwrap_or_else(PoisonError::into_inner) = match ready() {
             Ok(remark) => remark.map(|remark| format!("Ready; {remark}. ")),
-            Err(why) => Some(format!("Not ready: {why}. ")),
+            Err(why) => Some(format!("Not ready: {}. ", why.trim_end_matches('.'))),
         };
         Ok(())
     })?;
