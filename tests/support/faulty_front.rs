@@ -183,7 +183,7 @@ impl Shared {
         if state.dice.roll(100) >= state.percent {
             return None;
         }
-        // A refusal is no less likely than it would be to hit each of a few hundred uploads now and then.
+        // A refusal for want of rights is for good, so it is rare.
         let among: &[Fault] = match asked.op {
             Op::Put => &[
                 CutBody, CutBody, Reset, Reset, CutAnswer, LostAnswer, Error, Error, SlowDown,
@@ -459,7 +459,6 @@ impl Connection<'_> {
 
     /// Says nothing more, until the client gives up, or for a while.
     fn hang(&mut self) -> io::Result<()> {
-        // Whoever does not read on does not see the end either, but for a reset: so what comes is thrown away.
         self.to.set_read_timeout(Some(HANG))?;
         if self.from.buffer().is_empty() && matches!(self.to.peek(&mut [0]), Ok(0) | Err(_)) {
             self.shared.lock().given_up += 1;
