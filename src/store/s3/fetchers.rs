@@ -47,6 +47,40 @@ impl Fetchers {
     }
 }
 
+/// What a fetcher has made, held by a reader; it goes away on a fetcher's thread. A thread keeps some of what it
+/// frees for itself, and with hundreds of readers that is megabytes.
+pub(super) struct Kept<T: Send + 'static> {
+    inner: Option<T>,
+    home: Arc<Fetchers>,
+}
+
+impl<T: Send + 'static> Kept<T> {
+    pub(super) fn new(inner: T, home: &Arc<Fetchers>) -> Self {
+        Self {
+            inner: Some(inner),
+            home: Arc::clone(home),
+        }
+    }
+
+    /// To be given to a fetcher.
+    pub(super) fn take(mut self) -> Option<T> {
+        self.inner.take()
+    }
+
+    pub(super) fn is(&self, wanted: impl FnOnce(&T) -> bool) -> bool {
+        self.inner.as_ref().is_some_and(wanted)
+    }
+}
+
+impl<T: Send + 'static> Drop for Kept<T> {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            // Waits: whoever gets the turn next finds it closed.
+            let _ = self.home.run(move || drop(inner));
+        }
+    }
+}
+
 fn fetcher(queue: &Arc<Mutex<Receiver<Job>>>) -> io::Result<()> {
     let queue = Arc::clone(queue);
     std::thread::Builder::new()

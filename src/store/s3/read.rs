@@ -6,7 +6,7 @@
 
 use super::client::Client;
 use super::error::{Kind, S3Error};
-use super::fetchers::Fetchers;
+use super::fetchers::{Fetchers, Kept};
 use super::readers::{Guard, Readers};
 use super::redirect::address;
 use super::stopping::{Stopping, stopping};
@@ -38,7 +38,7 @@ const STRIDE: usize = 16 << 10;
 /// What all readers share.
 pub(super) struct Reads {
     client: Client,
-    turns: Arc<Turns<Window>>,
+    turns: Arc<Turns<Kept<Window>>>,
     fetchers: Arc<Fetchers>,
     readers: Arc<Readers>,
     conditions: Arc<Conditions>,
@@ -137,7 +137,7 @@ pub(super) struct S3Blob {
 struct Access {
     client: Client,
     fetchers: Arc<Fetchers>,
-    seat: Seat<Window>,
+    seat: Seat<Kept<Window>>,
     stopping: Arc<Stopping>,
     patience: Duration,
 }
@@ -157,7 +157,9 @@ struct Course {
     /// A window was left open; it may be lost since.
     has_window: bool,
     /// The turn that the next read has already, with the window that was left open.
-    turn: Option<Option<Window>>,
+    turn: Option<Option<Kept<Window>>>,
+    /// A window has ended within what is asked for at once, and the turn goes on.
+    crosses: bool,
     /// When the last call ended.
     left: Option<Duration>,
 }
@@ -355,14 +357,20 @@ impl S3Blob {
             Err(error) => return (0, Err(no_turn(error))),
         };
         let since = self.access.elapsed();
-        let window = window.filter(|window| window.at == at);
+        let window = window.filter(|kept| kept.is(|window| window.at == at));
         if window.is_none() && course.has_window {
             // It was lost to somebody who waited, or reading goes on elsewhere.
             course.pace.interrupted();
         }
         let wanted = buffer.len().min(CHUNK);
-        let length = course.pace.length(buffer.len() as u64, seat.room());
+        let needed = buffer.len() as u64;
+        let rest_only = std::mem::take(&mut course.crosses) && seat.is_scarce();
+        let length = match rest_only {
+            true => needed,
+            false => course.pace.length(needed, seat.room()),
+        };
         let length = length.min(self.object.size - at);
+        let window = window.and_then(Kept::take);
         let (object, client) = (Arc::clone(&self.object), client.clone());
         let fetched = fetchers.run(move || {
             let window = match window {
@@ -383,11 +391,20 @@ impl S3Blob {
         course.has_window = matches!(result, Ok(Some(_)));
         let result = match result {
             Ok(Some(window)) => {
-                seat.rest(window);
+                seat.rest(Kept::new(window, fetchers));
                 return (bytes.len(), Ok(()));
             }
             Ok(None) => {
-                course.pace.read_through(seat.is_scarce());
+                if !rest_only {
+                    course.pace.read_through(seat.is_scarce());
+                }
+                if bytes.len() < buffer.len() {
+                    // Nobody waits for a turn with a buffer in hand, and the others wait for one more
+                    // request of what is missing.
+                    course.turn = Some(None);
+                    course.crosses = true;
+                    return (bytes.len(), Ok(()));
+                }
                 Ok(())
             }
             Err(error) => Err(error),
