@@ -1,6 +1,7 @@
 //! Requests to the bucket. Small ones are tried again where that may help, large ones are one attempt each.
 
 use super::answer::{Answer, Streaming, length, reader, text};
+use super::counted::Counted;
 use super::error::{Kind, S3Error};
 use super::exchange::{Exchange, Patience};
 use super::failure;
@@ -13,7 +14,7 @@ use crate::model::Clock;
 use crate::pipeline::seal::keys::random;
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
-use std::io::{self, Read};
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -28,9 +29,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// Longest time of all the pauses of a request.
 const PAUSES: Duration = Duration::from_secs(30);
-/// Least speed of a body, in bytes a second, and the time that it may take beyond.
-const LEAST_SPEED: u64 = 8 << 10;
-const GRACE: Duration = Duration::from_secs(60);
 /// Largest answer to an upload, in bytes.
 const SMALL: usize = 64 * 1024;
 /// Bodies in a row that a server did not ask for, after which it is rarely asked whether it wants them.
@@ -96,6 +94,20 @@ impl Client {
         body: &[u8],
         limit: usize,
     ) -> Result<Answer, S3Error> {
+        self.call_resting(request, body, limit, |time| {
+            self.rest(time);
+            Ok(())
+        })
+    }
+
+    /// The same; `rest` waits between the attempts.
+    pub(super) fn call_resting(
+        &self,
+        request: &Request<'_>,
+        body: &[u8],
+        limit: usize,
+        rest: impl Fn(Duration) -> Result<(), S3Error>,
+    ) -> Result<Answer, S3Error> {
         // Where nothing else comes any more, one attempt shows whether that is over.
         let attempts = match self.health().problem() {
             Some(_) => 1,
@@ -117,7 +129,7 @@ impl Client {
                 if attempt >= attempts || paused > PAUSES {
                     return Err(error);
                 }
-                (self.0.exchange.patience.pause)(pause);
+                rest(pause)?;
             } else if attempt >= ATTEMPTS {
                 return Err(error);
             }
@@ -178,16 +190,7 @@ impl Client {
             }
         };
         self.admitted(request, || {
-            let time = GRACE + Duration::from_secs(length / LEAST_SPEED);
-            let mut counted = Counted {
-                inner: body,
-                left: length,
-                failed: None,
-                clock: &**self.clock(),
-                time,
-                end: None,
-                late: false,
-            };
+            let mut counted = Counted::new(body, length, &**self.clock());
             let bytes = length.to_string();
             let mut extra = vec![("content-length", bytes.as_str())];
             let asks = length > 0 && self.asks();
@@ -348,49 +351,4 @@ fn pause(attempts: u32, retry_after: Option<Duration>, dice: [u8; 2]) -> Duratio
     jitter
         .max(retry_after.unwrap_or_default())
         .min(LONGEST_PAUSE)
-}
-
-/// Exactly so many bytes of a body; remembers what it failed with.
-struct Counted<'a> {
-    inner: &'a mut dyn Read,
-    left: u64,
-    failed: Option<io::Error>,
-    clock: &'a dyn Clock,
-    /// How long reading it may take from the first byte on, and when that ends.
-    time: Duration,
-    end: Option<Duration>,
-    /// It has ended before the body.
-    late: bool,
-}
-
-impl Read for Counted<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 || buffer.is_empty() {
-            return Ok(0);
-        }
-        let now = self.clock.elapsed();
-        if now > *self.end.get_or_insert(now + self.time) {
-            self.late = true;
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let outcome = loop {
-            match self.inner.read(&mut buffer[..most]) {
-                Ok(0) => break Err(io::ErrorKind::UnexpectedEof.into()),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                outcome => break outcome,
-            }
-        };
-        match outcome {
-            Ok(read) => {
-                self.left -= read as u64;
-                Ok(read)
-            }
-            Err(e) => {
-                let kind = e.kind();
-                self.failed = Some(e);
-                Err(kind.into())
-            }
-        }
-    }
 }

@@ -94,9 +94,7 @@ impl Listing<'_> {
                 headers: &[],
             };
             // A turn for each page: a long listing must not hold up downloads.
-            let answer = self
-                .reads
-                .in_turn(|client| client.call(&request, &[], LIMIT))?;
+            let answer = self.reads.in_turn(|turn| turn.call(&request, &[], LIMIT))?;
             let mut page: Page = xml::parse(&answer.body).map_err(refused)?;
             if page.encoding == "url" {
                 let keys = page.objects.iter_mut().map(|object| &mut object.key);

@@ -8,7 +8,7 @@
 //! it crashed looks the same as what a live one has written, so whoever took a mark over looks for leftovers
 //! only after the other would have spoken.
 
-use super::client::Client;
+use super::access::Turn;
 use super::error::{Kind, S3Error};
 use super::presence::{Presence, SURE};
 use super::read::Reads;
@@ -136,13 +136,13 @@ impl Marker {
     }
 
     fn look_now(&self, reads: &Reads) -> Result<(), StoreError> {
-        let found = reads.in_turn(|client| match self.get(client)? {
+        let found = reads.in_turn(|turn| match self.get(turn)? {
             Some(found) => Ok(Some(found)),
             None => {
                 lock(&self.presence).begins();
-                self.put(client)?;
+                self.put(turn)?;
                 // Two may have found none, and one of them has been quicker.
-                self.get(client)
+                self.get(turn)
             }
         })?;
         let found = found.unwrap_or_default();
@@ -161,10 +161,10 @@ impl Marker {
         let number = lines.next().filter(|line| !line.is_empty());
         let now = reads.elapsed();
         let writes = lock(&self.presence).sees(number, now, self.sure);
-        reads.in_turn(|client| {
+        reads.in_turn(|turn| {
             // Reading shows nothing about storing. Nobody loses anything by the same bytes.
-            if writes || client.health().is_unwritable() {
-                self.store(client, &[])?;
+            if writes || turn.client.health().is_unwritable() {
+                self.store(turn, &[])?;
             }
             Ok(())
         })?;
@@ -180,7 +180,7 @@ impl Marker {
         if !self.is_ours() || !lock(&self.presence).signs_off() {
             return Ok(());
         }
-        reads.in_turn(|client| self.store(client, &[]))
+        reads.in_turn(|turn| self.store(turn, &[]))
     }
 
     fn shared(&self) -> String {
@@ -212,31 +212,31 @@ impl Marker {
         )
     }
 
-    fn get(&self, client: &Client) -> Result<Option<Vec<u8>>, S3Error> {
-        match client.call(&self.request(Method::Get, &[]), &[], LIMIT) {
+    fn get(&self, turn: &Turn<'_>) -> Result<Option<Vec<u8>>, S3Error> {
+        match turn.call(&self.request(Method::Get, &[]), &[], LIMIT) {
             Ok(answer) => Ok(Some(answer.body)),
             Err(error) if *error.kind() == Kind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    fn put(&self, client: &Client) -> Result<(), S3Error> {
-        match self.store(client, &[("if-none-match", "*")]) {
+    fn put(&self, turn: &Turn<'_>) -> Result<(), S3Error> {
+        match self.store(turn, &[("if-none-match", "*")]) {
             // Not every server knows the condition.
-            Err(error) if *error.kind() == Kind::NotImplemented => self.store(client, &[]),
+            Err(error) if *error.kind() == Kind::NotImplemented => self.store(turn, &[]),
             // Somebody was quicker.
             Err(error) if *error.kind() == Kind::Precondition => Ok(()),
             result => result,
         }
     }
 
-    fn store(&self, client: &Client, headers: &[(&str, &str)]) -> Result<(), S3Error> {
+    fn store(&self, turn: &Turn<'_>, headers: &[(&str, &str)]) -> Result<(), S3Error> {
         let body = match lock(&self.presence).number() {
             Some(number) => format!("{}\n{number}\n", self.mark),
             None => format!("{}\n", self.mark),
         };
         let request = self.request(Method::Put, headers);
-        client.call(&request, body.as_bytes(), LIMIT).map(drop)
+        turn.call(&request, body.as_bytes(), LIMIT).map(drop)
     }
 
     fn request<'a>(&'a self, method: Method, headers: &'a [(&'a str, &'a str)]) -> Request<'a> {

@@ -4,10 +4,12 @@
 //! 4. Nothing that a server answers is trusted: heads, bodies and documents are bounded, redirects are not followed.
 
 mod abandoned;
+mod access;
 mod answer;
 mod bucket;
 mod claims;
 mod client;
+mod counted;
 mod diagnose;
 mod error;
 mod exchange;

@@ -4,13 +4,14 @@
 //! an error. An answer that is cut off is continued where it ended; one for another range, or of
 //! another object, is none. Any number of readers shares a few connections.
 
+use super::access::{Access, Failing, PATIENCE, Turn, no_turn, panicked};
 use super::client::Client;
 use super::error::{Kind, S3Error};
 use super::fetchers::{Fetchers, Kept};
 use super::readers::{Guard, Readers};
 use super::redirect::address;
-use super::stopping::{Stopping, stopping};
-use super::turns::{Seat, Turns};
+use super::stopping::Stopping;
+use super::turns::Turns;
 use super::window::{Conditions, Object, Window};
 use super::windows::Pace;
 use crate::model::{BlobId, progress};
@@ -23,17 +24,6 @@ use std::time::Duration;
 
 /// Most bytes that one call of a fetcher reads.
 const CHUNK: usize = 256 << 10;
-/// Attempts to open an object, and to read on, before a reader gives up.
-const ATTEMPTS: u32 = 4;
-/// How long reading fails before a reader gives up that has begun: a server that is restarted breaks
-/// no download.
-pub(super) const PATIENCE: Duration = Duration::from_secs(90);
-/// Longest pause between two looks whether the server is back, and the reader still there.
-const LOOK: Duration = Duration::from_secs(1);
-/// Pauses grow up to the one after so many attempts: some seconds.
-const LONGEST_PAUSE: u32 = 5;
-/// Bytes after which a failure counts as a new one.
-const STRIDE: usize = 16 << 10;
 
 /// What all readers share.
 pub(super) struct Reads {
@@ -100,20 +90,24 @@ impl Reads {
         &self.client.settings().prefix
     }
 
-    /// Runs a small request when its turn has come, so that all of them together have no more
+    /// Runs small requests when their turn has come, so that all of them together have no more
     /// connections than are allowed.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], and [`StoreError::Refused`] for everything else.
     pub(super) fn in_turn<T>(
         &self,
-        request: impl FnOnce(&Client) -> Result<T, S3Error>,
+        requests: impl FnOnce(&Turn<'_>) -> Result<T, S3Error>,
     ) -> Result<T, StoreError> {
         progress::waiting(|| {
             let seat = self.turns.seat();
             // A seat that never rests has nothing to continue.
             seat.take().map_err(StoreError::Refused)?;
-            request(&self.client).map_err(refused)
+            requests(&Turn {
+                client: &self.client,
+                seat: &seat,
+            })
+            .map_err(refused)
         })
     }
 
@@ -131,23 +125,6 @@ pub(super) struct S3Blob {
     object: Arc<Object>,
     redirects: bool,
     _guard: Guard,
-}
-
-/// One reader's way to the server.
-struct Access {
-    client: Client,
-    fetchers: Arc<Fetchers>,
-    seat: Seat<Kept<Window>>,
-    stopping: Arc<Stopping>,
-    patience: Duration,
-}
-
-/// How reading fails just now.
-#[derive(Default)]
-struct Failing {
-    attempts: u32,
-    /// When that began, and how much had been read.
-    since: Option<(Duration, usize)>,
 }
 
 /// How reading has gone so far.
@@ -212,100 +189,6 @@ impl StoredBlob for S3Blob {
             // Without a turn, the read asks again, and fails if that fails.
             course.turn = progress::waiting(|| self.access.seat.take()).ok();
             course.left = Some(self.access.elapsed());
-        }
-    }
-}
-
-impl Access {
-    fn elapsed(&self) -> Duration {
-        self.client.clock().elapsed()
-    }
-
-    /// Gets the first bytes of an object.
-    fn open(&self, key: &str, conditions: &Arc<Conditions>) -> Result<Object, S3Error> {
-        let mut failed = 0;
-        loop {
-            self.seat.take().map_err(no_turn)?;
-            let (client, key) = (self.client.clone(), key.to_owned());
-            let conditions = Arc::clone(conditions);
-            let opened = self
-                .fetchers
-                .run(move || Object::open(&client, key, conditions));
-            self.seat.leave();
-            match opened.unwrap_or_else(|| Err(panicked())) {
-                // Nobody has got anything yet: whoever asks is told at once.
-                Err(error) if self.client.health().is_away() => return Err(error),
-                Err(error) => {
-                    failed += 1;
-                    self.again(failed, error)?;
-                }
-                opened => return opened,
-            }
-        }
-    }
-
-    /// Waits before the attempt after `failed` ones, or fails for good.
-    fn again(&self, failed: u32, error: S3Error) -> Result<(), S3Error> {
-        if failed >= ATTEMPTS || !error.may_pass() {
-            return Err(error);
-        }
-        if !matches!(error.kind(), Kind::Skewed { .. }) {
-            self.client.pause(failed, error.retry_after());
-        }
-        Ok(())
-    }
-
-    /// Waits before the next attempt to read on, for as long as that is worth it.
-    ///
-    /// # Errors
-    /// `error`, when it cannot pass or has lasted for too long. Another one when nobody wants to read
-    /// any more.
-    fn read_again(
-        &self,
-        failing: &mut Failing,
-        read: usize,
-        error: S3Error,
-    ) -> Result<(), S3Error> {
-        if !error.may_pass() {
-            return Err(error);
-        }
-        let begun = self.elapsed();
-        let since = match failing.since {
-            Some((since, before)) if read - before < STRIDE => since,
-            _ => {
-                failing.since = Some((begun, read));
-                begun
-            }
-        };
-        failing.attempts += 1;
-        if failing.attempts >= ATTEMPTS && begun - since >= self.patience {
-            return Err(error);
-        }
-        let heals_at_once = failing.attempts == 1 && matches!(error.kind(), Kind::Skewed { .. });
-        let attempts = failing.attempts.min(LONGEST_PAUSE);
-        let mut left = match heals_at_once {
-            true => Duration::ZERO,
-            false => Client::pause_after(attempts, error.retry_after()),
-        };
-        loop {
-            if self.stopping.has_come() {
-                return Err(stopping());
-            }
-            if progress::is_unwanted() {
-                return Err(S3Error::new(Kind::Refused, "whoever read it has gone"));
-            }
-            // While the server is away, one of all who wait finds out whether it is back.
-            let is_away = self.client.health().refuses().is_some();
-            if is_away && self.elapsed() - since >= self.patience {
-                return Err(error);
-            }
-            let pause = match (left.is_zero(), is_away) {
-                (true, false) => return Ok(()),
-                (true, true) => LOOK,
-                (false, _) => left.min(LOOK),
-            };
-            self.client.rest(pause);
-            left = left.saturating_sub(pause);
         }
     }
 }
@@ -412,17 +295,6 @@ impl S3Blob {
         seat.leave();
         (bytes.len(), result)
     }
-}
-
-fn panicked() -> S3Error {
-    S3Error::new(
-        Kind::Refused,
-        "reading from the bucket failed inside; the log says more",
-    )
-}
-
-fn no_turn(error: io::Error) -> S3Error {
-    S3Error::new(Kind::Busy, error.to_string())
 }
 
 /// What an error means to whoever uses the store.

@@ -184,10 +184,7 @@ impl Store for S3Store {
             query: &[],
             headers: &[],
         };
-        match self
-            .reads
-            .in_turn(|client| client.call(&request, &[], ANSWER))
-        {
+        match self.reads.in_turn(|turn| turn.call(&request, &[], ANSWER)) {
             Ok(_) | Err(StoreError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }

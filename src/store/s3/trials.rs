@@ -64,7 +64,7 @@ pub(super) fn sweep(reads: &Reads) -> Result<u64, StoreError> {
         query: &[("list-type", "2"), ("max-keys", PAGE), ("prefix", &ours)],
         headers: &[],
     };
-    let answer = reads.in_turn(|client| client.call(&request, &[], LISTING))?;
+    let answer = reads.in_turn(|turn| turn.call(&request, &[], LISTING))?;
     // Without its time nothing is known to be old.
     let Some(now) = answer.header("date").and_then(date) else {
         return Ok(0);
@@ -83,7 +83,7 @@ pub(super) fn sweep(reads: &Reads) -> Result<u64, StoreError> {
             query: &[],
             headers: &[],
         };
-        match reads.in_turn(|client| client.call(&request, &[], ANSWER)) {
+        match reads.in_turn(|turn| turn.call(&request, &[], ANSWER)) {
             Ok(_) | Err(StoreError::NotFound) => removed += 1,
             Err(error) => return Err(error),
         }
