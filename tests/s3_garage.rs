@@ -7,7 +7,7 @@ mod support;
 use mayfly::model::{BlobId, Clock, SystemClock, Timestamp};
 use mayfly::store::s3::{
     Client, Journal, Kind, MemoryJournal, Mend, Method, Outcome, Request, Retries, S3Settings,
-    Uploads, diagnose,
+    S3Store, Uploads, diagnose,
 };
 use mayfly::store::{BothStores, DiskStore, Place, Store, contract};
 use std::cell::Cell;
@@ -24,7 +24,7 @@ fn below(server: &Garage, prefix: String) -> S3Settings {
     settings
 }
 
-fn open(settings: &S3Settings) -> impl Store + use<> {
+fn open(settings: &S3Settings) -> S3Store {
     support::s3::store(settings, MARK).with_grace(Duration::ZERO)
 }
 
@@ -221,6 +221,7 @@ fn all_blobs_in_garage_are_listed_in_pages_with_their_sizes_and_nothing_else_is(
     for (n, size) in (100..).zip(sizes) {
         assert_eq!(size.ok(), Some(n % 5));
     }
+    store.sign_off();
     let young = support::s3::store(&settings, MARK);
     assert_eq!(young.list(None, 10).unwrap(), [], "stored a moment ago");
 }

@@ -243,12 +243,14 @@ fn listing_goes_through_all_names_in_order(store: &dyn Store) {
 }
 
 fn what_cannot_fit_is_refused_at_once(store: &dyn Store) {
-    let error = store.stage(&id(1, 1), Some(u64::MAX)).err().unwrap();
-    let StoreError::Full { needed, available } = error else {
-        panic!("not full but {error}");
-    };
-    assert_eq!(needed, u64::MAX);
-    assert!(available < needed);
+    match store.stage(&id(1, 1), Some(u64::MAX)).err().unwrap() {
+        StoreError::Full { needed, available } => {
+            assert_eq!(needed, u64::MAX);
+            assert!(available < needed);
+        }
+        StoreError::TooLarge { most } => assert!(most < u64::MAX),
+        error => panic!("neither full nor too large but {error}"),
+    }
     assert_eq!(store.sweep_staged().unwrap(), 0);
     put(store, &id(1, 1), b"others still fit");
 }
