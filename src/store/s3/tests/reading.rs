@@ -2,10 +2,16 @@
 
 use crate::model::{BlobId, progress};
 use crate::store::StoredBlob;
-use crate::store::s3::read::{PATIENCE, Reads};
-use crate::store::s3::tests::stage::{Act, Stage, answer, error, stage};
+use crate::store::s3::access::PATIENCE;
+use crate::store::s3::exchange::Patience;
+use crate::store::s3::read::Reads;
+use crate::store::s3::tests::stage::{
+    Act, Hand, Server, Stage, answer, error, request, settings, stage,
+};
+use crate::store::s3::{Client, Method};
 use std::io;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 const SIZE: usize = 3000;
@@ -109,4 +115,39 @@ fn a_weak_tag_is_compared_and_is_no_condition() {
     assert!(stage.server.seen()[1].header("if-match").is_none());
     let (_, result) = read(vec![first("W/\"a\""), rest("W/\"b\"")]);
     assert!(result.unwrap_err().to_string().contains("not the one"));
+}
+
+#[test]
+fn a_small_request_that_waits_for_its_next_attempt_keeps_nobody_from_reading() {
+    let script = vec![busy(), first("\"a\""), Act::Answer(answer(204, "", ""))];
+    let server = Server::following(script);
+    let reads = Arc::<OnceLock<Reads>>::default();
+    let others = Arc::clone(&reads);
+    let patience = Patience {
+        pause: Box::new(move |_| {
+            let (opened, is_open) = mpsc::channel();
+            let reads = Arc::clone(&others);
+            std::thread::spawn(move || {
+                let blob = reads
+                    .get()
+                    .unwrap()
+                    .open(&BlobId([1; 16]), "key".to_owned());
+                opened.send(blob.is_ok())
+            });
+            assert_eq!(is_open.recv_timeout(Duration::from_secs(60)), Ok(true));
+        }),
+        ..Patience::default()
+    };
+    let mut settings = settings(format!("http://{}", server.address));
+    settings.concurrency = 1;
+    let client = Client::patient(&settings, Arc::<Hand>::default(), patience).unwrap();
+    let reads = reads.get_or_init(|| Reads::new(client));
+    let delete = request(Method::Delete, "other");
+    reads.in_turn(|turn| turn.call(&delete, &[], 9)).unwrap();
+    let methods: Vec<_> = server
+        .seen()
+        .iter()
+        .map(|s| s.head[..3].to_owned())
+        .collect();
+    assert_eq!(methods, ["DEL", "GET", "DEL"]);
 }
