@@ -23,7 +23,7 @@ const WALKS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(5);
 /// Tries in a row after which a store counts as away for good: ten minutes.
 const TRIES: u32 = 120;
-/// Tries of one file that had begun to send it: each may cost as much as the whole file.
+/// Tries of one file that had begun to read it: each may cost as much as the whole file.
 const COPIES: u32 = 3;
 
 /// Moves files when it is asked to.
@@ -45,6 +45,8 @@ struct Progress {
     state: MoveState,
     to: Option<Destination>,
     stop: bool,
+    /// Bytes were read since the last try began.
+    read: bool,
 }
 
 /// Why a move ends before its time.
@@ -93,7 +95,7 @@ impl Moves for Mover {
                 ..MoveState::default()
             },
             to: Some(to),
-            stop: false,
+            ..Progress::default()
         };
         let runs = Arc::clone(work);
         let thread = std::thread::Builder::new()
@@ -226,7 +228,7 @@ impl Work {
         self.progress().state.left += 1;
     }
 
-    /// Tries what a store refuses for now again and again; but a few times only when bytes were copied
+    /// Tries what a store refuses for now again and again; but a few times only when bytes were read
     /// before it refused. Returns the refusal then: something else may go on.
     fn patiently<T>(
         &self,
@@ -234,14 +236,14 @@ impl Work {
     ) -> Result<Result<T, StoreError>, End> {
         let (mut tries, mut copies) = (1, 0);
         loop {
-            let before = self.progress().state.bytes;
+            self.progress().read = false;
             match attempt() {
                 Ok(done) => {
                     self.progress().state.problem = None;
                     return Ok(Ok(done));
                 }
                 Err(e @ (StoreError::Refused(_) | StoreError::InUse)) if tries < TRIES => {
-                    copies += u32::from(self.progress().state.bytes > before);
+                    copies += u32::from(self.progress().read);
                     if copies >= COPIES {
                         self.progress().state.problem = None;
                         return Ok(Err(e));
@@ -278,6 +280,7 @@ impl Wishes for Work {
     fn goes_on(&self, bytes: u64) -> bool {
         let mut progress = self.progress();
         progress.state.bytes += bytes;
+        progress.read = true;
         !progress.stop
     }
 }
@@ -305,7 +308,7 @@ mod tests {
     use std::cell::Cell;
 
     #[test]
-    fn a_file_that_is_refused_after_it_was_sent_is_sent_three_times_and_others_wait_for_long() {
+    fn a_file_that_is_refused_after_it_was_read_is_read_three_times_and_others_wait_for_long() {
         let store = || Arc::new(MemoryStore::new(None));
         let work = Work {
             both: Arc::new(BothStores::new(store(), store(), Place::Near)),
@@ -314,17 +317,18 @@ mod tests {
             changed: Condvar::new(),
             pause: Duration::ZERO,
         };
-        for (bytes, most) in [(10, COPIES), (0, TRIES)] {
+        // Sent, compared with the copy that an earlier try has left, and not even opened.
+        for (read, most) in [(Some(10), COPIES), (Some(0), COPIES), (None, TRIES)] {
             let tries = Cell::new(0);
             let result = work.patiently(|| {
                 tries.set(tries.get() + 1);
-                assert!(work.goes_on(bytes));
+                assert!(read.is_none_or(|bytes| work.goes_on(bytes)));
                 Err::<(), _>(StoreError::Refused(io::Error::other("no")))
             });
             assert_eq!(tries.get(), most);
             match result {
-                Ok(refused) => assert!(refused.is_err() && bytes > 0),
-                Err(_) => assert_eq!(bytes, 0),
+                Ok(refused) => assert!(refused.is_err() && read.is_some()),
+                Err(_) => assert_eq!(read, None),
             }
         }
     }

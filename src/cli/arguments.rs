@@ -38,7 +38,7 @@ pub(super) enum Command {
         config: PathBuf,
         /// Ask nobody: the answers are in FILE. It has admin_password_file (or admin_password),
         /// data_dir, public_url, trusted_proxies, listen, default_days, default_downloads, encryption
-        /// and master_key_file; for a bucket the tables [storage] and [s3] as in the settings
+        /// and master_key_file; for a bucket the tables storage and s3 as in the settings
         #[arg(long, value_name = "FILE")]
         answers: Option<PathBuf>,
     },
@@ -62,7 +62,7 @@ pub(super) enum Command {
         /// The settings
         #[arg(long, value_name = "FILE", default_value = CONFIG_FILE)]
         config: PathBuf,
-        /// Try the bucket of [s3] out, too: store, read and delete a small object there
+        /// Try the bucket of the settings out, too: store, read and delete a small object there
         #[arg(long)]
         online: bool,
     },
@@ -250,7 +250,7 @@ pub(super) enum UserCommand {
 
 #[derive(Subcommand)]
 pub(super) enum StoreCommand {
-    /// Move all files to the disk or to the bucket of [s3], while the server runs
+    /// Move all files to the disk or to the bucket of the settings, while the server runs
     ///
     /// Each file is copied and looked at before the original is deleted, and can be downloaded all the
     /// time. When this command is interrupted, the server goes on, and running it again shows how far

@@ -24,6 +24,11 @@ impl Uploads {
     /// Ends all that can be ended, and tells the log of it. What cannot is tried again in half an hour, if
     /// [`Uploads::look_again`] is called then.
     pub(super) fn end_abandoned(&self) {
+        self.end_telling(log::Level::Warn);
+    }
+
+    /// Tells of failures at this `level`.
+    fn end_telling(&self, level: log::Level) {
         let mut failed = false;
         // Neither keeps the other from being done.
         for ended in [self.sweep(), self.sweep_old(AGE)] {
@@ -38,7 +43,8 @@ impl Uploads {
                         StoreError::Refused(cause) => cause.to_string(),
                         other => other.to_string(),
                     };
-                    log::warn!(
+                    log::log!(
+                        level,
                         "uploads that an earlier run had not finished are still in the bucket; they are \
                          looked for again in half an hour: {why}"
                     );
@@ -59,7 +65,7 @@ impl Uploads {
             let look = move || {
                 own.upgrade()
                     .into_iter()
-                    .for_each(|own| own.end_abandoned())
+                    .for_each(|own| own.end_telling(log::Level::Debug))
             };
             self.queue(Turn::Later, Box::new(look));
         }

@@ -329,8 +329,9 @@ impl Client {
         if self.0.silent.load(Ordering::Relaxed) < SILENT {
             return true;
         }
+        // Another one may just have been answered: the number wraps then.
         let bodies = self.0.silent.fetch_add(1, Ordering::Relaxed);
-        (bodies - SILENT) % RARELY == RARELY - 1
+        bodies.wrapping_sub(SILENT) % RARELY == RARELY - 1
     }
 
     /// Takes down whether the server said that it wants a body.

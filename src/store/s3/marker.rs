@@ -177,7 +177,8 @@ impl Marker {
     /// # Errors
     /// [`StoreError::Refused`].
     pub(super) fn sign_off(&self, reads: &Reads) -> Result<(), StoreError> {
-        if !self.is_ours() || !lock(&self.presence).signs_off() {
+        let now = reads.elapsed();
+        if !self.is_ours() || !lock(&self.presence).signs_off(now, self.sure) {
             return Ok(());
         }
         reads.in_turn(|turn| self.store(turn, &[]))

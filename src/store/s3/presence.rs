@@ -24,6 +24,8 @@ pub(super) struct Presence {
     other: Option<Duration>,
     /// It was one that was written while this process ran.
     shared: bool,
+    /// When it last looked.
+    looked: Duration,
 }
 
 impl Presence {
@@ -35,6 +37,7 @@ impl Presence {
             replaced: None,
             other: None,
             shared: false,
+            looked: Duration::ZERO,
         }
     }
 
@@ -52,6 +55,11 @@ impl Presence {
     /// [`Presence::number`] is to be written there.
     pub(super) fn sees(&mut self, number: Option<&str>, now: Duration, sure: Duration) -> bool {
         let first = !std::mem::replace(&mut self.knows, true);
+        let unseen = now.saturating_sub(std::mem::replace(&mut self.looked, now));
+        if self.other.is_some() && unseen > sure / 2 {
+            // The bucket was away, or this machine slept: nobody could look, and silence says nothing.
+            self.other = Some(now);
+        }
         match number {
             Some(number) if number == self.number => {
                 if self.other.is_some_and(|at| now.saturating_sub(at) >= sure) {
@@ -88,9 +96,10 @@ impl Presence {
             .is_none_or(|at| now.saturating_sub(at) >= sure && !self.shared)
     }
 
-    /// This process ends. Whether the mark is to say so.
-    pub(super) fn signs_off(&mut self) -> bool {
-        self.signed_off = self.knows && !self.shared;
+    /// This process ends. Whether the mark is to say so: not when another one may live, whose next copy
+    /// would then believe to be alone.
+    pub(super) fn signs_off(&mut self, now: Duration, sure: Duration) -> bool {
+        self.signed_off = self.knows && self.is_alone(now, sure);
         self.signed_off
     }
 }
@@ -120,6 +129,40 @@ mod tests {
         process.is_alone(Duration::from_secs(60 * minute), SURE)
     }
 
+    fn signs_off(process: &mut Presence, minute: u64) -> bool {
+        process.signs_off(Duration::from_secs(60 * minute), SURE)
+    }
+
+    #[test]
+    fn a_copy_that_ends_before_it_knows_of_the_other_signs_off_for_nobody() {
+        let (mut one, mut copy) = (Presence::new(), Presence::new());
+        let mut mark = Mark::default();
+        mark.is_seen_by(&mut one, 0);
+        mark.is_seen_by(&mut copy, 1);
+        assert!(!signs_off(&mut copy, 2));
+        let mut again = Presence::new();
+        mark.is_seen_by(&mut again, 3);
+        assert!(!is_alone(&again, 3));
+        mark.is_seen_by(&mut one, 5);
+        assert!(one.is_shared());
+    }
+
+    #[test]
+    fn time_in_which_nobody_could_look_is_no_silence() {
+        let (mut one, mut other) = (Presence::new(), Presence::new());
+        let mut mark = Mark::default();
+        for minute in [0, 5, 10] {
+            mark.is_seen_by(&mut one, minute);
+            mark.is_seen_by(&mut other, minute + 1);
+        }
+        // The bucket is away for half an hour. Whoever wrote last is back first.
+        mark.is_seen_by(&mut other, 40);
+        assert!(other.is_shared() && !is_alone(&other, 40));
+        mark.is_seen_by(&mut one, 41);
+        mark.is_seen_by(&mut other, 45);
+        assert!(one.is_shared() && other.is_shared());
+    }
+
     #[test]
     fn a_process_that_starts_after_a_crash_is_alone_after_a_while_and_after_an_end_at_once() {
         let mut mark = Mark(Some("crashed".to_owned()));
@@ -130,7 +173,7 @@ mod tests {
         }
         mark.is_seen_by(&mut next, 15);
         assert!(!next.is_shared() && is_alone(&next, 15));
-        assert!(next.signs_off());
+        assert!(signs_off(&mut next, 15));
         mark.0 = next.number().map(str::to_owned);
         let mut third = Presence::new();
         mark.is_seen_by(&mut third, 16);
@@ -156,7 +199,7 @@ mod tests {
                 mark.is_seen_by(&mut other, start + minute - 10);
                 assert!(one.is_shared() && other.is_shared());
             }
-            assert!(!other.signs_off());
+            assert!(!signs_off(&mut other, 60));
             for minute in [70, 75, 80] {
                 assert!(one.is_shared(), "{minute}");
                 mark.is_seen_by(&mut one, minute);

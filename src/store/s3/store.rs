@@ -118,7 +118,9 @@ impl S3Store {
     pub fn look_for_mark(&self) -> Result<(), StoreError> {
         self.marker.look(&self.reads)?;
         // Who asks now and then whether the bucket can be used keeps this going as well.
-        self.uploads.look_again();
+        if self.marker.may_sweep(self.reads.elapsed()).is_ok() {
+            self.uploads.look_again();
+        }
         Ok(())
     }
 
