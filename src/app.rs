@@ -32,7 +32,9 @@ pub use first_admin::{FirstAdmin, Openers, first_admin};
 pub use pages::check_pages;
 pub use reload::{Load, source as settings_source};
 pub use stopped::Stopped;
-pub use storage::{Finding, Mend, Outcome, Trouble, bucket_endpoint_in, try_bucket};
+pub use storage::{
+    Finding, Mend, Outcome, Trouble, bucket_endpoint_in, is_temporary_key, try_bucket,
+};
 pub use supervision::database_probe;
 
 use crate::admin::{self, AdminSocket, Moves};

@@ -327,6 +327,31 @@ fn a_wrong_region_names_the_right_one() {
 }
 
 #[test]
+fn a_session_token_is_asked_for_where_it_helps() {
+    let told = |code: &'static str, key_id: &str, token: Option<&str>| {
+        let mut settings = prepared(move |_| (403, "", refusal(code, "")));
+        settings.credentials.key_id = key_id.to_owned().into();
+        settings.credentials.token = token.map(|token| token.to_owned().into());
+        trouble(&settings).1
+    };
+    for (code, key_id, token, sentence) in [
+        ("InvalidToken", "id", Some("wrong"), "its own session token"),
+        ("InvalidTokenId", "id", None, "its own session token"),
+        ("InvalidAccessKeyId", "ASIA1", None, "its own session token"),
+        ("ExpiredToken", "ASIA1", Some("old"), "token has ended"),
+    ] {
+        let found = told(code, key_id, token);
+        assert_eq!(found.mend, Some(Mend::Token), "{code}");
+        assert!(found.sentence.contains(sentence), "{found:?}");
+    }
+    for (key_id, token) in [("AKIA1", None), ("ASIA1", Some("a token"))] {
+        let found = told("InvalidAccessKeyId", key_id, token);
+        assert_eq!(found.mend, None);
+        assert!(found.sentence.contains("does not know the access key"));
+    }
+}
+
+#[test]
 fn every_right_that_is_missing_is_named() {
     let settings = prepared(|first| match first.split(' ').next() {
         Some("GET") => (200, "", LISTING.to_owned()),

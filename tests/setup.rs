@@ -443,6 +443,7 @@ fn a_bucket_is_tried_out_on_the_terminal_and_its_secret_is_in_a_file_of_its_own(
             ("Address of the S3 server", line(&server.endpoint())),
             ("Region [us-east-1]", line("")),
             ("Bucket", line(S3Server::BUCKET)),
+            ("Prefix", line("")),
             ("Id of the access key", line(S3Server::KEY_ID)),
             ("Secret of the access key", line("not-the-secret")),
             ("the secret does not belong", String::new()),
@@ -450,6 +451,7 @@ fn a_bucket_is_tried_out_on_the_terminal_and_its_secret_is_in_a_file_of_its_own(
             ("Address of the S3 server", line("")),
             ("Region", line("")),
             ("Bucket", line("")),
+            ("Prefix", line("")),
             ("Id of the access key", line("")),
             ("Enter: as before", line(S3Server::SECRET)),
             ("It works.", String::new()),
@@ -480,6 +482,97 @@ fn a_bucket_is_tried_out_on_the_terminal_and_its_secret_is_in_a_file_of_its_own(
             .output()
             .unwrap();
         assert_eq!(checked.stdout, b"OK\n", "{checked:?}");
+    }
+}
+
+#[test]
+fn prefix_token_and_certificate_are_asked_for_and_used() {
+    const TEMPORARY: &str = "ASIA-temporary";
+    const TOKEN: &str = "test-token==";
+    let Some(mut server) = S3Server::start_tls("setup") else {
+        return;
+    };
+    // This server takes any token; what it is signed with has to be right all the same.
+    server.kill();
+    server.restart_with_key(TEMPORARY);
+    let ca_file = server.ca_file().unwrap().display().to_string();
+    for term in TERMS {
+        let place = Place::new();
+        let mut terminal = place.setup(term);
+        let line = |text: &str| format!("{text}{ENTER}");
+        let [password, again, data, url, days, downloads, mode, agreed] = place.answers();
+        let typed = [
+            (QUESTIONS[0], password),
+            (QUESTIONS[1], again),
+            (QUESTIONS[2], line("s3")),
+            ("Address of the S3 server", line(&server.endpoint())),
+            ("Region", line("")),
+            ("Bucket", line(S3Server::BUCKET)),
+            ("Prefix", line("a//b")),
+            ("Not taken", String::new()),
+            ("Prefix", line("some/mayfly")),
+            ("Id of the access key", line("ASIA-not-there")),
+            ("Secret of the access key", line(S3Server::SECRET)),
+            ("Session token (not shown; Enter: none)", line("")),
+            ("is not trusted", String::new()),
+            ("Certificate file", line("")),
+            ("It does not work: the certificate", String::new()),
+            // The second is "Try again".
+            (
+                "What now",
+                if term == "dumb" {
+                    line("2")
+                } else {
+                    format!("\u{1b}[B{ENTER}")
+                },
+            ),
+            ("Certificate file", line(&ca_file)),
+            ("wants the session token", String::new()),
+            ("Session token", line(TOKEN)),
+            ("It does not work: the server does not know", String::new()),
+            ("What now", line("")),
+            ("Address of the S3 server", line("")),
+            ("Certificate file", line("")),
+            ("Region", line("")),
+            ("Bucket", line("")),
+            ("Prefix", line("")),
+            ("Id of the access key", line(TEMPORARY)),
+            ("Enter: as before", line("")),
+            // The token of the other key is not kept.
+            ("Session token (not shown; Enter: none)", line(TOKEN)),
+            ("It works.", String::new()),
+            ("Directory for the database", data),
+            (QUESTIONS[3], url),
+            (QUESTIONS[4], days),
+            (QUESTIONS[5], downloads),
+            (QUESTIONS[6], mode),
+            ("All answers", String::new()),
+            ("/some/mayfly/)", String::new()),
+            ("session token, certificate /", agreed),
+        ];
+        for (question, answer) in typed {
+            terminal.wait_for(question);
+            terminal.types(&answer);
+        }
+        assert_eq!(terminal.exit_code(), 0, "{}", terminal.screen());
+        let screen = terminal.screen();
+        assert!(!screen.contains(TOKEN) && !screen.contains(S3Server::SECRET));
+        let token = place.config.with_extension("s3-token");
+        assert_eq!(fs::read_to_string(&token).unwrap(), format!("{TOKEN}\n"));
+        let mode = fs::metadata(&token).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let before = server.requests().len();
+        let checked = mayfly()
+            .args(["check-config", "--online", "--config", place.config()])
+            .output()
+            .unwrap();
+        assert_eq!(checked.stdout, b"OK\n", "{checked:?}");
+        let requests = server.requests().split_off(before);
+        let put = requests.iter().find(|line| line.starts_with("PUT /"));
+        assert!(
+            put.is_some_and(|line| line.contains("/some/mayfly/")),
+            "{requests:?}"
+        );
     }
 }
 

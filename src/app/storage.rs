@@ -10,7 +10,9 @@ use crate::store::{BothStores, Place, Store, StoreError};
 use std::sync::{Arc, Mutex};
 use zeroize::Zeroizing;
 
-pub use crate::store::s3::{Finding, Mend, Outcome, Trouble, endpoint_in as bucket_endpoint_in};
+pub use crate::store::s3::{
+    Finding, Mend, Outcome, Trouble, endpoint_in as bucket_endpoint_in, is_temporary_key,
+};
 
 /// Where the parts of uploads wait, in the data directory.
 const INCOMING: &str = "incoming";

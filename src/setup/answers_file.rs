@@ -17,6 +17,9 @@
 //! bucket = "my-files"
 //! key_id_file = "/root/key-id"                    # or key_id, in a file that is 0600
 //! secret_file = "/root/secret"                    # or secret, likewise
+//! token_file = "/root/token"                      # or token, likewise; of a temporary key
+//! prefix = "mayfly/"                              # what the names of objects begin with
+//! ca_file = "/etc/mayfly/home-ca.pem"             # trusted as well
 //! ```
 //!
 //! Only a password is needed; what is left out has its default. Secrets that stand in the file itself
@@ -24,7 +27,7 @@
 //! settings the contents of the files that are named here are copied to where systemd finds them.
 
 use super::answers::{KEYS, SECRETS, listen_for};
-use super::bucket::first_trouble;
+use super::trial::first_trouble;
 use super::{Answers, Host, SetupError, ThisHost, password};
 use crate::config::{Problem, SecretFile};
 use std::fs::File;

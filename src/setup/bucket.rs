@@ -1,15 +1,20 @@
-//! The questions about a bucket. It is tried out before the answers are taken, and what turns out to be
-//! another region or style is taken over.
+//! The questions about a bucket. It is tried out before the answers are taken.
 
 use super::answers::SECRETS;
 use super::questions::Dialogue;
 use super::{Answers, Stop};
-use crate::app::{Finding, Mend, Outcome, Trouble, bucket_endpoint_in};
-use crate::config::{self, ClearText, Environment, Problem, SecretFile, Settings, StorageKind};
+use crate::app::is_temporary_key;
+use crate::config::{self, ClearText, Environment, Problem, SecretFile, Settings};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use toml::Value;
 use zeroize::Zeroizing;
+
+/// What is typed for nothing, where something may be left out.
+const NONE: &str = "-";
+
+/// The setting that a session token belongs to.
+const TOKEN: &str = "s3.token_file";
 
 /// What stands for the answers that are not there yet, while one of them is judged.
 const STAND_INS: [(&str, &str); 5] = [
@@ -20,12 +25,13 @@ const STAND_INS: [(&str, &str); 5] = [
     ("s3.secret", "x"),
 ];
 
-/// What can be done about a bucket that does not work.
-const WAYS: [&str; 4] = [
-    "Change the answers",
-    "Try again",
-    "Go on all the same: no upload works before the bucket does",
-    "No bucket: files in a directory",
+/// The ways that files in a bucket come to their recipients.
+const DELIVERIES: &[(&str, &str)] = &[
+    ("proxied", "Mayfly fetches them and sends them on"),
+    (
+        "redirected",
+        "the bucket sends them; recipients see its address",
+    ),
 ];
 
 impl Answers {
@@ -44,7 +50,7 @@ impl Answers {
     ///
     /// # Errors
     /// What is wrong, with the remedy.
-    fn set_of_bucket(&mut self, key: &'static str, value: Value) -> Result<(), String> {
+    pub(super) fn set_of_bucket(&mut self, key: &'static str, value: Value) -> Result<(), String> {
         let others = STAND_INS.iter().filter(|(name, _)| *name != key);
         let lines: String = others
             .map(|(name, text)| format!("{name} = \"{text}\"\n"))
@@ -52,6 +58,9 @@ impl Answers {
             .collect();
         config::parse(lines.as_bytes(), &Environment::default())
             .map_err(|problems| remedies(problems.list))?;
+        if let Some(path) = value.as_str().filter(|_| key == "s3.ca_file") {
+            self.check_ca_file(Path::new(path))?;
+        }
         self.put("storage.kind", Value::String("s3".to_owned()));
         self.put(key, value);
         Ok(())
@@ -73,6 +82,30 @@ impl Answers {
         Ok(())
     }
 
+    /// Takes an answer back.
+    fn forget(&mut self, key: &str) {
+        self.values.remove(key);
+        self.secrets.remove(key);
+    }
+
+    /// The bucket and what the names in it begin with, for people.
+    pub(super) fn shown_bucket(&self) -> String {
+        let of = self.settings().map(|settings| settings.s3);
+        let (bucket, prefix) =
+            of.map_or_else(|_| (None, String::new()), |s3| (s3.bucket, s3.prefix));
+        let slash = if prefix.is_empty() { "" } else { "/" };
+        format!("{}{slash}{prefix}", bucket.unwrap_or_default())
+    }
+
+    /// What else leads to the bucket, for people: empty, mostly.
+    pub(super) fn shown_access(&self) -> String {
+        let token = self.text(TOKEN).map(|_| "session token".to_owned());
+        let ca_file = self.text("s3.ca_file");
+        let ca_file = ca_file.map(|path| format!("certificate {path}"));
+        let both: Vec<_> = token.into_iter().chain(ca_file).collect();
+        both.join(", ")
+    }
+
     /// Makes what is named here fit for the service, which runs as a user of its own and sees no home directory:
     /// systemd is to hand over the secrets, and the certificate has to be where everybody can read it.
     ///
@@ -91,16 +124,16 @@ impl Answers {
                     .map_err(|remedy| format!("{key}: {remedy}"))?;
             }
         }
-        self.check_ca_file()
+        let ca_file = self.text("s3.ca_file");
+        ca_file.map_or(Ok(()), |path| self.check_ca_file(Path::new(&path)))
     }
 
     /// Whether the service will be able to read the certificate.
-    fn check_ca_file(&self) -> Result<(), String> {
-        let Some(path) = self.text("s3.ca_file").filter(|_| self.key_is_credential) else {
+    fn check_ca_file(&self, path: &Path) -> Result<(), String> {
+        if !self.key_is_credential {
             return Ok(());
-        };
+        }
         const HIDDEN: [&str; 3] = ["/root", "/home", "/run/user"];
-        let path = Path::new(&path);
         let is_open = |path: &Path, bit| {
             std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & bit != 0)
         };
@@ -141,17 +174,9 @@ impl Answers {
     }
 }
 
-fn remedies(list: Vec<Problem>) -> String {
+pub(super) fn remedies(list: Vec<Problem>) -> String {
     let remedies: Vec<String> = list.into_iter().map(|problem| problem.remedy).collect();
     remedies.join("; ")
-}
-
-/// The first trouble among findings.
-pub(super) fn first_trouble(findings: &[Finding]) -> Option<&Trouble> {
-    findings.iter().find_map(|finding| match &finding.outcome {
-        Outcome::Fails(trouble) => Some(trouble),
-        Outcome::Works | Outcome::Remark(_) => None,
-    })
 }
 
 impl Dialogue<'_> {
@@ -176,11 +201,46 @@ impl Dialogue<'_> {
         }
     }
 
+    pub(super) fn delivery(&mut self) -> Result<(), Stop> {
+        self.prompt.say(
+            "Files that are not sealed can come straight from the bucket, if recipients\n\
+             can reach it: Mayfly sends them on to an address there that is good for a\n\
+             minute, and counts the download then. Links with a limit stay proxied.",
+        )?;
+        let current = self.answers.text("s3.downloads");
+        let current = DELIVERIES
+            .iter()
+            .position(|(word, _)| Some(*word) == current.as_deref());
+        let items: Vec<String> = DELIVERIES
+            .iter()
+            .map(|(word, sentence)| format!("{word:11} {sentence}"))
+            .collect();
+        let question = "How recipients get files";
+        let chosen = self.prompt.choose(question, &items, current.unwrap_or(0))?;
+        let word = DELIVERIES.get(chosen).map_or("proxied", |(word, _)| word);
+        self.answers
+            .put("s3.downloads", Value::String(word.to_owned()));
+        Ok(())
+    }
+
     fn ask_for_bucket(&mut self) -> Result<(), Stop> {
         self.ask_of_bucket("s3.endpoint", "Address of the S3 server", "")?;
         let endpoint = self.answers.text("s3.endpoint").unwrap_or_default();
+        // The trial asks for it, where one is needed.
+        if !endpoint.starts_with("https://") {
+            self.answers.forget("s3.ca_file");
+        } else if self.answers.text("s3.ca_file").is_some() {
+            self.ask_for_ca_file()?;
+        }
         self.ask_of_bucket("s3.region", "Region", region_of(&endpoint))?;
         self.ask_of_bucket("s3.bucket", "Bucket", "")?;
+        let question = "Prefix of names in it, such as mayfly/ (-: none)";
+        self.ask_or_none("s3.prefix", question)?;
+        self.ask_for_key()
+    }
+
+    fn ask_for_key(&mut self) -> Result<(), Stop> {
+        let before = self.answers.secrets.get("s3.key_id_file").cloned();
         loop {
             let known = self.answers.secrets.get("s3.key_id_file");
             let known = known.map_or(String::new(), |id| id.to_string());
@@ -200,6 +260,64 @@ impl Dialogue<'_> {
             let typed = Zeroizing::new(typed.trim().to_owned());
             let secret = known.filter(|_| typed.is_empty()).unwrap_or(typed);
             match self.answers.set_secret("s3.secret_file", secret) {
+                Ok(()) => break,
+                Err(remedy) => self.refuse(&remedy)?,
+            }
+        }
+        let id = self.answers.secrets.get("s3.key_id_file");
+        let is_temporary = id.is_some_and(|id| is_temporary_key(id));
+        if id != before.as_ref() {
+            // It belonged to the other key.
+            self.answers.forget(TOKEN);
+        }
+        if is_temporary || self.answers.text(TOKEN).is_some() {
+            self.ask_for_token()?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the session token; says whether it is another one now.
+    pub(super) fn ask_for_token(&mut self) -> Result<bool, Stop> {
+        let is_known = self.answers.secrets.contains_key(TOKEN);
+        let question = match is_known {
+            true => "Session token (not shown; Enter: as before, -: none)",
+            false => "Session token (not shown; Enter: none)",
+        };
+        loop {
+            let typed = self.prompt.hidden(question)?;
+            let typed = Zeroizing::new(typed.trim().to_owned());
+            match typed.as_str() {
+                "" => return Ok(false),
+                NONE => {
+                    self.answers.forget(TOKEN);
+                    return Ok(is_known);
+                }
+                _ => {}
+            }
+            match self.answers.set_secret(TOKEN, typed) {
+                Ok(()) => return Ok(true),
+                Err(remedy) => self.refuse(&remedy)?,
+            }
+        }
+    }
+
+    /// Asks for a certificate; says whether it is another one now.
+    pub(super) fn ask_for_ca_file(&mut self) -> Result<bool, Stop> {
+        let before = self.answers.text("s3.ca_file");
+        self.ask_or_none("s3.ca_file", "Certificate file (-: none)")?;
+        Ok(self.answers.text("s3.ca_file") != before)
+    }
+
+    /// Asks for something that may be left out.
+    fn ask_or_none(&mut self, key: &'static str, question: &str) -> Result<(), Stop> {
+        let default = self.answers.text(key).unwrap_or(NONE.to_owned());
+        loop {
+            let text = self.prompt.line(question, &default)?;
+            if text == NONE {
+                self.answers.forget(key);
+                return Ok(());
+            }
+            match self.answers.set_of_bucket(key, Value::String(text)) {
                 Ok(()) => return Ok(()),
                 Err(remedy) => self.refuse(&remedy)?,
             }
@@ -220,116 +338,6 @@ impl Dialogue<'_> {
                 Err(remedy) => self.refuse(&remedy)?,
             }
         }
-    }
-
-    /// Tries the bucket out. `None`: ask again; `Some(false)`: none.
-    fn settle_bucket(&mut self) -> Result<Option<bool>, Stop> {
-        let mut mended = Vec::new();
-        loop {
-            let settings = match self.answers.settings_with_secrets() {
-                Ok(settings) => settings,
-                Err(list) => {
-                    self.refuse(&remedies(list))?;
-                    return Ok(None);
-                }
-            };
-            debug_assert_eq!(settings.storage, StorageKind::S3);
-            self.prompt.say("  Trying it out ...")?;
-            let findings = self.host.bucket(&settings);
-            let Some(trouble) = first_trouble(&findings).cloned() else {
-                for finding in &findings {
-                    if let Outcome::Remark(remark) = &finding.outcome {
-                        self.say_long(&format!("Note: {remark}."))?;
-                    }
-                }
-                self.prompt.say("  It works.")?;
-                return Ok(Some(true));
-            };
-            if let Some(mend) = trouble.mend.clone().filter(|mend| !mended.contains(mend))
-                && self.mend(&mend)?
-            {
-                mended.push(mend);
-                continue;
-            }
-            self.say_long(&format!("It does not work: {}.", trouble.sentence))?;
-            match self
-                .prompt
-                .choose("What now", &WAYS.map(str::to_owned), 0)?
-            {
-                1 => {}
-                2 => return Ok(Some(true)),
-                3 => return Ok(Some(false)),
-                _ => return Ok(None),
-            }
-        }
-    }
-
-    /// Takes over what would help; says whether there was something.
-    fn mend(&mut self, mend: &Mend) -> Result<bool, Stop> {
-        match mend {
-            Mend::Region(region) => {
-                let endpoint = self.answers.text("s3.endpoint").unwrap_or_default();
-                let mut set = self
-                    .answers
-                    .set_of_bucket("s3.region", Value::String(region.clone()));
-                if let Some(endpoint) = bucket_endpoint_in(&endpoint, region) {
-                    set = set.and_then(|()| {
-                        self.answers
-                            .set_of_bucket("s3.endpoint", Value::String(endpoint))
-                    });
-                }
-                if set.is_ok() {
-                    self.prompt
-                        .say(&format!("  The bucket is in the region {region}: taken."))?;
-                }
-                Ok(set.is_ok())
-            }
-            Mend::PathStyle(style) => {
-                let set = self
-                    .answers
-                    .set_of_bucket("s3.path_style", Value::Boolean(*style));
-                if set.is_ok() {
-                    self.prompt
-                        .say(&format!("  The server wants path_style = {style}: taken."))?;
-                }
-                Ok(set.is_ok())
-            }
-            Mend::CaFile => {
-                self.prompt.say(
-                    "  The certificate of the server is not trusted. If it is your own server,\n  \
-                     name the file (PEM) with the certificate of its authority.",
-                )?;
-                let text = self.prompt.line("Certificate file (Enter: none)", "")?;
-                if text.is_empty() {
-                    return Ok(false);
-                }
-                let mut set = self
-                    .answers
-                    .set_of_bucket("s3.ca_file", Value::String(text));
-                set = set.and_then(|()| self.answers.check_ca_file());
-                if let Err(remedy) = &set {
-                    self.answers.values.remove("s3.ca_file");
-                    self.refuse(remedy)?;
-                }
-                Ok(set.is_ok())
-            }
-        }
-    }
-
-    /// Says a sentence of any length in lines that fit.
-    fn say_long(&mut self, text: &str) -> Result<(), Stop> {
-        let mut lines = vec![String::from(" ")];
-        for word in text.split(' ') {
-            let fits = lines.last().is_some_and(|l| l.len() + 1 + word.len() <= 76);
-            match lines.last_mut().filter(|_| fits) {
-                Some(line) => {
-                    line.push(' ');
-                    line.push_str(word);
-                }
-                None => lines.push(format!("  {word}")),
-            }
-        }
-        self.prompt.say(&lines.join("\n"))
     }
 }
 

@@ -18,6 +18,7 @@ mod password;
 mod prompt;
 mod questions;
 mod terminal;
+mod trial;
 mod write;
 
 pub use answers::Answers;

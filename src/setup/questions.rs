@@ -12,6 +12,7 @@ use toml::Value;
 enum Question {
     Password,
     Storage,
+    Access,
     Address,
     Listen,
     Days,
@@ -35,6 +36,7 @@ const ALWAYS: &[Question] = &[
 const CHANGEABLE: &[Question] = &[
     Question::Password,
     Question::Storage,
+    Question::Access,
     Question::Address,
     Question::Listen,
     Question::Days,
@@ -56,15 +58,6 @@ const ENCRYPTIONS: &[(&str, &str)] = &[
     (
         "none",
         "not sealed: who has the disk, or a copy, reads everything",
-    ),
-];
-
-/// The ways that files in a bucket come to their recipients.
-const DELIVERIES: &[(&str, &str)] = &[
-    ("proxied", "Mayfly fetches them and sends them on"),
-    (
-        "redirected",
-        "the bucket sends them; recipients see its address",
     ),
 ];
 
@@ -93,7 +86,8 @@ pub fn ask(prompt: &mut dyn Prompt, host: &dyn Host, config: &Path) -> Result<An
             Look::Change(question) => {
                 dialogue.ask(question)?;
                 // What was answered may have made it a question, or none any more.
-                if matches!(question, Question::Storage | Question::Encryption) {
+                use Question::{Access, Encryption, Storage};
+                if matches!(question, Storage | Access | Encryption) {
                     dialogue.ask(Question::Delivery)?;
                 }
             }
@@ -122,6 +116,10 @@ impl Dialogue<'_> {
         match question {
             Question::Password => self.password(),
             Question::Storage => self.storage(),
+            Question::Access => match self.bucket()? {
+                true => Ok(()),
+                false => self.storage(),
+            },
             Question::Address => self.address(),
             Question::Listen => self.listen(),
             Question::Days => self.number(
@@ -140,7 +138,11 @@ impl Dialogue<'_> {
     /// Whether the answer to a question would change anything.
     fn is_asked(&self, question: Question) -> bool {
         let is_plain = || self.answers.text("encryption").as_deref() == Some("none");
-        !matches!(question, Question::Delivery) || (self.answers.is_bucket() && is_plain())
+        match question {
+            Question::Delivery => self.answers.is_bucket() && is_plain(),
+            Question::Access => !self.answers.shown_access().is_empty(),
+            _ => true,
+        }
     }
 
     fn password(&mut self) -> Result<(), Stop> {
@@ -264,9 +266,9 @@ impl Dialogue<'_> {
                 .line("Address and port to listen on", &default)?;
             let before = self.answers.clone();
             let set = self.answers.set("listen", Value::String(text));
-            let listens = set.and_then(|()| match self.settings() {
-                Some(settings) => self.host.can_listen(settings.listen),
-                None => Ok(()),
+            let listens = set.and_then(|()| match self.answers.settings() {
+                Ok(settings) => self.host.can_listen(settings.listen),
+                Err(_) => Ok(()),
             });
             match listens {
                 Ok(()) => return Ok(()),
@@ -319,28 +321,6 @@ impl Dialogue<'_> {
         }
     }
 
-    fn delivery(&mut self) -> Result<(), Stop> {
-        self.prompt.say(
-            "Files that are not sealed can come straight from the bucket, if recipients\n\
-             can reach it: Mayfly sends them on to an address there that is good for a\n\
-             minute, and counts the download then. Links with a limit stay proxied.",
-        )?;
-        let current = self.answers.text("s3.downloads");
-        let current = DELIVERIES
-            .iter()
-            .position(|(word, _)| Some(*word) == current.as_deref());
-        let items: Vec<String> = DELIVERIES
-            .iter()
-            .map(|(word, sentence)| format!("{word:11} {sentence}"))
-            .collect();
-        let question = "How recipients get files";
-        let chosen = self.prompt.choose(question, &items, current.unwrap_or(0))?;
-        let word = DELIVERIES.get(chosen).map_or("proxied", |(word, _)| word);
-        self.answers
-            .put("s3.downloads", Value::String(word.to_owned()));
-        Ok(())
-    }
-
     fn last_look(&mut self) -> Result<Look, Stop> {
         self.prompt.say("")?;
         let mut items = vec!["Write the settings and make the account".to_owned()];
@@ -371,8 +351,9 @@ impl Dialogue<'_> {
             }
             Question::Storage if self.answers.is_bucket() => (
                 "Directory, and bucket",
-                format!("{} ({})", text("data_dir"), text("s3.bucket")),
+                format!("{} ({})", text("data_dir"), self.answers.shown_bucket()),
             ),
+            Question::Access => ("Access to the bucket", self.answers.shown_access()),
             Question::Storage => ("Directory", text("data_dir")),
             Question::Address => ("Address of links", text("public_url")),
             Question::Listen => ("Listening on", text("listen")),
@@ -382,10 +363,6 @@ impl Dialogue<'_> {
             Question::Delivery => ("Files of the bucket", text("s3.downloads")),
         };
         format!("{name:21} {value}")
-    }
-
-    fn settings(&self) -> Option<Settings> {
-        self.answers.settings().ok()
     }
 
     pub(super) fn refuse(&mut self, remedy: &str) -> Result<(), Stop> {

@@ -58,7 +58,7 @@ impl S3Server {
     fn of(program: &Path, home: &Path) -> Self {
         std::fs::create_dir_all(home.join(Self::BUCKET)).unwrap();
         let (port, number) = keep_port();
-        let (child, address) = spawn(program, home, number);
+        let (child, address) = spawn(program, home, number, Self::KEY_ID);
         Self {
             child,
             home: home.to_owned(),
@@ -77,9 +77,14 @@ impl S3Server {
 
     /// Starts it again after [`S3Server::kill`], at the same address and with what is stored.
     pub fn restart(&mut self) {
+        self.restart_with_key(Self::KEY_ID);
+    }
+
+    /// The same, and the id of the access key is another one from now on.
+    pub fn restart_with_key(&mut self, key_id: &str) {
         let program = program().expect("it was started before");
         let port = self.address.port();
-        (self.child, self.address) = spawn(&program, &self.home, port);
+        (self.child, self.address) = spawn(&program, &self.home, port, key_id);
     }
 
     /// The same behind TLS, with a certificate of its own authority in [`S3Server::ca_file`].
@@ -216,18 +221,13 @@ fn keep_port() -> (OwnedFd, u16) {
 }
 
 /// Starts the program, and waits until it listens.
-fn spawn(program: &Path, home: &Path, port: u16) -> (Child, SocketAddr) {
+fn spawn(program: &Path, home: &Path, port: u16, key_id: &str) -> (Child, SocketAddr) {
     // What it keeps is for nobody else to read, as what the program keeps itself.
     let mut child = Command::new("sh")
         .args(["-c", "umask 077 && exec \"$0\" \"$@\""])
         .arg(program)
         .args(["--host", "127.0.0.1", "--port", &port.to_string()])
-        .args([
-            "--access-key",
-            S3Server::KEY_ID,
-            "--secret-key",
-            S3Server::SECRET,
-        ])
+        .args(["--access-key", key_id, "--secret-key", S3Server::SECRET])
         .arg(home)
         .env("RUST_LOG", "s3s_fs=info")
         .stdin(Stdio::null())

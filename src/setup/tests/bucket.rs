@@ -5,11 +5,14 @@ use crate::app::{Mend, Outcome, Trouble};
 use crate::config::{Downloads, StorageKind};
 
 const SECRET: &str = "hunter2/secret+key";
+const TOKEN: &str = "hunter2/token==";
 
 /// What trying out says: each bucket has a trouble of its own.
 pub(super) fn tried(settings: &Settings) -> Vec<Finding> {
     let s3 = &settings.s3;
     let secret = s3.secret.read().unwrap().unwrap();
+    let token = s3.token.read().unwrap();
+    let token = token.as_ref().map(|token| token.as_str());
     let fails = |sentence: &str, mend| {
         Outcome::Fails(Trouble {
             sentence: sentence.to_owned(),
@@ -26,6 +29,7 @@ pub(super) fn tried(settings: &Settings) -> Vec<Finding> {
         "styled" if s3.path_style => {
             fails("the style is another one", Some(Mend::PathStyle(false)))
         }
+        "tokened" if token != Some(TOKEN) => fails("the token has ended", Some(Mend::Token)),
         "own" if s3.ca_file.is_none() => fails("it is not trusted", Some(Mend::CaFile)),
         "stubborn" => fails(
             "the region is another one",
@@ -58,6 +62,7 @@ fn a_bucket_is_asked_for_tried_out_and_written_without_its_secret() {
         "https://s3.eu-central-1.amazonaws.com/",
         "",
         "files",
+        "",
         "an-id",
         SECRET,
         "/srv/mayfly",
@@ -92,7 +97,7 @@ fn a_bucket_is_asked_for_tried_out_and_written_without_its_secret() {
 
 #[test]
 fn how_files_come_from_a_bucket_is_asked_where_they_are_not_sealed() {
-    let bucket = ["https://s3.lan", "", "files", "id", SECRET, ""];
+    let bucket = ["https://s3.lan", "", "files", "", "id", SECRET, ""];
     let (script, answers) = with_bucket(&bucket);
     assert!(!script.said.contains("straight from the bucket"));
     assert!(!answers.to_toml().contains("downloads = \""));
@@ -127,7 +132,7 @@ fn how_files_come_from_a_bucket_is_asked_where_they_are_not_sealed() {
 
 #[test]
 fn what_is_said_about_a_bucket_fits_into_eighty_columns() {
-    let (script, _) = with_bucket(&["https://s3.lan", "", "away", "id", SECRET, "Go on", ""]);
+    let (script, _) = with_bucket(&["https://s3.lan", "", "away", "", "id", SECRET, "Go on", ""]);
     for line in script.said.lines() {
         assert!(line.chars().count() <= 77, "{line}");
     }
@@ -136,7 +141,7 @@ fn what_is_said_about_a_bucket_fits_into_eighty_columns() {
         "{}",
         script.said
     );
-    let (script, _) = with_bucket(&["https://s3.lan", "", "versioned", "id", SECRET, ""]);
+    let (script, _) = with_bucket(&["https://s3.lan", "", "versioned", "", "id", SECRET, ""]);
     assert!(
         script.said.contains("Note: the bucket keeps versions."),
         "{}",
@@ -147,7 +152,7 @@ fn what_is_said_about_a_bucket_fits_into_eighty_columns() {
 #[test]
 fn another_region_or_style_is_taken_over_and_a_certificate_asked_for() {
     let aws = "https://s3.us-east-1.amazonaws.com";
-    let (script, answers) = with_bucket(&[aws, "", "regional", "id", SECRET, ""]);
+    let (script, answers) = with_bucket(&[aws, "", "regional", "", "id", SECRET, ""]);
     assert!(
         script.said.contains("region eu-west-1: taken"),
         "{}",
@@ -160,22 +165,133 @@ fn another_region_or_style_is_taken_over_and_a_certificate_asked_for() {
         Some("https://s3.eu-west-1.amazonaws.com")
     );
 
-    let (_, answers) = with_bucket(&[aws, "", "styled", "id", SECRET, ""]);
+    let (_, answers) = with_bucket(&[aws, "", "styled", "", "id", SECRET, ""]);
     assert!(!answers.settings().unwrap().s3.path_style);
 
-    let answers = ["https://s3.lan", "", "own", "id", SECRET, "/etc/ca.pem", ""];
+    let answers = [
+        "https://s3.lan",
+        "",
+        "own",
+        "",
+        "id",
+        SECRET,
+        "/etc/ca.pem",
+        "",
+    ];
     let (_, answers) = with_bucket(&answers);
     let ca_file = answers.settings().unwrap().s3.ca_file;
     assert_eq!(ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
 
     // What does not help once is not tried for ever.
-    let (script, _) = with_bucket(&[aws, "", "stubborn", "id", SECRET, "Go on", ""]);
+    let (script, _) = with_bucket(&[aws, "", "stubborn", "", "id", SECRET, "Go on", ""]);
     assert_eq!(
         script.said.matches("Trying it out").count(),
         2,
         "{}",
         script.said
     );
+}
+
+#[test]
+fn a_prefix_may_be_given_changed_and_left_out() {
+    let with = |prefix: &'static str, more: &[&'static str]| {
+        let bucket = ["https://s3.lan", "", "files", prefix, "id", SECRET, ""];
+        let mut all = vec![PASSWORD, PASSWORD, "s3"];
+        all.extend(bucket);
+        all.extend(["", "", "", ""]);
+        all.extend(more);
+        agreed(&all)
+    };
+    let (script, answers) = with("some/mayfly", &[""]);
+    assert!(script.said.contains("(-: none) [-]"), "{}", script.said);
+    let shown = "- Directory, and bucket /var/lib/mayfly (files/some/mayfly/)";
+    assert!(script.said.contains(shown), "{}", script.said);
+    assert_eq!(answers.settings().unwrap().s3.prefix, "some/mayfly/");
+    assert!(answers.to_toml().contains("\nprefix = \"some/mayfly\"\n"));
+
+    let change = |prefix| ["Directory", "", "", "", "", prefix, "", "", "", ""];
+    for (typed, meant) in [("", "a/"), ("b/", "b/"), ("-", "")] {
+        let (script, answers) = with("a/", &change(typed));
+        assert!(script.said.contains("(-: none) [a/]"), "{}", script.said);
+        assert_eq!(answers.settings().unwrap().s3.prefix, meant);
+    }
+    let (_, answers) = with("-", &[""]);
+    assert!(!answers.to_toml().contains("prefix"));
+}
+
+#[test]
+fn a_token_is_asked_for_with_a_temporary_key_or_where_the_server_wants_one() {
+    const ID: &str = "ASIA1234EXAMPLE";
+    let lan = "https://s3.lan";
+    let token_of = |answers: &Answers| {
+        let token = answers.settings_with_secrets().unwrap().s3.token.read();
+        token.unwrap().map(|token| token.to_string())
+    };
+    let (script, answers) = with_bucket(&[lan, "", "files", "", "AKIA", SECRET, ""]);
+    assert!(!script.said.contains("oken"), "{}", script.said);
+    assert_eq!(token_of(&answers), None);
+
+    let temporary = [lan, "", "tokened", "", ID, SECRET, "two words", TOKEN, ""];
+    let (script, answers) = with_bucket(&temporary);
+    assert_eq!(script.said.matches("Trying it out").count(), 1);
+    assert!(
+        script
+            .said
+            .contains("- Access to the bucket  session token")
+    );
+    assert!(!script.said.contains("hunter2"), "{}", script.said);
+    assert_eq!(token_of(&answers).as_deref(), Some(TOKEN));
+    let text = answers.to_toml();
+    assert!(text.contains("token_file = \"/etc/mayfly/test.s3-token\"") && !text.contains(TOKEN));
+    assert_eq!(answers.secret_files().count(), 3);
+
+    // Of servers whose temporary keys look like others, and of one that has ended.
+    let wanted = [lan, "", "tokened", "", "id", SECRET, TOKEN, ""];
+    let (script, answers) = with_bucket(&wanted);
+    assert!(script.said.contains("The server wants the session token"));
+    assert_eq!(token_of(&answers).as_deref(), Some(TOKEN));
+    let (_, answers) = with_bucket(&[lan, "", "tokened", "", ID, SECRET, "old", TOKEN, ""]);
+    assert_eq!(token_of(&answers).as_deref(), Some(TOKEN));
+
+    // Without one, the trouble is told; trying again asks again.
+    let none = [lan, "", "tokened", "", ID, SECRET, "", "", "Try again"];
+    let (script, answers) = with_bucket(&[&none[..], &["wrong", "Try again", TOKEN, ""]].concat());
+    assert_eq!(script.said.matches("It does not work").count(), 2);
+    assert_eq!(token_of(&answers).as_deref(), Some(TOKEN));
+}
+
+#[test]
+fn token_and_certificate_can_be_changed_and_go_with_what_they_belong_to() {
+    let lan = "https://s3.lan";
+    let with = |change: &[&'static str]| {
+        let mut all = vec![
+            PASSWORD, PASSWORD, "s3", lan, "", "own", "", "ASIA1", SECRET,
+        ];
+        all.extend([TOKEN, "/etc/ca.pem", "", "", "", "", ""]);
+        all.push("Access");
+        all.extend(change);
+        all.push("");
+        let (script, answers) = agreed(&all);
+        let row = "- Access to the bucket  session token, certificate /etc/ca.pem";
+        assert!(script.said.contains(row), "{}", script.said);
+        let settings = answers.settings_with_secrets().unwrap();
+        let token = settings.s3.token.read().unwrap();
+        (token.map(|t| t.to_string()), settings.s3.ca_file)
+    };
+    let ca = |path: &str| Some(PathBuf::from(path));
+    let kept = with(&["", "", "", "", "", "", "", ""]);
+    assert_eq!(kept, (Some(TOKEN.to_owned()), ca("/etc/ca.pem")));
+    let changed = with(&["", "relative", "/etc/b.pem", "", "", "", "", "", "new"]);
+    assert_eq!(changed, (Some("new".to_owned()), ca("/etc/b.pem")));
+    // Another bucket, with a certificate that everybody trusts.
+    let gone = with(&["", "-", "", "files", "", "", "", "-"]);
+    assert_eq!(gone, (None, None));
+    // A permanent key has no token; there are no certificates without TLS.
+    let other = with(&["http://127.0.0.1:9", "", "files", "", "AKIA", ""]);
+    assert_eq!(other, (None, None));
+    // None at all.
+    let left = with(&["", "", "", "away", "", "", "", "", "No bucket", "/data"]);
+    assert_eq!(left, (None, None));
 }
 
 #[test]
@@ -186,6 +302,8 @@ fn a_bucket_that_does_not_work_can_be_changed_tried_again_kept_or_left() {
         "",
         "no bucket",
         "files",
+        "a//b",
+        "",
         "two words",
         "id",
         "",
@@ -196,12 +314,13 @@ fn a_bucket_that_does_not_work_can_be_changed_tried_again_kept_or_left() {
         "",
         "",
         "",
+        "",
         SECRET,
         "",
     ]);
     assert_eq!(
         script.said.matches("Not taken").count(),
-        4,
+        5,
         "{}",
         script.said
     );
@@ -221,6 +340,7 @@ fn a_bucket_that_does_not_work_can_be_changed_tried_again_kept_or_left() {
         "https://s3.lan",
         "",
         "away",
+        "",
         "id",
         SECRET,
         "No bucket",
@@ -245,6 +365,7 @@ fn a_bucket_can_be_given_up_at_the_last_look() {
         "https://s3.lan",
         "",
         "files",
+        "",
         "id",
         SECRET,
         "",
@@ -445,6 +566,15 @@ fn an_answers_file_has_the_bucket_in_the_tables_of_the_settings() {
         SECRET
     );
     assert_eq!(answers.secret_files().count(), 2);
+    let more = "token = \"hunter2/token==\"\nprefix = \"a\"\nca_file = \"/etc/ca.pem\"\n";
+    let answers = answered(&format!("{text}{more}"), 0o600).unwrap();
+    assert_eq!(answers.secret_files().count(), 3);
+    let s3 = answers.settings_with_secrets().unwrap().s3;
+    assert_eq!(**s3.token.read().unwrap().as_ref().unwrap(), *TOKEN);
+    assert_eq!(
+        (s3.prefix.as_str(), s3.ca_file),
+        ("a/", Some("/etc/ca.pem".into()))
+    );
     for (text, mode, told) in [
         (
             text.clone(),
@@ -470,6 +600,16 @@ fn an_answers_file_has_the_bucket_in_the_tables_of_the_settings() {
             text.replace("https", "ftp"),
             0o600,
             "s3.endpoint = \"ftp://s3.lan\": write the address",
+        ),
+        (
+            format!("{text}prefix = \"a//b\"\n"),
+            0o600,
+            "s3.prefix = \"a//b\": write letters",
+        ),
+        (
+            format!("{text}token = \"two words\"\n"),
+            0o600,
+            "s3.token: there are spaces",
         ),
         (
             text.replace("bucket =", "bukket ="),

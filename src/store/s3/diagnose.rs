@@ -55,6 +55,8 @@ pub enum Mend {
     PathStyle(bool),
     /// A `ca_file`.
     CaFile,
+    /// A session token, or another one.
+    Token,
 }
 
 /// What is asked of the bucket, as far as rights go.

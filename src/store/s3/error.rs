@@ -146,6 +146,11 @@ impl S3Error {
         matches!(self.code.as_str(), "ExpiredToken" | "TokenRefreshRequired")
     }
 
+    /// Whether the key is temporary, and its token is missing or another one. MinIO says it with a code of its own.
+    pub(super) fn wants_token(&self) -> bool {
+        matches!(self.code.as_str(), "InvalidToken" | "InvalidTokenId")
+    }
+
     /// What to do about it, in one sentence.
     pub fn remedy(&self) -> String {
         match &self.kind {
@@ -154,6 +159,7 @@ impl S3Error {
             Kind::NoUpload => "The upload was ended by somebody else; look whether a lifecycle rule of the bucket aborts uploads too early.".to_owned(),
             Kind::Denied => "Give the access key the rights to list the bucket and to read, write and delete its objects, and to abort multipart uploads.".to_owned(),
             Kind::BadKey if self.has_ended() => "Write a new session token with its key into the files of [s3], and restart the server: temporary keys end.".to_owned(),
+            Kind::BadKey if self.wants_token() => "Write the session token of the access key into the file that token_file in [s3] names, and restart the server.".to_owned(),
             Kind::BadKey => "Correct the access key id of [s3]; it may have been deleted, or belong to another endpoint.".to_owned(),
             Kind::BadSignature => "Correct the secret of [s3]; it does not belong to the access key id (look for a missing character or a line break).".to_owned(),
             Kind::WrongRegion { expected: Some(region) } => format!("Set region = \"{region}\" in [s3], with the endpoint of that region."),

@@ -46,7 +46,12 @@ pub(super) fn trouble(settings: &S3Settings, error: &S3Error, wish: Wish) -> Tro
             }
         }
         Kind::BadKey if error.has_ended() => {
+            mend = Some(Mend::Token);
             "the session token has ended: write a new one with its key into the files of [s3]".to_owned()
+        }
+        Kind::BadKey if error.wants_token() || lacks_token(settings) => {
+            mend = Some(Mend::Token);
+            "the access key is a temporary one, and works with its own session token alone: write that into the file that token_file in [s3] names".to_owned()
         }
         Kind::BadKey => {
             "the server does not know the access key: correct the key id; it may have been deleted, or belong to another provider".to_owned()
@@ -97,6 +102,17 @@ pub(super) fn no_right(settings: &S3Settings) -> Trouble {
         mend: None,
         may_pass: false,
     }
+}
+
+/// Whether this is the id of a key that works with a session token alone: Amazon's tell by how they begin.
+pub fn is_temporary_key(key_id: &str) -> bool {
+    key_id.starts_with("ASIA")
+}
+
+/// Whether a temporary key is there without its token. Amazon answers then as if there were no such key.
+fn lacks_token(settings: &S3Settings) -> bool {
+    let of = &settings.credentials;
+    of.token.is_none() && is_temporary_key(&of.key_id)
 }
 
 /// Why TLS failed, and whether a file with a certificate would help.

@@ -34,6 +34,7 @@ pub(super) fn of_answer(
             "InvalidAccessKeyId"
             | "NotSignedUp"
             | "InvalidToken"
+            | "InvalidTokenId"
             | "ExpiredToken"
             | "TokenRefreshRequired",
         ) => Kind::BadKey,

@@ -56,7 +56,7 @@ pub use answer::{Answer, Range, Streaming};
 pub use client::Client;
 pub use diagnose::{Finding, Mend, Outcome, Trouble, diagnose, diagnose_redirects};
 pub use error::{Kind, S3Error};
-pub use explain::endpoint_in;
+pub use explain::{endpoint_in, is_temporary_key};
 pub use health::Health;
 pub use journal::{Journal, MemoryJournal, OpenUpload};
 pub use request::{Method, Request};
