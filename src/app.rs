@@ -8,6 +8,7 @@
 mod bucket_watch;
 mod data_dir;
 mod doctor;
+mod doubles;
 pub mod durable;
 mod error;
 mod first_account;
@@ -50,6 +51,7 @@ use crate::tasks::watchdog::Watchdog;
 use crate::tasks::{Background, Ending, Endings, Wish};
 use bucket_watch::BucketWatch;
 use data_dir::DataDir;
+use doubles::Doubles;
 use machine::Machine;
 use mover::Mover;
 use opened::Missing;
@@ -78,6 +80,7 @@ pub struct App {
     reload: reload::Reload,
     /// With a bucket only.
     bucket: Option<BucketWatch>,
+    doubles: Option<Doubles>,
     far: Option<Arc<S3Store>>,
     settings: Settings,
     service: Arc<Service>,
@@ -150,6 +153,11 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
     let bucket = bucket
         .transpose()
         .map_err(|source| StartError::Serve { source })?;
+    let doubles = storage.bucket.as_ref();
+    let doubles = doubles.map(|bucket| Doubles::start(bucket, &metadata));
+    let doubles = doubles
+        .transpose()
+        .map_err(|source| StartError::Serve { source })?;
     let watchdog = supervision::start(&server, &metadata, ready(), &url)
         .map_err(|source| StartError::Serve { source })?;
     Ok(App {
@@ -160,6 +168,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<App, StartErro
         watchdog,
         reload: reload::Reload::default(),
         bucket,
+        doubles,
         far,
         settings,
         api,
@@ -243,6 +252,7 @@ impl App {
         }
         drop(self.admin.take());
         drop(self.bucket.take());
+        drop(self.doubles.take());
         self.mover.stop();
         let far = self.far.take();
         let wake = || far.iter().for_each(|store| store.stop());

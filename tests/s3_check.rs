@@ -254,9 +254,10 @@ fn settings(listener: &TcpListener) -> S3Settings {
     }
 }
 
-/// A server that answers each request as `answer` says, by its first line: status and document.
-fn prepared(
-    answer: impl Fn(&str) -> (u16, &'static str, String) + Send + Sync + 'static,
+/// A server that answers each request as `answer` says, by its first line and its headers in lower case that ask
+/// for a part: status, headers and body.
+fn prepared<B: AsRef<[u8]>>(
+    answer: impl Fn(&str) -> (u16, &'static str, B) + Send + Sync + 'static,
 ) -> S3Settings {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let settings = settings(&listener);
@@ -277,6 +278,9 @@ fn prepared(
                         if let Some(value) = lower.strip_prefix("content-length:") {
                             length = value.trim().parse().unwrap();
                         }
+                        if lower.starts_with("range:") || lower.starts_with("if-match:") {
+                            first.push_str(&lower);
+                        }
                         line.clear();
                     }
                     if reader
@@ -288,11 +292,13 @@ fn prepared(
                         return;
                     }
                     let (status, headers, body) = answer(&first);
+                    let body = body.as_ref();
                     let head = format!(
-                        "HTTP/1.1 {status} X\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+                        "HTTP/1.1 {status} X\r\n{headers}Content-Length: {}\r\n\r\n",
                         body.len()
                     );
-                    if reader.get_mut().write_all(head.as_bytes()).is_err() {
+                    let answer = [head.as_bytes(), body].concat();
+                    if reader.get_mut().write_all(&answer).is_err() {
                         return;
                     }
                 }
@@ -453,6 +459,66 @@ fn wrong_bytes_and_what_is_still_there_are_found() {
 }
 
 #[test]
+fn a_server_that_does_not_compare_tags_is_remarked_and_one_that_compares_wrongly_is_of_no_use() {
+    const TAG: &str = "ETag: \"e\"\r\nContent-Range: bytes 1000-1999/4096\r\n";
+    const WEAK: &str = "ETag: W/\"e\"\r\nContent-Range: bytes 1000-1999/4096\r\n";
+    // What it answers to the tag that it told and to another one, and what comes of it.
+    let changed = (412, "PreconditionFailed");
+    let table = [
+        (TAG, None, Some(changed), ""),
+        (TAG, None, None, "does not compare the tags"),
+        (WEAK, None, None, "no strong tag"),
+        (
+            TAG,
+            Some((501, "NotImplemented")),
+            None,
+            "refuses to compare",
+        ),
+        (
+            TAG,
+            Some(changed),
+            Some(changed),
+            "has changed which has not",
+        ),
+    ];
+    for (head, to_right, to_wrong, told) in table {
+        let settings = prepared(move |first| {
+            let said = match first {
+                _ if first.contains("list-type") => {
+                    return (200, "", LISTING.to_owned().into_bytes());
+                }
+                _ if first.starts_with("PUT") => return (200, "", Vec::new()),
+                _ if !first.contains("range:") => {
+                    return (404, "", refusal("NoSuchKey", "").into_bytes());
+                }
+                _ if first.contains("if-match: \"e\"") => to_right,
+                _ if first.contains("if-match:") => to_wrong,
+                _ => None,
+            };
+            match said {
+                Some((status, code)) => (status, "", refusal(code, "").into_bytes()),
+                None => (
+                    206,
+                    head,
+                    (1000..2000).map(|n| (n * 7 % 251) as u8).collect(),
+                ),
+            }
+        });
+        let findings = tried(&settings);
+        let found = findings.iter().find(|finding| finding.tried == "range");
+        let outcome = &found.unwrap().outcome;
+        match outcome {
+            Outcome::Works => assert_eq!(told, ""),
+            Outcome::Remark(said) => assert!(!told.is_empty() && said.contains(told), "{said}"),
+            Outcome::Fails(trouble) => {
+                assert!(trouble.sentence.contains(told), "{outcome:?}");
+                assert!(to_right == Some(changed) && !trouble.may_pass);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_server_that_presents_objects_as_it_is_told_to_is_told_from_one_that_does_not() {
     let redirects = |settings: &S3Settings| {
         let findings = diagnose_redirects(settings, Arc::new(SystemClock::new()));
@@ -542,10 +608,12 @@ fn check_config_online_and_doctor_say_what_is_wrong_and_end_with_its_code() {
         return;
     };
     let right = Place::new(&server.endpoint(), S3Server::BUCKET);
-    assert_eq!(
-        right.says(&["check-config", "--online"]),
-        (Some(0), "OK\n".to_owned())
-    );
+    // This server looks at no tags, which is a remark only.
+    let (code, told) = right.says(&["check-config", "--online"]);
+    assert_eq!(code, Some(0), "{told}");
+    let lines: Vec<_> = told.lines().collect();
+    assert!(lines.len() == 2 && lines[0] == "OK", "{told}");
+    assert!(lines[1].contains("does not compare the tags"), "{told}");
     let (code, told) = right.says(&["doctor"]);
     assert_eq!(code, Some(0), "{told}");
     for line in [

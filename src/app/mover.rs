@@ -137,6 +137,7 @@ impl Work {
 
     fn run(&self, to: Place) {
         log::info!("moving files to the {}", name(to));
+        let _moves = self.both.begin_moves();
         let ended = catch_unwind(AssertUnwindSafe(|| self.walks(to)))
             .unwrap_or_else(|_| Err(End::Failed("it panicked, see the log".to_owned())));
         let mut progress = self.progress();

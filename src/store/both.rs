@@ -8,7 +8,7 @@
 use super::{Stage, Store, StoreError, StoredBlob};
 use crate::model::BlobId;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// One of both stores.
@@ -29,6 +29,10 @@ pub struct BothStores {
     far_is_away: AtomicBool,
     /// The blob that moves from one to the other now: nobody deletes it meanwhile.
     pub(super) moving: Mutex<Option<BlobId>>,
+    /// Whoever holds this moves a blob, or removes one of two copies.
+    pub(super) turn: Mutex<()>,
+    /// Moves of many that run now.
+    pub(super) moves: AtomicUsize,
 }
 
 impl BothStores {
@@ -40,6 +44,8 @@ impl BothStores {
             new_blobs,
             far_is_away: AtomicBool::new(false),
             moving: Mutex::default(),
+            turn: Mutex::default(),
+            moves: AtomicUsize::new(0),
         }
     }
 

@@ -16,7 +16,7 @@ pub use both::{BothStores, Place};
 pub use disk::DiskStore;
 pub use fault::{Fault, FaultStore, Faults, Operation};
 pub use memory::MemoryStore;
-pub use moving::{Moved, Wishes};
+pub use moving::{Moved, Moves, Wishes};
 
 use crate::model::BlobId;
 use std::fmt;

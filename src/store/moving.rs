@@ -3,13 +3,15 @@
 //! The copy is whole, durable and read again before the original goes, so the blob is always in at least
 //! one place, and whoever reads it reads on. While it moves, a deletion of it is refused as one of a blob
 //! in use, and comes again: nothing that was deleted comes back. What breaks off leaves the original
-//! and no half of a copy; the next attempt begins that blob anew.
+//! and no half of a copy; the next attempt begins that blob anew. One that broke off between both, by the end
+//! of the process, leaves two copies; one of them goes later, after both were read and are the same.
 
 use super::{BothStores, Place, Store, StoreError, StoredBlob};
 use crate::model::BlobId;
 use ring::digest::{Context, Digest, SHA256};
 use std::io;
-use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::sync::{PoisonError, TryLockError};
 
 /// Bytes that are copied in one go.
 const PIECE: usize = 64 * 1024;
@@ -59,7 +61,101 @@ impl BothStores {
         self.ends(to).0.sizes(ids)
     }
 
-    /// Moves a blob. One at a time: only one thread moves.
+    /// Many blobs are going to move: no second copies are removed while the result lives.
+    pub fn begin_moves(&self) -> Moves<'_> {
+        self.moves.fetch_add(1, Ordering::Relaxed);
+        Moves(self)
+    }
+
+    /// Which of these blobs are in both stores, as long as each is to be. While a move runs
+    /// there are none.
+    ///
+    /// # Errors
+    /// As [`Store::sizes`].
+    pub fn doubles(&self, blobs: &[(BlobId, u64)]) -> Result<Vec<(BlobId, u64)>, StoreError> {
+        if self.moves.load(Ordering::Relaxed) > 0 {
+            return Ok(Vec::new());
+        }
+        let mut left = blobs.to_vec();
+        // Where asking costs nothing first.
+        for store in [&self.near, &self.far] {
+            if left.is_empty() {
+                break;
+            }
+            let ids: Vec<_> = left.iter().map(|(id, _)| *id).collect();
+            let mut whole = Vec::new();
+            for ((id, size), found) in left.into_iter().zip(store.sizes(&ids)?) {
+                match found {
+                    Ok(found) if found == size => whole.push((id, size)),
+                    Err(error @ StoreError::Refused(_)) => return Err(error),
+                    _ => {}
+                }
+            }
+            left = whole;
+        }
+        Ok(left)
+    }
+
+    /// Removes the second copy of a blob of `size` bytes that is in both stores: the one that is not where new blobs
+    /// go. Both are read before that; unless they are the same, both stay. Ends when a move begins.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when a store is away, [`StoreError::Unavailable`] when the copies differ,
+    /// and what else the stores report. Both are where they were.
+    pub fn remove_double(
+        &self,
+        id: &BlobId,
+        size: u64,
+        wishes: &dyn Wishes,
+    ) -> Result<Moved, StoreError> {
+        let _turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(Moved::Stopped),
+        };
+        let goes_on = || self.moves.load(Ordering::Relaxed) == 0 && wishes.goes_on(0);
+        let _moving = Moving::begin(self, id);
+        if !goes_on() {
+            return Ok(Moved::Stopped);
+        }
+        // As in a move.
+        if !wishes.is_wanted(id).map_err(StoreError::Refused)? {
+            return Ok(Moved::Unwanted);
+        }
+        let (leaves, stays) = self.ends(self.new_blobs());
+        let mut sums = Vec::new();
+        for store in [stays, leaves] {
+            let copy = match store.open(id) {
+                Err(StoreError::NotFound) => return Ok(Moved::NotThere),
+                copy => copy?,
+            };
+            if copy.size() != size {
+                return Err(StoreError::Unavailable(io::Error::other(
+                    "it is in both places, and one of the copies is not whole: none was removed",
+                )));
+            }
+            let sum = read_all(&*copy, |_| goes_on());
+            match sum.map_err(StoreError::Unavailable)? {
+                Some(sum) => sums.push(sum),
+                None => return Ok(Moved::Stopped),
+            }
+        }
+        if sums
+            .windows(2)
+            .any(|both| both[0].as_ref() != both[1].as_ref())
+        {
+            return Err(StoreError::Unavailable(io::Error::other(
+                "it is in both places with different bytes: none was removed; disk, memory or bucket may be failing",
+            )));
+        }
+        match leaves.delete(id) {
+            Ok(()) => Ok(Moved::Done(size)),
+            Err(StoreError::InUse) => Ok(Moved::Read),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves a blob, after whoever is at one now: one at a time.
     ///
     /// # Errors
     /// [`StoreError::Refused`] when a store is away, [`StoreError::Full`] when there is no room, and what
@@ -70,6 +166,7 @@ impl BothStores {
         to: Place,
         wishes: &dyn Wishes,
     ) -> Result<Moved, StoreError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let _moving = Moving::begin(self, id);
         // Whoever deletes takes the row away first: either the row is gone by now, or the deletion is
         // refused until this is over.
@@ -129,6 +226,15 @@ impl BothStores {
             Place::Near => (&*self.far, &*self.near),
             Place::Far => (&*self.near, &*self.far),
         }
+    }
+}
+
+/// A move of many blobs that runs.
+pub struct Moves<'a>(&'a BothStores);
+
+impl Drop for Moves<'_> {
+    fn drop(&mut self) {
+        self.0.moves.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Moves between two stores, with deletions, readers and faults at every step.
 
 use super::*;
-use crate::store::{Fault, FaultStore, MemoryStore, Stage};
+use crate::store::{Fault, FaultStore, MemoryStore, Operation, Stage};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -332,4 +332,100 @@ fn an_original_that_is_being_read_is_left_for_the_next_move() {
         Moved::Done(5)
     );
     assert!(bytes_in(&near).is_some() && bytes_in(&inner).is_none());
+}
+
+#[test]
+fn of_two_same_copies_the_one_where_new_blobs_do_not_go_is_removed() {
+    for place in [Place::Near, Place::Far] {
+        let (near, far) = (MemoryStore::new(None), MemoryStore::new(None));
+        let both = BothStores::new(Arc::new(near.clone()), Arc::new(far.clone()), place);
+        let other = BlobId([8; 16]);
+        let bytes = vec![5; 2 * PIECE + 1];
+        let whole = (ID, bytes.len() as u64);
+        put(&near, &bytes);
+        assert_eq!(both.doubles(&[whole]).unwrap(), []);
+        put(&far, &bytes);
+        assert_eq!(both.doubles(&[(other, 3), whole]).unwrap(), [whole]);
+        // As long as it is not both that should be so long, it is another trouble.
+        assert_eq!(both.doubles(&[(ID, 3)]).unwrap(), []);
+        let removed = both.remove_double(&ID, whole.1, &person(|| true)).unwrap();
+        assert_eq!(removed, Moved::Done(whole.1));
+        let (stays, leaves) = match place {
+            Place::Near => (&near, &far),
+            Place::Far => (&far, &near),
+        };
+        assert_eq!(bytes_in(stays), Some(bytes));
+        assert_eq!(bytes_in(leaves), None);
+        let again = both.remove_double(&ID, whole.1, &person(|| true)).unwrap();
+        assert_eq!(again, Moved::NotThere);
+        assert!(bytes_in(stays).is_some(), "the last copy stays");
+    }
+}
+
+#[test]
+fn copies_that_differ_or_are_not_whole_both_stay() {
+    for (here, there) in [
+        (&b"bytes"[..], &b"bites"[..]),
+        (b"bytes", b"byte"),
+        (b"byte", b"bytes"),
+    ] {
+        let World { near, far, both } = world();
+        put(&near, here);
+        put(&far, there);
+        assert!(both.remove_double(&ID, 5, &person(|| true)).is_err());
+        assert_eq!(bytes_in(&near).as_deref(), Some(here));
+        assert_eq!(bytes_in(&far).as_deref(), Some(there));
+        assert!(!both.is_moving(&ID));
+    }
+}
+
+#[test]
+fn no_copy_is_removed_that_nobody_wants_nor_while_a_move_runs_and_nobody_deletes_meanwhile() {
+    let World { near, far, both } = world();
+    let bytes = vec![5; 3 * PIECE];
+    let size = bytes.len() as u64;
+    put(&near, &bytes);
+    put(&far, &bytes);
+    let remove = |wishes: &dyn Wishes| both.remove_double(&ID, size, wishes).unwrap();
+    let nobody = Person {
+        wants: false,
+        ..person(|| true)
+    };
+    assert_eq!(remove(&nobody), Moved::Unwanted);
+    let moves = both.begin_moves();
+    assert_eq!(both.doubles(&[(ID, size)]).unwrap(), []);
+    assert_eq!(remove(&person(|| true)), Moved::Stopped);
+    drop(moves);
+    // One that begins meanwhile ends it.
+    let began = RefCell::new(None);
+    let begins = person(|| {
+        began.borrow_mut().get_or_insert_with(|| both.begin_moves());
+        true
+    });
+    assert_eq!(remove(&begins), Moved::Stopped);
+    drop(began);
+    // Whoever deletes comes again.
+    let deletes = person(|| matches!(both.delete(&ID), Err(StoreError::InUse)));
+    assert_eq!(bytes_in(&near).as_ref(), Some(&bytes));
+    assert_eq!(bytes_in(&far).as_ref(), Some(&bytes));
+    assert_eq!(remove(&deletes), Moved::Done(size));
+    assert_eq!(bytes_in(&far), None);
+}
+
+#[test]
+fn a_store_that_fails_while_copies_are_compared_costs_none_of_them() {
+    let near = MemoryStore::new(None);
+    let (far, faults) = FaultStore::new(Box::new(MemoryStore::new(None)));
+    let far = Arc::new(far);
+    let bytes = vec![5; 2 * PIECE];
+    put(&near, &bytes);
+    put(&*far, &bytes);
+    let of = Arc::clone(&far);
+    let both = BothStores::new(Arc::new(near.clone()), of, Place::Far);
+    for operation in [Operation::Open, Operation::Read] {
+        faults.fail_after_only(operation, 0, Fault::Refused);
+        let removed = both.remove_double(&ID, bytes.len() as u64, &person(|| true));
+        assert!(removed.is_err(), "{operation:?}");
+        assert_eq!(bytes_in(&near).as_ref(), Some(&bytes));
+    }
 }

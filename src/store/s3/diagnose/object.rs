@@ -62,6 +62,13 @@ pub(super) fn list(client: &Client) -> Result<Option<i64>, S3Error> {
     Ok(dated)
 }
 
+/// The remark for a server that `does` not what keeps downloads from mixing two objects.
+fn unlike(does: &str) -> String {
+    format!(
+        "the server {does}: downloads work, but let nothing else write to the bucket below this prefix, or what is downloaded meanwhile breaks off"
+    )
+}
+
 /// An object that is there for a moment.
 pub(super) struct Object<'a> {
     client: &'a Client,
@@ -126,35 +133,65 @@ impl<'a> Object<'a> {
         }))
     }
 
+    /// Asks for a part of it as downloads do: only of this very object. A server that does not compare is worth a
+    /// remark, since downloads go well there as long as nobody else replaces objects.
     pub(super) fn range(&self) -> Result<Option<String>, Failed> {
-        let headers = [("range", "bytes=1000-1999")];
-        let request = Request {
+        const NO_RANGES: Failed = Failed::Wrong(
+            "the server does not give parts of objects (Range), which downloads need: look at what is between here and there, such as a proxy",
+        );
+        let failed = |e| Failed::Error(Wish::Get, e);
+        let (is_right, etag) = self.part_of(None).map_err(failed)?;
+        if !is_right {
+            return Err(NO_RANGES);
+        }
+        // A weak tag fits no condition: RFC 9110, section 13.1.1.
+        let Some(etag) = etag.filter(|tag| !tag.starts_with("W/")) else {
+            return Ok(Some(unlike("gives objects no strong tag (ETag)")));
+        };
+        match self.part_of(Some(&etag)) {
+            Ok((true, _)) => {}
+            Ok((false, _)) => return Err(NO_RANGES),
+            Err(e) if *e.kind() == Kind::NotImplemented => {
+                return Ok(Some(unlike(
+                    "refuses to compare the tags of objects (If-Match)",
+                )));
+            }
+            Err(e) if *e.kind() == Kind::Precondition => {
+                return Err(Failed::Wrong(
+                    "the server says that an object has changed which has not (If-Match), so that downloads fail: look at its version, and at what is between here and there, such as a proxy that changes ETag",
+                ));
+            }
+            Err(e) => return Err(failed(e)),
+        }
+        match self.part_of(Some("\"00000000000000000000000000000000\"")) {
+            Err(e) if *e.kind() == Kind::Precondition => Ok(None),
+            Ok(_) => Ok(Some(unlike(
+                "does not compare the tags of objects (If-Match)",
+            ))),
+            Err(e) => Err(failed(e)),
+        }
+    }
+
+    /// A part of it, of the object with that tag only: whether it is the right one, and what the object's tag is.
+    fn part_of(&self, tag: Option<&str>) -> Result<(bool, Option<String>), S3Error> {
+        let mut headers = vec![("range", "bytes=1000-1999")];
+        headers.extend(tag.map(|tag| ("if-match", tag)));
+        let answer = self.client.fetch(&Request {
             method: Method::Get,
             key: &self.key,
             query: &[],
             headers: &headers,
-        };
-        let failed = |e| Failed::Error(Wish::Get, e);
-        let answer = self.client.fetch(&request).map_err(failed)?;
+        })?;
+        let etag = answer.etag.clone();
         let is_range =
             answer.status == 206 && answer.range.is_some_and(|range| range.start == 1000);
         let mut bytes = Vec::new();
-        let cut = |e: std::io::Error| {
-            failed(S3Error::new(
-                Kind::Broken,
-                format!("the answer broke off: {e}"),
-            ))
-        };
         answer
             .take(2 * SIZE as u64)
             .read_to_end(&mut bytes)
-            .map_err(cut)?;
-        match is_range && self.bytes.get(1000..2000) == Some(bytes.as_slice()) {
-            true => Ok(None),
-            false => Err(Failed::Wrong(
-                "the server does not give parts of objects (Range), which downloads need: look at what is between here and there, such as a proxy",
-            )),
-        }
+            .map_err(|e| S3Error::new(Kind::Broken, format!("the answer broke off: {e}")))?;
+        let is_right = is_range && self.bytes.get(1000..2000) == Some(bytes.as_slice());
+        Ok((is_right, etag))
     }
 
     /// Asks for it to be stored only if it is not there, which it is.
