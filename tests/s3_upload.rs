@@ -283,3 +283,24 @@ fn an_uploader_hears_that_the_bucket_asks_for_patience_for_ever() {
         Upload::fresh(size).to(&server);
     }
 }
+
+#[test]
+fn what_the_bucket_says_is_for_the_log_and_an_uploader_hears_what_it_comes_to() {
+    const SAID: &str = "as planned";
+    let home = tempfile::tempdir().unwrap();
+    let bucket = FaultServer::start([]);
+    let server = daemon(home.path(), &bucket);
+    bucket.always(&[(Op::Put, Fault::Status(403, "AccessDenied", None))]);
+    // The second time it is known, and asked for before anything is sent.
+    for _ in 0..2 {
+        let reply = Upload::fresh(1000).attempt(&server).unwrap();
+        assert_eq!(reply.status(), 503, "{}", reply.text());
+        let text = reply.text();
+        assert!(text.contains("the server denies it (status 403)"), "{text}");
+        assert!(text.contains("Give the access key the rights"), "{text}");
+        assert!(!text.contains(SAID), "{text}");
+        let ready = get(server.address, "/ready", &[]).text();
+        assert!(!ready.contains(SAID), "{ready}");
+    }
+    assert!(server.log().contains(SAID), "{}", server.log());
+}

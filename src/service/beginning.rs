@@ -2,6 +2,7 @@
 
 use super::{Error, OpenFile};
 use crate::pipeline::{Output, SendError};
+use crate::store::Reason;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -26,7 +27,7 @@ impl OpenFile {
                     "link={} its stored file cannot be read: {cause}",
                     self.link.lookup
                 );
-                Err(Error::Away(cause.to_string()))
+                Err(Error::Away(Reason::public_of(&cause)))
             }
             Err(SendError::Output(cause)) => Err(Error::Internal(cause.to_string())),
         }

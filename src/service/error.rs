@@ -36,7 +36,7 @@ pub enum Error {
     Quota,
     /// The file system has turned read-only: what is there can be read, nothing can be changed.
     ReadOnly,
-    /// The object storage cannot take or give bytes now; carries why, and the remedy.
+    /// The object storage cannot take or give bytes now; carries why, as far as anybody may know it, and the remedy.
     Away(String),
     /// A value makes no sense; carries what and the remedy.
     Invalid(String),

@@ -9,7 +9,7 @@ use super::{Error, Service, Session, events};
 use crate::model::{Allowance, BlobFormat, Link, Lookup, Secret, Timestamp, Token};
 use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
 use crate::pipeline::{SendError, Source};
-use crate::store::StoreError;
+use crate::store::{Reason, StoreError};
 use data_encoding::HEXLOWER;
 use std::net::IpAddr;
 
@@ -250,7 +250,7 @@ impl Service {
                 let what = describe(&error);
                 log::error!("link={} {what}", link.lookup);
                 return Err(match error {
-                    StoreError::Refused(cause) => Error::Away(cause.to_string()),
+                    StoreError::Refused(cause) => Error::Away(Reason::public_of(&cause)),
                     _ => Error::Internal(what),
                 });
             }
@@ -265,7 +265,7 @@ impl Service {
                     "link={} its stored file cannot be read: {cause}",
                     link.lookup
                 );
-                Error::Away(cause.to_string())
+                Error::Away(Reason::public_of(&cause))
             }
             _ => {
                 log::error!("link={} its stored file is damaged", link.lookup);

@@ -8,7 +8,7 @@ use crate::model::{Blob, BlobFormat, BlobId, Secret, Timestamp};
 use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
 use crate::pipeline::seal::{Cipher, stored_len};
 use crate::pipeline::{self, Intake, IntakeError, Layout};
-use crate::store::{Stage, StoreError};
+use crate::store::{Reason, Stage, StoreError};
 use std::collections::HashSet;
 use std::io::Read;
 use std::sync::{MutexGuard, PoisonError};
@@ -304,7 +304,7 @@ impl Service {
         let what = describe(error);
         log::error!("an upload failed: {what}");
         if let StoreError::Refused(cause) = error {
-            return Error::Away(cause.to_string());
+            return Error::Away(Reason::public_of(cause));
         }
         match error.is_read_only() {
             true => Error::ReadOnly,

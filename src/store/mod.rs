@@ -10,6 +10,7 @@ mod disk;
 mod fault;
 mod memory;
 mod moving;
+mod reason;
 pub mod s3;
 
 pub use both::{BothStores, Place};
@@ -17,6 +18,7 @@ pub use disk::DiskStore;
 pub use fault::{Fault, FaultStore, Faults, Operation};
 pub use memory::MemoryStore;
 pub use moving::{Moved, Moves, Wishes};
+pub use reason::Reason;
 
 use crate::model::BlobId;
 use std::fmt;

@@ -2,6 +2,7 @@
 //! and escaped before they get into a message.
 
 use super::trust;
+use crate::store::Reason;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -69,6 +70,8 @@ pub struct S3Error {
     pub(super) status: Option<u16>,
     pub(super) code: String,
     pub(super) message: String,
+    /// What anybody may know instead of the message, where that is not the server's.
+    public: Option<Box<str>>,
     pub(super) retry_after: Option<Duration>,
     pub(super) source: Option<io::Error>,
 }
@@ -81,6 +84,7 @@ impl S3Error {
             status: None,
             code: String::new(),
             message: bounded(message.as_ref(), MESSAGE),
+            public: None,
             retry_after: None,
             source: None,
         }
@@ -136,6 +140,12 @@ impl S3Error {
         self
     }
 
+    /// With another message for everybody.
+    pub(super) fn with_public(mut self, public: String) -> Self {
+        self.public = Some(public.into());
+        self
+    }
+
     pub(super) fn with_retry_after(mut self, time: Option<Duration>) -> Self {
         self.retry_after = time;
         self
@@ -149,6 +159,46 @@ impl S3Error {
     /// Whether the key is temporary, and its token is missing or another one. MinIO says it with a code of its own.
     pub(super) fn wants_token(&self) -> bool {
         matches!(self.code.as_str(), "InvalidToken" | "InvalidTokenId")
+    }
+
+    /// What happened and what to do about it, in one line: with the words of the server, and without.
+    pub fn reason(&self) -> Reason {
+        let remedy = self.remedy();
+        let with_remedy = |text: String| match text.contains(&remedy) {
+            // While the server is away, the error tells of an earlier one, with its remedy.
+            true => text,
+            false => format!("{text}. {remedy}"),
+        };
+        let public = match (&self.public, self.status) {
+            (Some(public), _) => public.to_string(),
+            (None, None) => self.message.clone(),
+            (None, Some(status)) => format!("{} (status {status})", self.sentence()),
+        };
+        Reason::new(with_remedy(self.to_string()), with_remedy(public))
+    }
+
+    /// What the server's answer comes to, in our words.
+    fn sentence(&self) -> &'static str {
+        match &self.kind {
+            Kind::NotFound => "the object is not there",
+            Kind::NoBucket => "the bucket is not there",
+            Kind::NoUpload => "the server does not know the upload any more",
+            Kind::Denied => "the server denies it",
+            Kind::BadKey => "the server does not take the access key",
+            Kind::BadSignature => "the server does not take the signature",
+            Kind::WrongRegion { .. } => "the bucket is in another region",
+            Kind::Skewed { .. } => "the clocks of both machines differ too much",
+            Kind::Precondition => "the object is another one",
+            Kind::NotImplemented => "the server cannot do this",
+            Kind::Busy => "the server is too busy",
+            Kind::Full => "the server has no space left",
+            Kind::Tls | Kind::Unreachable => "the server cannot be reached",
+            Kind::TimedOut => "the server did not answer in time",
+            Kind::Broken => "the server's answer makes no sense",
+            Kind::Body => "what was to be sent could not be read",
+            Kind::Refused => "the server refused",
+            Kind::Server => "the server has a fault of its own",
+        }
     }
 
     /// What to do about it, in one sentence.

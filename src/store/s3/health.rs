@@ -3,6 +3,7 @@
 
 use super::error::{AWAY, Kind, S3Error};
 use crate::model::Clock;
+use crate::store::Reason;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ struct State {
 }
 
 struct Problem {
-    text: String,
+    reason: Reason,
     /// Whether any answer shows that it is over.
     passes: bool,
 }
@@ -47,14 +48,13 @@ impl State {
     fn failed(&mut self, error: &S3Error, worth: u32) {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= worth {
-            let text = described(error);
-            self.problem = Some(Problem { text, passes: true });
+            let reason = error.reason();
+            self.problem = Some(Problem {
+                reason,
+                passes: true,
+            });
         }
     }
-}
-
-fn described(error: &S3Error) -> String {
-    format!("{error}. {}", error.remedy())
 }
 
 impl Health {
@@ -69,7 +69,10 @@ impl Health {
     /// nothing for a single failure, which the next attempt may heal.
     pub fn problem(&self) -> Option<String> {
         let state = self.lock();
-        let problem = state.problem.as_ref().map(|problem| problem.text.clone());
+        let problem = state
+            .problem
+            .as_ref()
+            .map(|problem| problem.reason.to_string());
         problem.or_else(|| state.unwritable.clone())
     }
 
@@ -97,25 +100,25 @@ impl Health {
             state.probe = Some((now + pause, pause));
             return Ok(());
         }
-        let reason = state.problem.as_ref().map(|problem| problem.text.as_str());
-        let reason = reason.unwrap_or("it did not answer");
-        Err(S3Error::new(
-            Kind::Unreachable,
-            format!(
-                "the object storage is away: {}",
-                reason.trim_end_matches('.')
-            ),
-        )
-        .coded(AWAY)
-        .with_retry_after(Some(due.saturating_sub(now))))
+        let reason = state.problem.as_ref().map(|problem| problem.reason.clone());
+        let reason = reason.unwrap_or_else(|| "it did not answer".to_owned().into());
+        let away = |why: &str| {
+            let why = why.trim_end_matches('.');
+            format!("the object storage is away: {why}")
+        };
+        Err(S3Error::new(Kind::Unreachable, away(&reason.to_string()))
+            .with_public(away(reason.public()))
+            .coded(AWAY)
+            .with_retry_after(Some(due.saturating_sub(now))))
     }
 
     /// Why a request would fail at once now; nothing when one may go out. Takes no probe.
-    pub(super) fn refuses(&self) -> Option<String> {
+    pub(super) fn refuses(&self) -> Option<Reason> {
         let state = self.lock();
         let (due, _) = state.probe?;
-        let text = || state.problem.as_ref().map(|problem| problem.text.clone());
-        (self.clock.elapsed() < due).then(|| text().unwrap_or_default())
+        let reason = state.problem.as_ref().map(|problem| problem.reason.clone());
+        (self.clock.elapsed() < due)
+            .then(|| reason.unwrap_or_else(|| "it did not answer".to_owned().into()))
     }
 
     /// Whether requests fail at once.
@@ -155,7 +158,7 @@ impl Health {
             // The server is there, but nothing can be stored.
             Kind::Denied | Kind::Full if writes => {
                 *state = State {
-                    unwritable: Some(described(error)),
+                    unwritable: Some(error.reason().to_string()),
                     ..State::default()
                 };
             }
@@ -165,9 +168,9 @@ impl Health {
             | Kind::BadSignature
             | Kind::WrongRegion { .. }
             | Kind::Skewed { .. } => {
-                let text = described(error);
+                let reason = error.reason();
                 let problem = Some(Problem {
-                    text,
+                    reason,
                     passes: false,
                 });
                 *state = State {

@@ -14,8 +14,7 @@ use super::presence::{Presence, SURE};
 use super::read::Reads;
 use super::request::{Method, Request};
 use crate::model::progress;
-use crate::store::StoreError;
-use std::io;
+use crate::store::{Reason, StoreError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,7 +32,7 @@ pub(super) struct Marker {
     found: Mutex<Found>,
     presence: Mutex<Presence>,
     /// Why the last look failed. Held while one looks: two would take each other for somebody else.
-    looking: Mutex<Option<String>>,
+    looking: Mutex<Option<Reason>>,
     looks: AtomicU64,
 }
 
@@ -127,8 +126,8 @@ impl Marker {
         }
         let result = self.look_now(reads);
         *last = match &result {
-            Err(StoreError::Refused(cause)) => Some(cause.to_string()),
-            Err(error) => Some(error.to_string()),
+            Err(StoreError::Refused(cause)) => Some(Reason::of(cause)),
+            Err(error) => Some(error.to_string().into()),
             Ok(()) => None,
         };
         self.looks.fetch_add(1, Ordering::SeqCst);
@@ -250,8 +249,8 @@ impl Marker {
     }
 }
 
-fn refused(why: String) -> StoreError {
-    StoreError::Refused(io::Error::other(why))
+fn refused(why: impl Into<Reason>) -> StoreError {
+    StoreError::Refused(why.into().into())
 }
 
 fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -214,7 +214,7 @@ impl S3Blob {
                 // Not the kind of the cause: an answer that ended early is no object that did.
                 self.access
                     .read_again(&mut failing, filled, error)
-                    .map_err(|error| io::Error::other(said(&error)))?;
+                    .map_err(|error| io::Error::from(error.reason()))?;
             }
         }
         Ok(())
@@ -301,11 +301,6 @@ impl S3Blob {
 pub(super) fn refused(error: S3Error) -> StoreError {
     match error.kind() {
         Kind::NotFound => StoreError::NotFound,
-        _ => StoreError::Refused(io::Error::other(said(&error))),
+        _ => StoreError::Refused(error.reason().into()),
     }
-}
-
-/// What happened and what to do about it, in one line.
-fn said(error: &S3Error) -> String {
-    format!("{error}. {}", error.remedy())
 }

@@ -18,7 +18,6 @@ use super::tries::Wish;
 use super::uploads::{Context, Uploads, live};
 use crate::model::BlobId;
 use crate::store::{Stage, StoreError};
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -255,12 +254,7 @@ pub(super) fn not_sent() -> S3Error {
 
 /// What a failed request means: nothing that anybody can see is in the bucket.
 pub(super) fn refused(error: S3Error) -> StoreError {
-    let (mut why, remedy) = (error.to_string(), error.remedy());
-    // While the server is away, the error tells of an earlier one, with its remedy.
-    if !why.contains(&remedy) {
-        why = format!("{why}. {remedy}");
-    }
-    StoreError::Refused(io::Error::other(why))
+    StoreError::Refused(error.reason().into())
 }
 
 /// The same, for a request that must not replace an object.

@@ -86,7 +86,7 @@ impl Uploads {
             return Err(refused(stopping()));
         }
         if let Some(why) = self.context.bucket.client().health().refuses() {
-            return Err(StoreError::Refused(io::Error::other(why)));
+            return Err(StoreError::Refused(why.into()));
         }
         let plan = Plan::new(expected).ok_or(StoreError::TooLarge { most: MAX_BLOB })?;
         Ok(Box::new(S3Stage::new(Arc::clone(self), id, plan)))
