@@ -42,6 +42,9 @@ pub(super) struct Key {
 /// The tables of the file.
 pub(super) const TABLES: &[&str] = &["account", "storage", "s3", "log", "pages", "limits"];
 
+/// Settings whose defaults follow from others.
+const FOLLOWS: &[&str] = &["credentials_file", "limits.downloads"];
+
 /// The longest life of a link that can be set, in days: a hundred years.
 const DAYS: u32 = 36_500;
 
@@ -192,7 +195,7 @@ pub(super) static KEYS: &[Key] = &[
     key!("limits.uploads", Restart, limits.uploads, count, values::plain,
         "Uploads at once; others are told to come back."),
     key!("limits.downloads", Restart, limits.downloads, count, values::plain,
-        "Downloads at once; others are told to come back."),
+        "Downloads at once; others are told to come back. 512, or 256 with a bucket."),
     key!("limits.head", Restart, limits.head, values::time, values::shown_time,
         "The longest that the head of a request may take."),
     key!("limits.idle", Restart, limits.idle, values::time, values::shown_time,
@@ -268,7 +271,7 @@ pub fn reference() -> Vec<Reference> {
     let rows = KEYS.iter().map(|key| Reference {
         key: key.name,
         variable: source::variable(key.name),
-        default: (key.show)(&defaults).filter(|_| key.name != "credentials_file"),
+        default: (key.show)(&defaults).filter(|_| !FOLLOWS.contains(&key.name)),
         help: key.help,
         restart: key.takes == Takes::Restart,
     });

@@ -230,6 +230,9 @@ fn resolve(bytes: &[u8], environment: &Environment) -> Found {
     if !found.is_given("credentials_file") {
         found.settings.credentials_file = found.settings.data_dir.join(CREDENTIALS);
     }
+    if found.settings.s3.bucket.is_some() && !found.is_given("limits.downloads") {
+        found.settings.limits.downloads = s3::DOWNLOADS_AT_ONCE;
+    }
     checks::credentials(&mut found.settings, environment);
     checks::between_keys(&mut found);
     found

@@ -11,6 +11,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
+/// Downloads at once where nobody says how many and files may be in a bucket: as many as stay below 30 MB beside uploads,
+/// with connections with TLS for both.
+pub(super) const DOWNLOADS_AT_ONCE: usize = 256;
+
 /// Where new files are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StorageKind {

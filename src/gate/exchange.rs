@@ -134,6 +134,7 @@ impl Exchange {
         let open_ended = framed == Framed::Unmarked && !silent;
         let keep = keep && !open_ended;
         let mut head = answer::head(status, &headers, framed, !keep);
+        drop(headers);
         let mut sent = 0;
         let stall = self.limits.write_stall;
         match payload {
@@ -153,6 +154,7 @@ impl Exchange {
             Payload::Stream(Stream { length, send }) => {
                 let more = length != Some(0);
                 wire::write_all(&self.client, &head, more, stall, &mut sent)?;
+                drop(head);
                 let chunked = framed == Framed::Chunked;
                 let mut sink = ClientSink::new(&self.client, &self.limits, sent, length, chunked);
                 let client = Arc::clone(&self.client);

@@ -175,16 +175,19 @@ impl Source {
         let last = (self.size - 1) / FULL;
         let mut number = range.start / FULL;
         let end = range.end.div_ceil(FULL);
-        let batch = clamp(end - number, share.segments_out());
-        let mut kept = None;
+        let mut kept: Option<Buffer> = None;
         while number < end {
+            kept = kept.filter(|_| share.is_large());
             output.ready().map_err(SendError::Output)?;
             if kept.is_none() {
                 self.blob.ready();
             }
+            let batch = clamp(end - number, share.segments_out());
+            let room = batch * (SEGMENT + TAG);
             let mut buffer = kept
                 .take()
-                .unwrap_or_else(|| Buffer::new(batch * (SEGMENT + TAG)));
+                .filter(|buffer| buffer.holds(room))
+                .unwrap_or_else(|| Buffer::new(room));
             let count = clamp(end - number, batch);
             let from = HEADER as u64 + number * SLOT;
             let length = clamp(self.blob.size() - from, count * (SEGMENT + TAG));

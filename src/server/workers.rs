@@ -17,6 +17,9 @@ const STACK: usize = 512 * 1024;
 /// Threads that make a crowd. When it has gone, the allocator gives back what it keeps for the
 /// next one: memory that was touched once would otherwise stay with the process.
 const CROWD: usize = 16;
+/// Each time that so many more threads run than did before, the program's code leaves the resident memory: of all
+/// that ran until then a crowd needs little, and for that there is less to come back than it takes itself.
+const STEP: usize = 32;
 /// How long the checks that wait may take at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Password checks that may wait.
@@ -104,15 +107,19 @@ impl Threads {
         subject: T,
         job: impl FnOnce(T) + Send + 'static,
     ) -> Result<(), T> {
-        let run = {
+        let (run, is_growing) = {
             let mut crowd = self.running.lock();
             if crowd.count >= self.most {
                 return Err(subject);
             }
             crowd.count += 1;
+            let is_growing = crowd.count > crowd.peak && crowd.count.is_multiple_of(STEP);
             crowd.peak = crowd.peak.max(crowd.count);
-            Run(Arc::clone(&self.running))
+            (Run(Arc::clone(&self.running)), is_growing)
         };
+        if is_growing {
+            mayfly_sys::give_back_code();
+        }
         // The subject must come back when the thread cannot start, so it is handed over apart.
         let hand = Handed::new(subject);
         let take = Arc::clone(&hand);

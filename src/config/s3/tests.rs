@@ -1,7 +1,7 @@
 //! Tests of the tables `[storage]` and `[s3]`: what is taken, what is refused, and that no secret shows.
 
-use super::{S3, StorageKind};
-use crate::config::{Environment, Place, Problem, Settings, check, parse};
+use super::{DOWNLOADS_AT_ONCE, S3, StorageKind};
+use crate::config::{Environment, Place, Problem, Settings, check, parse, reference};
 use crate::service::Encryption;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -402,4 +402,16 @@ fn a_certificate_file_has_certificates() {
     );
     fs::write(&ca, "text\n-----BEGIN CERTIFICATE-----\n").unwrap();
     told().unwrap();
+}
+
+#[test]
+fn with_a_bucket_fewer_downloads_go_at_once_unless_somebody_says_how_many() {
+    let at_once = |text: &str| read(text).unwrap().limits.downloads;
+    assert_eq!(at_once(""), 512);
+    assert_eq!(at_once(WHOLE), DOWNLOADS_AT_ONCE);
+    assert_eq!(at_once(&format!("{WHOLE}[limits]\ndownloads = 500\n")), 500);
+    let all = reference();
+    let help = all.iter().find(|row| row.key == "limits.downloads");
+    let said = format!("512, or {DOWNLOADS_AT_ONCE} with a bucket");
+    assert!(help.unwrap().help.contains(&said));
 }

@@ -70,9 +70,11 @@ impl Reads {
             stopping: Arc::clone(&self.stopping),
             patience: self.patience,
         };
-        let object = progress::waiting(|| access.open(&key, &self.conditions)).map_err(refused)?;
+        let opened = progress::waiting(|| access.open(&key, &self.conditions));
+        let mut object = opened.map_err(refused)?;
         Ok(S3Blob {
             access,
+            head: RefCell::new(std::mem::take(&mut object.head)),
             object: Arc::new(object),
             course: RefCell::default(),
             redirects: self.redirects,
@@ -123,6 +125,8 @@ pub(super) struct S3Blob {
     course: RefCell<Course>,
     access: Access,
     object: Arc<Object>,
+    /// The first bytes, until reading has gone on behind them.
+    head: RefCell<Vec<u8>>,
     redirects: bool,
     _guard: Guard,
 }
@@ -151,11 +155,7 @@ impl StoredBlob for S3Blob {
         if end.is_none_or(|end| end > self.object.size) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let head = usize::try_from(offset).ok();
-        let head = head.and_then(|offset| self.object.head.get(offset..));
-        let head = head.unwrap_or_default();
-        let kept = head.len().min(buffer.len());
-        buffer[..kept].copy_from_slice(&head[..kept]);
+        let kept = self.read_head(buffer, offset);
         let course = &mut *self.course.borrow_mut();
         if kept == buffer.len() {
             match course.turn.take() {
@@ -194,6 +194,20 @@ impl StoredBlob for S3Blob {
 }
 
 impl S3Blob {
+    /// Fills `buffer` with what is kept of the object from `offset`. Returns how much that was. Many may wait long
+    /// with an object open, so what they have got past goes.
+    fn read_head(&self, buffer: &mut [u8], offset: u64) -> usize {
+        let mut head = self.head.borrow_mut();
+        let from = usize::try_from(offset).ok();
+        let bytes = from.and_then(|from| head.get(from..)).unwrap_or_default();
+        let kept = bytes.len().min(buffer.len());
+        buffer[..kept].copy_from_slice(&bytes[..kept]);
+        if kept < buffer.len() {
+            *head = Vec::new();
+        }
+        kept
+    }
+
     /// The time since the last call was spent elsewhere.
     fn came_back(&self, course: &mut Course) {
         if let Some(left) = course.left.take() {

@@ -21,7 +21,7 @@ pub(super) struct Object {
     pub(super) etag: Option<String>,
     /// In bytes.
     pub(super) size: u64,
-    /// The first bytes.
+    /// The first bytes, for whoever has opened it.
     pub(super) head: Vec<u8>,
     conditions: Arc<Conditions>,
 }
