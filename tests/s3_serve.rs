@@ -126,7 +126,11 @@ fn when_the_bucket_comes_back_it_recovers_by_itself() {
     let uploaded = Upload::fresh(1000).downloads(0).to(&server);
     // It goes away while the server runs, and comes back.
     s3.kill();
-    let refused = Upload::fresh(1000).attempt(&server).unwrap();
+    // Whoever comes before that is noticed waits a while, because it may be back at once.
+    let mut conn = server.connect();
+    conn.patience(NOTICED);
+    let sent = Upload::fresh(1000).send_on(&mut conn, &server.key, None);
+    let refused = conn.reply().unwrap_or_else(|e| panic!("{e}, {sent:?}"));
     assert_eq!(refused.status(), 503, "{}", refused.text());
     becomes(&server, 503);
     s3.restart();
