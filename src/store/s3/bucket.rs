@@ -93,7 +93,9 @@ impl Bucket {
             }
         });
         match result {
-            Err(error) if unclear => match self.size(key, wish) {
+            // While the server is away, another wait would be as long: what may be there belongs to no link, and is
+            // swept.
+            Err(error) if unclear && unsent(&error).is_none() => match self.size(key, wish) {
                 Ok(Some(found)) if found == part.length() => Ok(()),
                 // Whether the object that is there is this one, nobody knows.
                 Err(unknown) if *error.kind() == Kind::Precondition => Err(unknown),
