@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use support::{
     Blobs, Conn, Figures, GIB, MB, MIB, Payload, Server, Upload, figures_say_nothing, slow,
-    stranger,
+    slow_readers, stranger,
 };
 
 /// Bound at every moment.
@@ -148,37 +148,7 @@ fn five_hundred_slow_downloads_take_less_than_30_mb() {
     let payload = Payload::fresh(64 * MIB);
     let file = Upload::of(&payload).downloads(0).to(&server);
     peak_while(server.figures(), "500 slow downloads at once", || {
-        let mut conns: Vec<Conn> = (0..500)
-            .map(|_| {
-                let mut conn = Conn::open_narrow(server.address, 64 * 1024).unwrap();
-                conn.ask("GET", &file.target(), &[]).unwrap();
-                conn
-            })
-            .collect();
-        for conn in &mut conns {
-            assert_eq!(conn.head().unwrap().status, 200);
-        }
-        // Each client takes 16 KiB, again and again, and checks what it gets.
-        let mut offsets = vec![0u64; conns.len()];
-        let mut buffer = vec![0; 16 * 1024];
-        let until = Instant::now() + Duration::from_secs(15);
-        while Instant::now() < until {
-            for (conn, offset) in conns.iter_mut().zip(&mut offsets) {
-                let n = conn.read(&mut buffer).unwrap();
-                assert!(n > 0, "cut at {offset}");
-                let end = *offset + n as u64;
-                assert!(
-                    buffer[..n] == payload.part(*offset, end),
-                    "wrong bytes at {offset}"
-                );
-                *offset = end;
-            }
-            assert!(server.probe().is_some_and(|t| t < Duration::from_secs(1)));
-        }
-        eprintln!(
-            "the slowest got {} KiB",
-            offsets.iter().min().unwrap() / 1024
-        );
+        slow_readers(&server, &file, &payload, 500);
     });
 }
 

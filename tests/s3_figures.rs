@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use support::{
-    Conn, Figures, GIB, Launch, LoopDisk, MB, MIB, Payload, S3Server, Server, Upload, Uploaded,
-    get, have, optimised, slow, within,
+    Figures, GIB, Launch, LoopDisk, MB, MIB, Payload, S3Server, Server, Upload, Uploaded, get,
+    have, optimised, slow, slow_readers, within,
 };
 use tempfile::TempDir;
 
@@ -380,7 +380,7 @@ fn as_many_slow_downloads_from_the_bucket_as_there_may_be_and_uploads_beside_the
                 uploads
             });
             let readers = Ends(&ended);
-            slow_readers(server, &file, &payload);
+            slow_readers(server, &file, &payload, CROWD);
             drop(readers);
             uploads.join().unwrap()
         })
@@ -396,37 +396,4 @@ impl Drop for Ends<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-/// [`CROWD`] clients that take 16 KiB of a file, again and again, and check what they get.
-fn slow_readers(server: &Server, file: &Uploaded, payload: &Payload) {
-    let mut conns: Vec<Conn> = (0..CROWD)
-        .map(|_| {
-            let mut conn = Conn::open_narrow(server.address, 64 * 1024).unwrap();
-            conn.patience(Duration::from_secs(240));
-            conn.ask("GET", &file.target(), &[]).unwrap();
-            conn
-        })
-        .collect();
-    for conn in &mut conns {
-        assert_eq!(conn.head().unwrap().status, 200);
-    }
-    let mut offsets = vec![0u64; conns.len()];
-    let mut buffer = vec![0; 16 * 1024];
-    let until = Instant::now() + Duration::from_secs(15);
-    while Instant::now() < until {
-        for (conn, offset) in conns.iter_mut().zip(&mut offsets) {
-            let n = conn.read(&mut buffer).unwrap();
-            assert!(n > 0, "cut at {offset}");
-            let end = *offset + n as u64;
-            assert!(
-                buffer[..n] == payload.part(*offset, end),
-                "wrong bytes at {offset}"
-            );
-            *offset = end;
-        }
-    }
-    let slowest = offsets.iter().min().unwrap() / 1024;
-    eprintln!("the slowest of {CROWD} got {slowest} KiB");
-    assert!(slowest > 0);
 }

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 use support::S3Server;
+use support::s3::walk;
 
 const OURS: &str = "0123456789abcdef0123456789abcdef";
 const ANOTHERS: &str = "ffffffffffffffffffffffffffffffff";
@@ -60,19 +61,6 @@ fn ids(count: u32) -> Vec<BlobId> {
         .collect();
     ids.sort_unstable();
     ids
-}
-
-/// All that is listed, in pages.
-fn walk(store: &S3Store, page: usize) -> Vec<BlobId> {
-    let mut seen: Vec<BlobId> = Vec::new();
-    loop {
-        let found = store.list(seen.last(), page).unwrap();
-        let end = found.len() < page;
-        seen.extend(found);
-        if end {
-            return seen;
-        }
-    }
 }
 
 #[test]

@@ -8,6 +8,7 @@
     reason = "every test program uses a part of this"
 )]
 
+mod crowd;
 mod dice;
 mod disk;
 pub mod faulty_front;
@@ -27,6 +28,7 @@ mod shell;
 pub mod tls_front;
 mod upload;
 
+pub use crowd::slow_readers;
 pub use dice::Dice;
 pub use disk::{Blobs, copy_tree, files_below};
 pub use faulty_front::FaultyFront;

@@ -2,7 +2,8 @@
 //! test. `scripts/s3-setup` installs it; `MAYFLY_S3S_FS` names another one.
 
 use super::tls_front::TlsFront;
-use mayfly::model::SystemClock;
+use mayfly::model::{BlobId, SystemClock};
+use mayfly::store::Store;
 use mayfly::store::s3::{
     Client, Credentials, MemoryJournal, Retries, S3Settings, S3Store, Uploads,
 };
@@ -267,4 +268,17 @@ fn program() -> Option<PathBuf> {
     }
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/s3s-fs/bin/s3s-fs");
     built.exists().then_some(built)
+}
+
+/// All that is listed, in pages.
+pub fn walk(store: &S3Store, page: usize) -> Vec<BlobId> {
+    let mut seen: Vec<BlobId> = Vec::new();
+    loop {
+        let found = store.list(seen.last(), page).unwrap();
+        let end = found.len() < page;
+        seen.extend(found);
+        if end {
+            return seen;
+        }
+    }
 }

@@ -33,24 +33,25 @@ pub(super) struct Listed {
     pub(super) is_old: bool,
 }
 
+/// An answer of ListObjectsV2, as far as it is looked at.
 #[derive(Deserialize)]
-struct Page {
+pub(super) struct Page {
     #[serde(rename = "IsTruncated", default)]
     is_truncated: bool,
     #[serde(rename = "EncodingType", default)]
     encoding: String,
     #[serde(rename = "Contents", default)]
-    objects: Vec<Object>,
+    pub(super) objects: Vec<Object>,
 }
 
 #[derive(Deserialize)]
-struct Object {
+pub(super) struct Object {
     #[serde(rename = "Key")]
-    key: String,
+    pub(super) key: String,
     #[serde(rename = "Size")]
     size: u64,
     #[serde(rename = "LastModified", default)]
-    modified: String,
+    pub(super) modified: String,
 }
 
 /// Which blobs to list.
@@ -176,7 +177,7 @@ fn decoded(key: &str) -> String {
 }
 
 /// The server's time when it gave this answer less `grace`, as [`stamp`] writes it.
-fn cutoff(answer: &Answer, grace: Duration) -> Option<String> {
+pub(super) fn cutoff(answer: &Answer, grace: Duration) -> Option<String> {
     let grace = i64::try_from(grace.as_secs()).ok()?;
     stamp(date(answer.header("date")?)?.checked_sub(grace)?).ok()
 }

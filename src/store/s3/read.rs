@@ -10,6 +10,7 @@ use super::error::{Kind, S3Error};
 use super::fetchers::{Fetchers, Kept};
 use super::readers::{Guard, Readers};
 use super::redirect::address;
+use super::request::{Method, Request};
 use super::stopping::Stopping;
 use super::turns::Turns;
 use super::window::{Conditions, Object, Window};
@@ -22,6 +23,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Longest answer to a deletion, in bytes.
+const ANSWER: usize = 64 << 10;
 /// Most bytes that one call of a fetcher reads.
 const CHUNK: usize = 256 << 10;
 
@@ -111,6 +114,23 @@ impl Reads {
             })
             .map_err(refused)
         })
+    }
+
+    /// Deletes the object of that name, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`].
+    pub(super) fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let request = Request {
+            method: Method::Delete,
+            key,
+            query: &[],
+            headers: &[],
+        };
+        match self.in_turn(|turn| turn.call(&request, &[], ANSWER)) {
+            Ok(_) | Err(StoreError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Holds off readers of `id` while it is deleted; `None` when there are some.

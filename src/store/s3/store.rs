@@ -7,7 +7,6 @@ use super::listing::{Listed, Listing};
 use super::marker::Marker;
 use super::parts::MAX_BLOB;
 use super::read::Reads;
-use super::request::{Method, Request};
 use super::trials;
 use super::uploads::Uploads;
 use crate::model::BlobId;
@@ -19,9 +18,6 @@ use std::time::Duration;
 
 /// How long an object is left alone that nothing refers to: whoever stored it may be about to say so.
 const GRACE: Duration = Duration::from_secs(3600);
-
-/// Longest answer to a deletion, in bytes.
-const ANSWER: usize = 64 << 10;
 
 /// Blobs in a bucket.
 pub struct S3Store {
@@ -179,17 +175,7 @@ impl Store for S3Store {
     fn delete(&self, id: &BlobId) -> Result<(), StoreError> {
         self.marker.may_delete()?;
         let _deleting = self.reads.deleting(id).ok_or(StoreError::InUse)?;
-        let key = self.key(id);
-        let request = Request {
-            method: Method::Delete,
-            key: &key,
-            query: &[],
-            headers: &[],
-        };
-        match self.reads.in_turn(|turn| turn.call(&request, &[], ANSWER)) {
-            Ok(_) | Err(StoreError::NotFound) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.reads.delete(&self.key(id))
     }
 
     /// Nothing: it would take a request, and that as long as the server likes.

@@ -1,41 +1,24 @@
 //! Objects that a trial of the bucket stores for a moment, and what becomes of them when the trial is broken off: the
 //! daily walk removes them.
 
-use super::failure::date;
 use super::leftovers::is_before;
+use super::listing::{Page, cutoff};
 use super::read::{Reads, refused};
 use super::request::{Method, Request};
-use super::sign::stamp;
 use super::xml;
 use crate::store::StoreError;
 use data_encoding::HEXLOWER;
-use serde::Deserialize;
+use std::time::Duration;
 
 /// What comes after the prefix and before 16 hex digits in the names of such objects.
 const NAME: &str = "mayfly-check-";
 /// What comes after the digits in the name of the one that is stored in parts.
 const IN_PARTS: &str = "-parts";
-/// What is younger may belong to a trial that is under way, in seconds.
-const AGE: i64 = 24 * 3600;
+/// What is younger may belong to a trial that is under way.
+const AGE: Duration = Duration::from_secs(24 * 3600);
 /// Objects that are removed in one go, and the longest listing of so many, in bytes.
 const PAGE: &str = "100";
 const LISTING: usize = 512 << 10;
-/// Longest answer to a deletion, in bytes.
-const ANSWER: usize = 64 << 10;
-
-#[derive(Deserialize)]
-struct Page {
-    #[serde(rename = "Contents", default)]
-    objects: Vec<Object>,
-}
-
-#[derive(Deserialize)]
-struct Object {
-    #[serde(rename = "Key")]
-    key: String,
-    #[serde(rename = "LastModified", default)]
-    modified: String,
-}
 
 /// The names of the two objects of a trial: one stored at once, and one stored in parts.
 pub(super) fn names(prefix: &str, number: [u8; 8]) -> [String; 2] {
@@ -66,10 +49,9 @@ pub(super) fn sweep(reads: &Reads) -> Result<u64, StoreError> {
     };
     let answer = reads.in_turn(|turn| turn.call(&request, &[], LISTING))?;
     // Without its time nothing is known to be old.
-    let Some(now) = answer.header("date").and_then(date) else {
+    let Some(limit) = cutoff(&answer, AGE) else {
         return Ok(0);
     };
-    let limit = stamp(now.saturating_sub(AGE)).map_err(refused)?;
     let page: Page = xml::parse(&answer.body).map_err(refused)?;
     let mut removed = 0;
     for object in &page.objects {
@@ -77,16 +59,8 @@ pub(super) fn sweep(reads: &Reads) -> Result<u64, StoreError> {
         if !is_ours || !is_before(&object.modified, &limit) {
             continue;
         }
-        let request = Request {
-            method: Method::Delete,
-            key: &object.key,
-            query: &[],
-            headers: &[],
-        };
-        match reads.in_turn(|turn| turn.call(&request, &[], ANSWER)) {
-            Ok(_) | Err(StoreError::NotFound) => removed += 1,
-            Err(error) => return Err(error),
-        }
+        reads.delete(&object.key)?;
+        removed += 1;
     }
     Ok(removed)
 }
