@@ -24,6 +24,7 @@ use crate::model::BlobId;
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A place that keeps blobs.
@@ -86,6 +87,90 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Unavailable`] when the medium refuses.
     fn available(&self) -> Result<u64, StoreError>;
+
+    /// Begins the blob `id`, of exactly `size` bytes, that comes in pieces: in any order, several at
+    /// once, over any number of processes. Room for all of it is promised from here on. Durable when
+    /// it returns; nothing is visible before [`Assembly::commit`].
+    ///
+    /// # Errors
+    /// As [`Store::stage`].
+    fn assemble(
+        &self,
+        id: &BlobId,
+        size: u64,
+        pieces: Pieces,
+    ) -> Result<Arc<dyn Assembly>, StoreError> {
+        let _ = (id, size, pieces);
+        Err(StoreError::Unavailable(io::ErrorKind::Unsupported.into()))
+    }
+    /// Goes on with a blob that this or an earlier process began to assemble.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when it was not begun, was committed, or was given up; otherwise as
+    /// [`Store::open`].
+    fn reassemble(&self, id: &BlobId, size: u64) -> Result<Arc<dyn Assembly>, StoreError> {
+        let _ = (id, size);
+        Err(StoreError::NotFound)
+    }
+    /// Gives up a blob that is being assembled. One that is not there is no error.
+    ///
+    /// # Errors
+    /// As [`Store::delete`].
+    fn abandon(&self, id: &BlobId) -> Result<(), StoreError> {
+        let _ = id;
+        Ok(())
+    }
+    /// Up to `limit` blobs that are being assembled, with names above `after`, in order, and fewer only at
+    /// the end. For finding those that nobody goes on with.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    fn assemblies(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
+        let _ = (after, limit);
+        Ok(Vec::new())
+    }
+}
+
+/// Where the pieces of an assembly will probably begin: at `first`, and then after each `each` bytes. Other
+/// pieces are taken as well; these are the cheapest where a store has parts of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pieces {
+    /// The end of the first piece, in bytes of the store.
+    pub first: u64,
+    /// The bytes of each other piece but the last.
+    pub each: u64,
+}
+
+/// A blob that is being put together. Dropping it changes nothing: it is gone on with by
+/// [`Store::reassemble`], or given up by [`Store::abandon`].
+pub trait Assembly: Send + Sync {
+    /// Begins the piece at `offset`. Pieces may be written at the same time, as long as they do not overlap.
+    ///
+    /// # Errors
+    /// As [`Store::stage`].
+    fn piece(&self, offset: u64) -> Result<Box<dyn Piece>, StoreError>;
+    /// As [`Stage::commit`]; every byte belongs to a finished piece by then.
+    ///
+    /// # Errors
+    /// As [`Stage::commit`].
+    fn commit(&self) -> Result<(), StoreError>;
+}
+
+/// A piece of a blob that is being assembled. When it is dropped unfinished, its bytes may be there or not,
+/// and may be written again.
+pub trait Piece: Send {
+    /// Appends all of `bytes`.
+    ///
+    /// # Errors
+    /// [`StoreError::Differs`] when other bytes than these may have been there before: nothing is ever sealed
+    /// over. Otherwise as [`Stage::write`].
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
+    /// Makes the piece durable. When it returns, its bytes survive a power cut.
+    ///
+    /// # Errors
+    /// As [`Piece::write`]. The piece may be sent again then, but for an error that leaves the outcome
+    /// unknown, as of [`Stage::commit`].
+    fn finish(self: Box<Self>) -> Result<(), StoreError>;
 }
 
 /// A blob that is being written. Dropping it without [`Stage::commit`] leaves nothing behind.
@@ -166,6 +251,8 @@ pub enum StoreError {
     },
     /// It is being read.
     InUse,
+    /// Other bytes than these may have been there before.
+    Differs,
     /// The medium, or this process, has too little of something right now, or the medium is away.
     /// Nothing was changed that anybody can see.
     Refused(io::Error),
@@ -201,6 +288,7 @@ impl fmt::Display for StoreError {
                 write!(f, "the disk quota is used up: {needed} bytes needed")
             }
             Self::InUse => write!(f, "the blob is being read"),
+            Self::Differs => write!(f, "other bytes may have been written there before"),
             Self::Refused(_) => write!(f, "the store cannot take it now"),
             Self::Unavailable(_) => write!(f, "the store does not answer"),
         }
