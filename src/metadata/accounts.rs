@@ -178,11 +178,14 @@ pub(super) fn remove_account(to: &Change<'_>, id: AccountId) -> Result<AccountRe
         return Ok(AccountRemoved::HasLinks);
     }
     let keys = keys_of(to, id, None, KEYS_STEP + 1)?;
+    let sessions = ended::those_of(to, id, SESSIONS_STEP + 1)?;
     for key in keys.iter().take(KEYS_STEP) {
         delete_key(to, key)?;
     }
-    let all_ended = ended::end_those_of(to, id, SESSIONS_STEP)?;
-    if keys.len() > KEYS_STEP || !all_ended {
+    for session in sessions.iter().take(SESSIONS_STEP) {
+        ended::end_for_later(to, session)?;
+    }
+    if keys.len() > KEYS_STEP || sessions.len() > SESSIONS_STEP {
         return Ok(AccountRemoved::HasKeys);
     }
     NAMES.delete(to, folded_name(&account.name).as_bytes())?;

@@ -7,7 +7,7 @@
 
 use super::keys::{account_key, due_key, owned_key, tail};
 use super::records::Mark;
-use super::schema::{BUILDING, CHUNKS, Change, EDGES, ENDED, IDLE, SESSIONS, UPLOADING};
+use super::schema::{BUILDING, CHUNKS, Change, EDGES, ENDED, IDLE, SESSIONS, Snapshot, UPLOADING};
 use super::{MetadataError, RedbMetadata};
 use crate::model::{AccountId, BlobId, ChunkSession, Lookup};
 
@@ -57,19 +57,23 @@ fn retire(to: &Change<'_>, session: &ChunkSession) -> Result<()> {
     SESSIONS.delete(to, &session.lookup.0)
 }
 
-/// Ends up to `limit` sessions of an account: what they have goes with [`clear`]. False when there are
-/// more.
-pub(super) fn end_those_of(to: &Change<'_>, owner: AccountId, limit: usize) -> Result<bool> {
-    let keys = UPLOADING.keys_under(to, &account_key(owner), limit.saturating_add(1))?;
-    let mut sessions = Vec::new();
-    for key in keys.iter().take(limit) {
-        sessions.push(SESSIONS.need(to, &tail::<32>(UPLOADING.name, key)?)?);
-    }
-    for session in &sessions {
-        retire(to, session)?;
-        ENDED.put(to, &session.blob.0, &Mark)?;
-    }
-    Ok(keys.len() <= limit)
+/// Up to `limit` sessions of an account.
+pub(super) fn those_of(
+    from: &impl Snapshot,
+    owner: AccountId,
+    limit: usize,
+) -> Result<Vec<ChunkSession>> {
+    UPLOADING
+        .keys_under(from, &account_key(owner), limit)?
+        .iter()
+        .map(|key| SESSIONS.need(from, &tail::<32>(UPLOADING.name, key)?))
+        .collect()
+}
+
+/// Ends one of many sessions: all that it has goes with [`clear`].
+pub(super) fn end_for_later(to: &Change<'_>, session: &ChunkSession) -> Result<()> {
+    retire(to, session)?;
+    ENDED.put(to, &session.blob.0, &Mark)
 }
 
 pub(super) fn drop_session(to: &Change<'_>, lookup: &Lookup) -> Result<Option<BlobId>> {
@@ -88,8 +92,10 @@ pub(super) fn clear(to: &Change<'_>) -> Result<bool> {
         let Some(key) = ended.first() else {
             return Ok(false);
         };
-        let blob = BlobId(tail(ENDED.name, key)?);
-        if !clear_one(to, &blob, &mut rows)? {
+        // A key that names no blob, as only damage makes one, leads to nothing.
+        if let Some(blob) = key.first_chunk()
+            && !clear_one(to, &BlobId(*blob), &mut rows)?
+        {
             return Ok(true);
         }
         ENDED.delete(to, key)?;

@@ -17,8 +17,8 @@ use super::{MetadataError, RedbMetadata};
 use crate::model::{BlobId, Lookup, folded_name};
 use std::ops::Bound;
 
-/// Rows looked at in one go.
-const PAGE: usize = 256;
+/// Rows looked at in one go: the largest have some 16 KiB.
+const PAGE: usize = 64;
 
 impl RedbMetadata {
     /// Checks every record, and that links, indexes, blobs, leases and accounts agree. Takes time

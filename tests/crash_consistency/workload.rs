@@ -4,8 +4,9 @@ use mayfly::metadata::{
     AccountEdit, BlobSource, LinkEdit, Metadata, MetadataError, NewLink, RedbMetadata,
 };
 use mayfly::model::{
-    Account, AccountId, AccountKeyWraps, Allowance, ApiKey, Blob, BlobFormat, BlobId, Expiry,
-    Lease, LeaseId, Link, Lookup, PasswordParams, Permissions, Role, Timestamp,
+    Account, AccountId, AccountKeyWraps, Allowance, ApiKey, Blob, BlobFormat, BlobId, Chunk,
+    ChunkSession, Expiry, Lease, LeaseId, Link, Lookup, PasswordParams, Permissions, Role,
+    Timestamp,
 };
 use std::fmt::{Debug, Write};
 
@@ -26,6 +27,10 @@ fn lease_id(n: u8) -> LeaseId {
 }
 
 fn publish(db: &RedbMetadata, n: u8, source: BlobSource) -> Result<(), MetadataError> {
+    db.publish(new_link(n, source)).map(drop)
+}
+
+fn new_link(n: u8, source: BlobSource) -> NewLink {
     let blob = match &source {
         BlobSource::New { blob, .. } => blob.id,
         BlobSource::Shared(id) => *id,
@@ -55,14 +60,13 @@ fn publish(db: &RedbMetadata, n: u8, source: BlobSource) -> Result<(), MetadataE
         hotlink: Some(hotlink(n)),
     };
     let by_hotlink = Some(vec![n; 60]);
-    db.publish(NewLink {
+    NewLink {
         link,
         source,
         by_hotlink,
         birth: None,
         session: None,
-    })
-    .map(drop)
+    }
 }
 
 fn new_blob(n: u8) -> BlobSource {
@@ -128,6 +132,54 @@ fn add_account(db: &RedbMetadata, n: u8) -> Result<(), MetadataError> {
     db.add_account(account, Some(key)).map(drop)
 }
 
+/// Session `n` puts blob `n` together, of 10 bytes.
+fn begin(db: &RedbMetadata, n: u8, owner: u64) -> Result<(), MetadataError> {
+    let session = ChunkSession {
+        lookup: lookup(n),
+        owner: AccountId(owner),
+        blob: blob_id(n),
+        format: BlobFormat::Sealed,
+        size: 10,
+        header: [n; 40],
+        by_owner: vec![n; 64],
+        begun: Timestamp(0),
+        touched: Timestamp(i64::from(n)),
+    };
+    db.begin_chunks(&session, 9).map(drop)
+}
+
+/// A chunk of five bytes of session `n`, with what waits of segment 0 afterwards.
+fn add(db: &RedbMetadata, n: u8, offset: u64, edge: Option<Vec<u8>>) -> Result<(), MetadataError> {
+    let chunk = Chunk {
+        offset,
+        length: 5,
+        digest: [n; 16],
+    };
+    let touched = Timestamp(500 + i64::from(n));
+    db.add_chunk(&lookup(n), chunk, vec![(0, edge)], touched)
+        .map(drop)
+}
+
+/// The link of the file that session `n` put together.
+fn complete(db: &RedbMetadata, n: u8) -> Result<(), MetadataError> {
+    let blob = Blob {
+        id: blob_id(n),
+        format: BlobFormat::Sealed,
+        size: 10,
+        stored: 100,
+        tag: None,
+        references: 0,
+    };
+    let source = BlobSource::New {
+        blob,
+        by_plaintext: None,
+    };
+    let mut new = new_link(n, source);
+    new.link.size = 10;
+    new.session = Some(lookup(n));
+    db.publish(new).map(drop)
+}
+
 pub type Change = fn(&RedbMetadata) -> Result<(), MetadataError>;
 
 /// One of every kind of change, on and around the same few links.
@@ -154,6 +206,15 @@ pub const WORKLOAD: &[Change] = &[
     },
     |db| db.remove(&lookup(5)).map(drop),
     |db| db.collected(&[blob_id(2)]),
+    |db| begin(db, 6, 1),
+    |db| begin(db, 7, 1),
+    |db| begin(db, 8, 1),
+    |db| add(db, 6, 5, Some(vec![6; 9_000])),
+    |db| add(db, 6, 0, None),
+    |db| add(db, 7, 0, Some(vec![7; 9_000])),
+    |db| add(db, 8, 0, Some(vec![8; 9_000])),
+    |db| complete(db, 6),
+    |db| db.drop_chunks(&lookup(7)).map(drop),
     |db| add_account(db, 2),
     |db| {
         let edit = AccountEdit {
@@ -180,7 +241,15 @@ pub fn state(db: &RedbMetadata) -> String {
     add(state, &db.leases().unwrap());
     add(state, &db.garbage(None, 100).unwrap());
     add(state, &db.link_count().unwrap());
-    for n in 1..=5 {
+    add(state, &db.idle_chunks(Timestamp(i64::MAX), 9).unwrap());
+    let blobs = [6, 7, 8].map(blob_id);
+    add(state, &db.unknown_blobs(&blobs).unwrap());
+    for n in 6..=8 {
+        add(state, &db.chunk_session(&lookup(n)).unwrap());
+        add(state, &db.chunks(&lookup(n), None, 9).unwrap());
+        add(state, &db.edges(&lookup(n), &[0]).unwrap());
+    }
+    for n in 1..=6 {
         add(state, &db.blob(&blob_id(n)).unwrap());
         add(state, &db.duplicate(&[n; 32]).unwrap());
         add(state, &db.hotlink(&hotlink(n)).unwrap());

@@ -5,6 +5,7 @@ use super::keys::key_of;
 use super::records::{AccountOfSchema1, KeyPlace, Mark, Number, Place, Tagged};
 use super::schema::{BLOBS, Change, DUE, LEASES, LINKS, PLACES, Raw};
 use super::*;
+use crate::metadata::chunks::{BuiltBy, Edge};
 use proptest::prelude::*;
 use redb::Database;
 use redb::backends::InMemoryBackend;
@@ -87,6 +88,13 @@ fn every_flipped_bit_of_every_record_kind_is_detected() {
     check(&lookup(1).0, &api_key(1));
     check(&[1; 40], &Mark);
     check(b"name", &Number(7));
+    let session = super::chunks::session(1);
+    check(&session.lookup.0, &session);
+    let chunk = super::chunks::chunk(7, 9);
+    check(&keys::chunk_key(&blob_id(1), 7), &chunk);
+    check(&keys::chunk_key(&blob_id(1), 1), &Edge(vec![1; 90]));
+    check(&keys::chunk_key(&blob_id(1), 1), &Edge(vec![]));
+    check(&blob_id(1).0, &BuiltBy(lookup(1)));
 }
 
 #[test]
@@ -129,6 +137,26 @@ fn the_stored_form_of_what_schema_2_added_does_not_change() {
     );
 }
 
+#[test]
+fn the_stored_form_of_what_schema_4_added_does_not_change() {
+    let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
+    let session = super::chunks::session(1);
+    hash.update(&seal("sessions", &session.lookup.0, &session));
+    hash.update(&seal("building", &blob_id(1).0, &BuiltBy(lookup(1))));
+    hash.update(&seal("idle", &keys::due_key(NOW, &lookup(1)), &Mark));
+    let uploading = keys::owned_key(AccountId(1), &lookup(1));
+    hash.update(&seal("uploading", &uploading, &Mark));
+    let key = keys::chunk_key(&blob_id(1), 7);
+    hash.update(&seal("chunks", &key, &super::chunks::chunk(7, 9)));
+    hash.update(&seal("edges", &key, &Edge(vec![1; 300])));
+    hash.update(&seal("ended", &blob_id(1).0, &Mark));
+    let found = data_encoding::HEXLOWER.encode(hash.finish().as_ref());
+    assert_eq!(
+        found,
+        "54438e340b02cb0ae3e1e166a76c53728c7378c6315442020e4ef8d0cea267f7"
+    );
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_decoder_panic_or_guess(
@@ -146,7 +174,7 @@ proptest! {
 }
 
 /// A database in which `spoil` was done behind its back.
-fn spoiled(spoil: impl FnOnce(&Change<'_>, &redb::WriteTransaction)) -> RedbMetadata {
+pub(super) fn spoiled(spoil: impl FnOnce(&Change<'_>, &redb::WriteTransaction)) -> RedbMetadata {
     let backend = std::sync::Arc::new(InMemoryBackend::new());
     let db = RedbMetadata::with_backend(Shared(backend.clone()), Arc::new(|_| {})).unwrap();
     for n in 1..=3 {
@@ -184,14 +212,14 @@ impl redb::StorageBackend for Shared {
     }
 }
 
-fn flip(transaction: &redb::WriteTransaction, table: &'static str, key: &[u8]) {
+pub(super) fn flip(transaction: &redb::WriteTransaction, table: &'static str, key: &[u8]) {
     let mut table = transaction.open_table(Raw::new(table)).unwrap();
     let mut value = table.remove(key).unwrap().unwrap().value().to_vec();
     value[5] ^= 0x10;
     table.insert(key, value.as_slice()).unwrap();
 }
 
-fn assert_damaged<T: Debug>(result: Result<T, MetadataError>, table: &str) {
+pub(super) fn assert_damaged<T: Debug>(result: Result<T, MetadataError>, table: &str) {
     match result {
         Err(MetadataError::Corrupt(what)) => assert!(what.contains(table), "{what}"),
         other => panic!("{other:?}"),

@@ -268,6 +268,99 @@ fn a_file_of_schema_2_opens_with_all_that_is_in_it_whenever_its_migration_is_cut
     cut_everywhere(&schema_2(), expect_whole_from_2);
 }
 
+/// A file as the last Mayfly of schema 3 left it: that of schema 2 after one step, with a mark of the
+/// clock and a link that was made in doubt.
+fn schema_3() -> Vec<u8> {
+    let card = Arc::new(Card::new(&schema_2(), u64::MAX));
+    let database = redb::Builder::new()
+        .create_with_backend(Handle(card.clone()))
+        .unwrap();
+    file::upgrade(&database, &STEPS[..2]).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let to = Change::new(&transaction);
+    CLOCK.put(&to, schema::MARK, &mark()).unwrap();
+    let born = NewLink {
+        birth: Some(mark().at),
+        ..with_blob(link(2))
+    };
+    // Asks for uploads in chunks, as every publication does by now.
+    schema::create_chunk_tables(&to).unwrap();
+    changes::publish(&to, born).unwrap();
+    for table in OF_SCHEMA_4 {
+        assert!(transaction.delete_table(Raw::new(table)).unwrap());
+    }
+    transaction.commit().unwrap();
+    let view = View(database.begin_read().unwrap());
+    let needs = migrate::needs(&view, STEPS).unwrap();
+    assert_eq!(needs, migrate::Needs::StepsFrom(2));
+    let mut tables: Vec<String> = view
+        .0
+        .list_tables()
+        .unwrap()
+        .map(|t| t.name().to_owned())
+        .collect();
+    tables.retain(|name| !["births", "clock"].contains(&name.as_str()));
+    assert_eq!(tables.join(" "), TABLES_OF_SCHEMA_2);
+    drop(view);
+    drop(database);
+    card.bytes.lock().unwrap().clone()
+}
+
+fn mark() -> ClockRow {
+    ClockRow {
+        mark: NOW,
+        at: crate::model::Moment {
+            boot: None,
+            seconds: 1,
+        },
+        gaps: Vec::new(),
+    }
+}
+
+/// Everything of the file of schema 3 is there, and what schema 4 brought works.
+fn expect_whole_from_3(db: &RedbMetadata) {
+    db.verify().unwrap();
+    assert_eq!(db.clock().unwrap(), Some(mark()));
+    let ben = db.account_named("ben").unwrap().unwrap();
+    assert_eq!((ben.id, ben.disabled), (AccountId(2), true));
+    assert_eq!(db.api_keys_of(ben.id, None, 9).unwrap().len(), 2);
+    assert_eq!(db.link(&lookup(2)).unwrap().unwrap().owner, AccountId(1));
+    assert_eq!(db.links_of(AccountId(1), None, 9).unwrap().len(), 2);
+    assert_eq!(db.leases().unwrap(), [lease(1, 1)]);
+    let by = Rebase::new(NOW, mark().at, 0);
+    assert_eq!(db.rebase(&by, 9).unwrap(), 1);
+
+    assert_eq!(db.idle_chunks(Timestamp(i64::MAX), 9).unwrap(), []);
+    let session = super::chunks::session(7);
+    let begun = db.begin_chunks(&session, 1).unwrap();
+    assert_eq!(begun, ChunksBegun::Done);
+    let chunk = super::chunks::chunk(0, 100);
+    let added = db.add_chunk(&session.lookup, chunk, vec![(0, Some(vec![1]))], NOW);
+    assert_eq!(added.unwrap(), ChunkAdded::Done);
+    db.verify().unwrap();
+    let dropped = db.drop_chunks(&session.lookup).unwrap();
+    assert_eq!(dropped, Some(session.blob));
+    db.verify().unwrap();
+}
+
+#[test]
+fn a_file_of_schema_3_opens_with_all_that_is_in_it_whenever_its_migration_is_cut() {
+    cut_everywhere(&schema_3(), expect_whole_from_3);
+}
+
+#[test]
+fn a_program_that_knows_no_uploads_in_chunks_refuses_their_file() {
+    let card = Arc::new(Card::new(&schema_3(), u64::MAX));
+    drop(RedbMetadata::with_backend(Handle(card.clone()), Arc::new(|_| {})).unwrap());
+    let database = redb::Builder::new()
+        .create_with_backend(Handle(card))
+        .unwrap();
+    match file::upgrade(&database, &STEPS[..2]) {
+        Err(MetadataError::TooNew { found: 4, known: 3 }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn however_many_keys_an_old_file_has_all_are_found_by_their_new_indexes() {
     let card = Arc::new(Card::new(SCHEMA_1, u64::MAX));

@@ -1,6 +1,7 @@
 //! What the database promises, told on a database in memory and on files.
 
 mod accounts;
+mod chunk_damage;
 mod chunks;
 mod damage;
 mod files;

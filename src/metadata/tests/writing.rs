@@ -10,16 +10,16 @@ use std::sync::mpsc::channel;
 
 /// Counts reads, syncs and written bytes, and fails on demand.
 #[derive(Debug, Default)]
-struct Disk {
+pub(super) struct Disk {
     memory: InMemoryBackend,
     reads: AtomicU64,
     syncs: AtomicU64,
-    written: AtomicU64,
+    pub(super) written: AtomicU64,
     fails: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Handle(Arc<Disk>);
+pub(super) struct Handle(pub(super) Arc<Disk>);
 
 impl StorageBackend for Handle {
     fn len(&self) -> io::Result<u64> {
@@ -50,7 +50,7 @@ impl StorageBackend for Handle {
 }
 
 impl Disk {
-    fn syncs(&self) -> u64 {
+    pub(super) fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::SeqCst)
     }
 }
@@ -63,13 +63,13 @@ fn engine() -> (Database, Arc<Disk>) {
     (database.unwrap(), disk)
 }
 
-fn counted(on_fatal: OnFatal) -> (RedbMetadata, Arc<Disk>) {
+pub(super) fn counted(on_fatal: OnFatal) -> (RedbMetadata, Arc<Disk>) {
     let disk = Arc::new(Disk::default());
     let db = RedbMetadata::with_backend(Handle(disk.clone()), on_fatal).unwrap();
     (db, disk)
 }
 
-fn no_failure() -> OnFatal {
+pub(super) fn no_failure() -> OnFatal {
     Arc::new(|reason| panic!("{reason}"))
 }
 
@@ -98,6 +98,13 @@ fn what_changes_nothing_is_never_written() {
     db.collected(&[blob_id(9)]).unwrap();
     db.publish(with_blob(link(1))).unwrap_err();
     db.publish(sharing(link(2), blob_id(9))).unwrap();
+    let of_no_upload = NewLink {
+        session: Some(lookup(9)),
+        ..with_blob(link(2))
+    };
+    let published = db.publish(of_no_upload).unwrap();
+    assert_eq!(published, Published::SessionGone);
+    assert_eq!(db.drop_chunks(&lookup(9)).unwrap(), None);
     assert_eq!(disk.syncs(), syncs);
     assert_eq!(disk.written.load(Ordering::SeqCst), written);
 }
