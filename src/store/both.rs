@@ -5,7 +5,7 @@
 //! which: the near store, where asking costs nothing, is asked first. While the far store is away, the
 //! near one is looked after all the same.
 
-use super::{Stage, Store, StoreError, StoredBlob};
+use super::{Assembly, Pieces, Stage, Store, StoreError, StoredBlob};
 use crate::model::BlobId;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -95,19 +95,7 @@ impl Store for BothStores {
     }
 
     fn list(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
-        let mut ids = self.near.list(after, limit)?;
-        match self.far.list(after, limit) {
-            Ok(far) => {
-                self.far_is_away.store(false, Ordering::Relaxed);
-                ids.extend(far);
-            }
-            Err(StoreError::Refused(cause)) => self.far_is_away(&cause),
-            Err(error) => return Err(error),
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        ids.truncate(limit);
-        Ok(ids)
+        self.merged(limit, |store| store.list(after, limit))
     }
 
     fn is_empty(&self) -> Result<bool, StoreError> {
@@ -131,9 +119,56 @@ impl Store for BothStores {
     fn available(&self) -> Result<u64, StoreError> {
         self.for_new_blobs().available()
     }
+
+    fn assemble(
+        &self,
+        id: &BlobId,
+        size: u64,
+        pieces: Pieces,
+    ) -> Result<Arc<dyn Assembly>, StoreError> {
+        self.for_new_blobs().assemble(id, size, pieces)
+    }
+
+    /// Where it was begun: new blobs may have gone elsewhere then.
+    fn reassemble(&self, id: &BlobId, size: u64) -> Result<Arc<dyn Assembly>, StoreError> {
+        match self.near.reassemble(id, size) {
+            Err(StoreError::NotFound) => self.far.reassemble(id, size),
+            result => result,
+        }
+    }
+
+    fn abandon(&self, id: &BlobId) -> Result<(), StoreError> {
+        let near = self.near.abandon(id);
+        self.far.abandon(id).and(near)
+    }
+
+    fn assemblies(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
+        self.merged(limit, |store| store.assemblies(after, limit))
+    }
 }
 
 impl BothStores {
+    /// What both have, in order, each once; of the near one alone while the far one is away.
+    fn merged(
+        &self,
+        limit: usize,
+        list: impl Fn(&dyn Store) -> Result<Vec<BlobId>, StoreError>,
+    ) -> Result<Vec<BlobId>, StoreError> {
+        let mut ids = list(&*self.near)?;
+        match list(&*self.far) {
+            Ok(far) => {
+                self.far_is_away.store(false, Ordering::Relaxed);
+                ids.extend(far);
+            }
+            Err(StoreError::Refused(cause)) => self.far_is_away(&cause),
+            Err(error) => return Err(error),
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids.truncate(limit);
+        Ok(ids)
+    }
+
     /// Asks `store` for those that were not found.
     fn fill_in(
         &self,
@@ -201,6 +236,8 @@ mod tests {
     fn it_keeps_the_contract_wherever_new_blobs_go() {
         contract::check(&|| Box::new(world(Place::Near).both));
         contract::check(&|| Box::new(world(Place::Far).both));
+        contract::check_assemblies(&|| Box::new(world(Place::Near).both), 300_000);
+        contract::check_assemblies(&|| Box::new(world(Place::Far).both), 300_000);
     }
 
     #[test]
@@ -277,6 +314,7 @@ mod tests {
         fn available(&self) -> Result<u64, StoreError> {
             self.from.available()
         }
+        crate::store::forward_assemblies!(from);
     }
 
     #[test]

@@ -5,6 +5,10 @@
     reason = "a suite of tests: whatever fails is to panic"
 )]
 
+mod assemblies;
+
+pub use assemblies::check_assemblies;
+
 use super::{Store, StoreError};
 use crate::model::BlobId;
 

@@ -1,11 +1,14 @@
 //! A store that fails when it is told to: a test double around any other store.
 //!
-//! Every call of [`Store`], [`Stage`] and [`StoredBlob`] counts as one operation (sizes and files
-//! do not: they cannot fail). A test runs once to count the operations of a story, then once for
+//! Every call of [`Store`], [`Stage`], [`StoredBlob`], [`Assembly`] and [`Piece`](super::Piece) counts as one
+//! operation (sizes and files do not: they cannot fail). A test runs once to count the operations of a story, then once for
 //! each of them with a fault there.
 
-use super::{Presentation, Stage, Store, StoreError, StoredBlob};
+mod assembly;
+
+use super::{Assembly, Pieces, Presentation, Stage, Store, StoreError, StoredBlob};
 use crate::model::BlobId;
+use assembly::FaultAssembly;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +27,14 @@ pub enum Operation {
     IsEmpty,
     SweepStaged,
     Available,
+    Assemble,
+    Reassemble,
+    Abandon,
+    Assemblies,
+    BeginPiece,
+    WritePiece,
+    FinishPiece,
+    CommitAssembly,
 }
 
 /// How it fails.
@@ -135,6 +146,29 @@ impl Faults {
             Some(Fault::Unavailable | Fault::Short | Fault::Gone) => Err(unavailable()),
         }
     }
+
+    fn write(
+        &self,
+        operation: Operation,
+        bytes: &[u8],
+        write: impl FnOnce(&[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        match self.next(operation) {
+            None => write(bytes),
+            Some(Fault::Full) => Err(full()),
+            Some(Fault::Quota) => Err(StoreError::Quota { needed: 1 }),
+            Some(Fault::Refused) => Err(StoreError::Refused(injected())),
+            Some(Fault::Short) => {
+                write(&bytes[..bytes.len() / 2])?;
+                Err(full())
+            }
+            Some(Fault::DoneButUnavailable) => {
+                write(bytes)?;
+                Err(unavailable())
+            }
+            Some(Fault::Unavailable | Fault::Gone) => Err(unavailable()),
+        }
+    }
 }
 
 fn injected() -> io::Error {
@@ -217,6 +251,42 @@ impl Store for FaultStore {
         self.faults
             .run(Operation::Available, || self.inner.available())
     }
+
+    fn assemble(
+        &self,
+        id: &BlobId,
+        size: u64,
+        pieces: Pieces,
+    ) -> Result<Arc<dyn Assembly>, StoreError> {
+        let begin = || self.inner.assemble(id, size, pieces);
+        let inner = self.faults.run(Operation::Assemble, begin)?;
+        Ok(self.assembly(inner))
+    }
+
+    fn reassemble(&self, id: &BlobId, size: u64) -> Result<Arc<dyn Assembly>, StoreError> {
+        let resume = || self.inner.reassemble(id, size);
+        let inner = self.faults.run(Operation::Reassemble, resume)?;
+        Ok(self.assembly(inner))
+    }
+
+    fn abandon(&self, id: &BlobId) -> Result<(), StoreError> {
+        self.faults
+            .run(Operation::Abandon, || self.inner.abandon(id))
+    }
+
+    fn assemblies(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
+        let list = || self.inner.assemblies(after, limit);
+        self.faults.run(Operation::Assemblies, list)
+    }
+}
+
+impl FaultStore {
+    fn assembly(&self, inner: Arc<dyn Assembly>) -> Arc<dyn Assembly> {
+        Arc::new(FaultAssembly {
+            inner,
+            faults: self.faults.clone(),
+        })
+    }
 }
 
 struct FaultStage {
@@ -226,21 +296,8 @@ struct FaultStage {
 
 impl Stage for FaultStage {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        match self.faults.next(Operation::Write) {
-            None => self.inner.write(bytes),
-            Some(Fault::Full) => Err(full()),
-            Some(Fault::Quota) => Err(StoreError::Quota { needed: 1 }),
-            Some(Fault::Refused) => Err(StoreError::Refused(injected())),
-            Some(Fault::Short) => {
-                self.inner.write(&bytes[..bytes.len() / 2])?;
-                Err(full())
-            }
-            Some(Fault::DoneButUnavailable) => {
-                self.inner.write(bytes)?;
-                Err(unavailable())
-            }
-            Some(Fault::Unavailable | Fault::Gone) => Err(unavailable()),
-        }
+        self.faults
+            .write(Operation::Write, bytes, |bytes| self.inner.write(bytes))
     }
 
     fn commit(self: Box<Self>) -> Result<(), StoreError> {
@@ -282,63 +339,4 @@ impl StoredBlob for FaultBlob {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::{MemoryStore, contract};
-
-    fn faulty() -> (FaultStore, Faults) {
-        FaultStore::new(Box::new(MemoryStore::new(None)))
-    }
-
-    #[test]
-    fn without_faults_it_keeps_the_contract() {
-        contract::check(&|| Box::new(faulty().0));
-    }
-
-    #[test]
-    fn only_the_chosen_operation_fails() {
-        let (store, faults) = faulty();
-        let id = BlobId([1; 16]);
-        faults.fail_after(1, Fault::Full);
-        let mut stage = store.stage(&id, None).unwrap();
-        assert!(matches!(stage.write(b"abcd"), Err(StoreError::Full { .. })));
-        stage.write(b"abcd").unwrap();
-        assert_eq!(faults.operations(), 3);
-        faults.fail_after_only(Operation::Commit, 0, Fault::DoneButUnavailable);
-        stage.write(b"efgh").unwrap();
-        assert!(matches!(stage.commit(), Err(StoreError::Unavailable(_))));
-        let blob = store.open(&id).unwrap();
-        assert_eq!(blob.size(), 8);
-        let mut buffer = [0; 8];
-        faults.fail_after_only(Operation::Read, 0, Fault::Short);
-        assert_eq!(
-            blob.read_exact_at(&mut buffer, 0).unwrap_err().kind(),
-            io::ErrorKind::UnexpectedEof
-        );
-        assert_eq!(&buffer, b"abcd\0\0\0\0");
-        blob.read_exact_at(&mut buffer, 0).unwrap();
-        assert_eq!(&buffer, b"abcdefgh");
-    }
-
-    #[test]
-    fn a_short_write_leaves_half_of_it() {
-        let (store, faults) = faulty();
-        let id = BlobId([2; 16]);
-        let mut stage = store.stage(&id, None).unwrap();
-        faults.fail_after(0, Fault::Short);
-        assert!(matches!(stage.write(b"abcd"), Err(StoreError::Full { .. })));
-        stage.commit().unwrap();
-        assert_eq!(store.open(&id).unwrap().size(), 2);
-    }
-
-    #[test]
-    fn what_is_gone_stays_gone_until_it_is_healed() {
-        let (store, faults) = faulty();
-        faults.fail_after(0, Fault::Gone);
-        assert!(store.is_empty().is_err());
-        assert!(store.available().is_err());
-        assert!(store.stage(&BlobId([3; 16]), None).is_err());
-        faults.heal();
-        assert!(store.is_empty().unwrap());
-    }
-}
+mod tests;

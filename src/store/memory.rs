@@ -1,8 +1,11 @@
 //! Blobs in memory, with or without a limit. For tests of whatever stands above a store; keeps the
 //! contract, except that nothing survives the process.
 
-use super::{Stage, Store, StoreError, StoredBlob};
+mod assembly;
+
+use super::{Assembly, Pieces, Stage, Store, StoreError, StoredBlob};
 use crate::model::BlobId;
+use assembly::{Blocks, MemoryAssembly};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -19,7 +22,8 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct State {
     blobs: BTreeMap<BlobId, Arc<[u8]>>,
-    /// Bytes that blobs have and stages have or were promised.
+    assemblies: BTreeMap<BlobId, Blocks>,
+    /// Bytes that blobs have, and stages and assemblies have or were promised.
     used: u64,
 }
 
@@ -76,10 +80,7 @@ impl Store for MemoryStore {
     }
 
     fn list(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let state = self.state();
-        let above = state.blobs.range((from, Bound::Unbounded));
-        Ok(above.take(limit).map(|(id, _)| *id).collect())
+        Ok(page(&self.state().blobs, after, limit))
     }
 
     fn is_empty(&self) -> Result<bool, StoreError> {
@@ -93,6 +94,44 @@ impl Store for MemoryStore {
     fn available(&self) -> Result<u64, StoreError> {
         Ok(self.capacity.saturating_sub(self.state().used))
     }
+
+    fn assemble(&self, id: &BlobId, size: u64, _: Pieces) -> Result<Arc<dyn Assembly>, StoreError> {
+        self.grant(size)?;
+        let mut state = self.state();
+        if state.assemblies.contains_key(id) {
+            state.used -= size;
+            return Err(StoreError::Exists);
+        }
+        state.assemblies.insert(*id, Blocks::new(size));
+        Ok(Arc::new(MemoryAssembly::new(self, id)))
+    }
+
+    fn reassemble(&self, id: &BlobId, size: u64) -> Result<Arc<dyn Assembly>, StoreError> {
+        match self.state().assemblies.get(id) {
+            Some(blocks) if blocks.size() == size => Ok(Arc::new(MemoryAssembly::new(self, id))),
+            Some(_) => Err(StoreError::Unavailable(io::ErrorKind::InvalidData.into())),
+            None => Err(StoreError::NotFound),
+        }
+    }
+
+    fn abandon(&self, id: &BlobId) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if let Some(blocks) = state.assemblies.remove(id) {
+            state.used -= blocks.size();
+        }
+        Ok(())
+    }
+
+    fn assemblies(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
+        Ok(page(&self.state().assemblies, after, limit))
+    }
+}
+
+/// Up to `limit` names above `after`.
+fn page<T>(all: &BTreeMap<BlobId, T>, after: Option<&BlobId>, limit: usize) -> Vec<BlobId> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let above = all.range((from, Bound::Unbounded));
+    above.take(limit).map(|(id, _)| *id).collect()
 }
 
 struct MemoryStage {
@@ -163,6 +202,7 @@ mod tests {
     #[test]
     fn it_keeps_the_contract() {
         contract::check(&|| Box::new(MemoryStore::new(None)));
+        contract::check_assemblies(&|| Box::new(MemoryStore::new(None)), 300_000);
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod both;
 pub mod contract;
 mod disk;
 mod fault;
+#[cfg(test)]
+mod forward;
 mod memory;
 mod moving;
 mod reason;
@@ -16,6 +18,8 @@ pub mod s3;
 pub use both::{BothStores, Place};
 pub use disk::DiskStore;
 pub use fault::{Fault, FaultStore, Faults, Operation};
+#[cfg(test)]
+pub(crate) use forward::forward_assemblies;
 pub use memory::MemoryStore;
 pub use moving::{Moved, Moves, Wishes};
 pub use reason::Reason;
@@ -93,42 +97,30 @@ pub trait Store: Send + Sync {
     /// it returns; nothing is visible before [`Assembly::commit`].
     ///
     /// # Errors
-    /// As [`Store::stage`].
+    /// As [`Store::stage`]; [`StoreError::Exists`] when it was begun before.
     fn assemble(
         &self,
         id: &BlobId,
         size: u64,
         pieces: Pieces,
-    ) -> Result<Arc<dyn Assembly>, StoreError> {
-        let _ = (id, size, pieces);
-        Err(StoreError::Unavailable(io::ErrorKind::Unsupported.into()))
-    }
+    ) -> Result<Arc<dyn Assembly>, StoreError>;
     /// Goes on with a blob that this or an earlier process began to assemble.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when it was not begun, was committed, or was given up; otherwise as
     /// [`Store::open`].
-    fn reassemble(&self, id: &BlobId, size: u64) -> Result<Arc<dyn Assembly>, StoreError> {
-        let _ = (id, size);
-        Err(StoreError::NotFound)
-    }
+    fn reassemble(&self, id: &BlobId, size: u64) -> Result<Arc<dyn Assembly>, StoreError>;
     /// Gives up a blob that is being assembled. One that is not there is no error.
     ///
     /// # Errors
     /// As [`Store::delete`].
-    fn abandon(&self, id: &BlobId) -> Result<(), StoreError> {
-        let _ = id;
-        Ok(())
-    }
+    fn abandon(&self, id: &BlobId) -> Result<(), StoreError>;
     /// Up to `limit` blobs that are being assembled, with names above `after`, in order, and fewer only at
     /// the end. For finding those that nobody goes on with.
     ///
     /// # Errors
     /// As [`Store::list`].
-    fn assemblies(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
-        let _ = (after, limit);
-        Ok(Vec::new())
-    }
+    fn assemblies(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError>;
 }
 
 /// Where the pieces of an assembly will probably begin: at `first`, and then after each `each` bytes. Other

@@ -7,7 +7,7 @@ use crate::support::{MIB, Server, copy_tree, files_below, opener};
 use mayfly::metadata::{Metadata, RedbMetadata};
 use mayfly::model::{BlobId, Permissions, Secret, SystemClock, Timekeeper};
 use mayfly::service::{Count, Encryption, Lifetime, LinkWish, Parts, Policy, Service};
-use mayfly::store::{Stage, Store, StoreError, StoredBlob};
+use mayfly::store::{Assembly, Piece, Pieces, Stage, Store, StoreError, StoredBlob};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -128,6 +128,26 @@ impl Stage for Gone {
     }
 }
 
+impl Assembly for Gone {
+    fn piece(&self, _: u64) -> Result<Box<dyn Piece>, StoreError> {
+        Ok(Box::new(Gone))
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl Piece for Gone {
+    fn write(&mut self, _: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
 impl Store for Nowhere {
     fn stage(&self, _: &BlobId, _: Option<u64>) -> Result<Box<dyn Stage>, StoreError> {
         Ok(Box::new(Gone))
@@ -155,5 +175,21 @@ impl Store for Nowhere {
 
     fn available(&self) -> Result<u64, StoreError> {
         Ok(u64::MAX)
+    }
+
+    fn assemble(&self, _: &BlobId, _: u64, _: Pieces) -> Result<Arc<dyn Assembly>, StoreError> {
+        Ok(Arc::new(Gone))
+    }
+
+    fn reassemble(&self, _: &BlobId, _: u64) -> Result<Arc<dyn Assembly>, StoreError> {
+        Ok(Arc::new(Gone))
+    }
+
+    fn abandon(&self, _: &BlobId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn assemblies(&self, _: Option<&BlobId>, _: usize) -> Result<Vec<BlobId>, StoreError> {
+        Ok(Vec::new())
     }
 }

@@ -51,6 +51,7 @@ impl Store for Held {
     fn available(&self) -> Result<u64, StoreError> {
         self.inner.available()
     }
+    crate::store::forward_assemblies!(inner);
 }
 
 /// A service like that of `world`, with another database and another store.
@@ -203,6 +204,7 @@ impl Store for Far {
     fn available(&self) -> Result<u64, StoreError> {
         self.0.available()
     }
+    crate::store::forward_assemblies!(0);
 }
 
 #[test]

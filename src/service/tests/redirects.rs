@@ -35,6 +35,7 @@ impl Store for Elsewhere {
     fn available(&self) -> Result<u64, StoreError> {
         self.0.available()
     }
+    crate::store::forward_assemblies!(0);
 }
 
 impl StoredBlob for Addressed {

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/blobs/ab/abcdef...   a blob: 32 hexadecimal digits, in the directory of the first two
 //! DIR/incoming/...         a blob that is being written; of no use after a restart
+//! DIR/incoming/chunks-...  a blob that is being assembled from pieces; gone on with after a restart
 //! ```
 //!
 //! All names are opened relative to open directories, and no symbolic link is followed at any
@@ -15,14 +16,18 @@
 //! only a sync that succeeds would tell which of both names survives. What remains is an orphan
 //! for the sweeps, never a loss.
 
+mod assembly;
 mod names;
+mod place;
 mod stage;
 #[cfg(test)]
 mod tests;
 
-use super::{Stage, Store, StoreError, StoredBlob};
+use super::{Assembly, Pieces, Stage, Store, StoreError, StoredBlob};
 use crate::model::BlobId;
-use names::{Names, Shard};
+use assembly::DiskAssembly;
+use names::{Names, Shard, assembly_of};
+use place::Place;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use stage::DiskStage;
@@ -32,8 +37,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -48,18 +53,6 @@ pub struct DiskStore {
     /// Begins the name of whatever this process stages: the sweep of leftovers spares it.
     process: String,
     staged: AtomicU64,
-}
-
-/// What stages share with their store.
-struct Place {
-    blobs: OwnedFd,
-    incoming: OwnedFd,
-    min_free: u64,
-    /// Bytes that stages were promised and that the file system could not set aside. The lock is
-    /// held from looking at the free space to taking it, so that two stages cannot both have it.
-    promised: Mutex<u64>,
-    /// Which directories below `blobs` this process has made durable.
-    durable: [AtomicBool; 256],
 }
 
 impl DiskStore {
@@ -79,13 +72,7 @@ impl DiskStore {
         // Not secret; only never the same as that of an earlier process.
         let process = RandomState::new().hash_one(());
         Ok(Self {
-            place: Arc::new(Place {
-                blobs,
-                incoming,
-                min_free,
-                promised: Mutex::new(0),
-                durable: [const { AtomicBool::new(false) }; 256],
-            }),
+            place: Arc::new(Place::new(blobs, incoming, min_free)?),
             process: format!("{process:016x}"),
             staged: AtomicU64::new(0),
         })
@@ -193,7 +180,8 @@ impl Store for DiskStore {
             let entry = entry.map_err(unavailable)?;
             let name = entry.file_name();
             let bytes = name.to_bytes();
-            if bytes == b"." || bytes == b".." || bytes.starts_with(self.process.as_bytes()) {
+            let is_live = bytes.starts_with(self.process.as_bytes()) || assembly_of(name).is_some();
+            if bytes == b"." || bytes == b".." || is_live {
                 continue;
             }
             match rustix::fs::unlinkat(incoming, name, AtFlags::empty()) {
@@ -210,7 +198,24 @@ impl Store for DiskStore {
 
     fn available(&self) -> Result<u64, StoreError> {
         let promised = self.place.promised();
-        self.place.free_beside(*promised)
+        self.place.free_beside(&promised)
+    }
+
+    fn assemble(&self, id: &BlobId, size: u64, _: Pieces) -> Result<Arc<dyn Assembly>, StoreError> {
+        Ok(Arc::new(DiskAssembly::begin(&self.place, id, size)?))
+    }
+
+    fn reassemble(&self, id: &BlobId, size: u64) -> Result<Arc<dyn Assembly>, StoreError> {
+        Ok(Arc::new(DiskAssembly::resume(&self.place, id, size)?))
+    }
+
+    fn abandon(&self, id: &BlobId) -> Result<(), StoreError> {
+        assembly::abandon(&self.place, id)
+    }
+
+    fn assemblies(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
+        let names = Names::assemblies(&self.place.incoming).map_err(unavailable)?;
+        names.smallest(after, limit).map_err(unavailable)
     }
 }
 
@@ -223,50 +228,6 @@ impl DiskStore {
                 .map_err(unavailable),
             Err(StoreError::NotFound) => Ok(None),
             Err(e) => Err(e),
-        }
-    }
-}
-
-impl Place {
-    /// Opens a directory of blobs.
-    fn shard(&self, shard: Shard) -> Result<OwnedFd, StoreError> {
-        rustix::fs::openat(&self.blobs, shard.name(), DIRECTORY, Mode::empty())
-            .map_err(not_found_or_unavailable)
-    }
-
-    /// Opens a directory of blobs, making it first if need be, and sees to it that it is durable.
-    fn durable_shard(&self, shard: Shard) -> rustix::io::Result<OwnedFd> {
-        let directory = make_directory(&self.blobs, &shard.name())?;
-        let durable = &self.durable[usize::from(shard.0)];
-        if !durable.load(Ordering::Acquire) {
-            rustix::fs::fsync(&self.blobs)?;
-            durable.store(true, Ordering::Release);
-        }
-        Ok(directory)
-    }
-
-    fn promised(&self) -> std::sync::MutexGuard<'_, u64> {
-        // A number that is changed in one step is never half changed.
-        self.promised.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Free bytes less the reserve and less `promised`.
-    fn free_beside(&self, promised: u64) -> Result<u64, StoreError> {
-        let stat = rustix::fs::fstatvfs(&self.incoming).map_err(unavailable)?;
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        Ok(free.saturating_sub(self.min_free).saturating_sub(promised))
-    }
-
-    /// What an error while taking `needed` bytes means.
-    fn full_or_unavailable(&self, error: io::Error, needed: u64) -> StoreError {
-        match Errno::from_io_error(&error) {
-            Some(Errno::NOSPC) => StoreError::Full {
-                needed,
-                available: self.free_beside(*self.promised()).unwrap_or(0),
-            },
-            // Of the free bytes, it gives fewer than there are.
-            Some(Errno::DQUOT) => StoreError::Quota { needed },
-            _ => StoreError::Unavailable(error),
         }
     }
 }

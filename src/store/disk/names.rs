@@ -1,9 +1,23 @@
-//! The directories of blobs and the names in them. What does not look like a blob is not one.
+//! The names of blobs in the directories of a store. What does not look like a blob is not one.
 
 use crate::model::BlobId;
 use rustix::fs::Dir;
 use std::collections::BinaryHeap;
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
+
+/// What the name of a blob that is being assembled begins with.
+const ASSEMBLY: &str = "chunks-";
+
+/// The name in `incoming` of a blob that is being assembled.
+pub(super) fn assembly_name(id: &BlobId) -> String {
+    format!("{ASSEMBLY}{}", id.to_hex())
+}
+
+/// The blob that is being assembled under this name in `incoming`, if one is.
+pub(super) fn assembly_of(name: &CStr) -> Option<BlobId> {
+    BlobId::from_hex(name.to_str().ok()?.strip_prefix(ASSEMBLY)?)
+}
 
 /// One of the 256 directories of blobs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,19 +38,34 @@ impl Shard {
     pub(super) fn onward(self) -> impl Iterator<Item = Self> {
         (self.0..=u8::MAX).map(Self)
     }
+
+    fn holds(self, name: &CStr) -> Option<BlobId> {
+        let id = BlobId::from_hex(name.to_str().ok()?)?;
+        (Self::of(&id) == self).then_some(id)
+    }
 }
 
 /// The blobs of one directory, in the order in which the file system gives them.
 pub(super) struct Names {
-    shard: Shard,
+    /// The directory of stored ones, or `incoming`.
+    shard: Option<Shard>,
     entries: Dir,
 }
 
 impl Names {
+    /// Those that are stored.
     pub(super) fn read(shard: Shard, directory: &OwnedFd) -> rustix::io::Result<Self> {
         Ok(Self {
-            shard,
+            shard: Some(shard),
             entries: Dir::read_from(directory)?,
+        })
+    }
+
+    /// Those that are being assembled.
+    pub(super) fn assemblies(incoming: &OwnedFd) -> rustix::io::Result<Self> {
+        Ok(Self {
+            shard: None,
+            entries: Dir::read_from(incoming)?,
         })
     }
 
@@ -70,8 +99,12 @@ impl Iterator for Names {
                 Ok(entry) => entry,
                 Err(e) => return Some(Err(e)),
             };
-            let id = entry.file_name().to_str().ok().and_then(BlobId::from_hex);
-            if let Some(id) = id.filter(|id| Shard::of(id) == self.shard) {
+            let name = entry.file_name();
+            let id = match self.shard {
+                Some(shard) => shard.holds(name),
+                None => assembly_of(name),
+            };
+            if let Some(id) = id {
                 return Some(Ok(id));
             }
         }

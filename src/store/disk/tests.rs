@@ -31,11 +31,13 @@ fn incoming(dir: &Path) -> usize {
 fn it_keeps_the_contract() {
     let dir = tempfile::tempdir().unwrap();
     let number = std::cell::Cell::new(0);
-    contract::check(&|| {
+    let make = || -> Box<dyn Store> {
         number.set(number.get() + 1);
         let path = dir.path().join(number.get().to_string());
         Box::new(DiskStore::open(&path, 0).unwrap())
-    });
+    };
+    contract::check(&make);
+    contract::check_assemblies(&make, 17 << 20);
 }
 
 #[test]
@@ -235,6 +237,34 @@ fn a_medium_that_fills_up_while_writing_says_so_and_recovers() {
 }
 
 #[test]
+fn what_is_being_assembled_has_its_room_from_the_beginning() {
+    let Some(small) = Small::mount("size=16m") else {
+        return;
+    };
+    let dir = small.0.path();
+    let store = DiskStore::open(dir, 0).unwrap();
+    let pieces = Pieces { first: 1, each: 1 };
+    let first = store.assemble(&ID, 10 << 20, pieces).unwrap();
+    assert!(store.available().unwrap() < 7 << 20);
+    let other = BlobId([2; 16]);
+    assert!(is_full(store.assemble(&other, 10 << 20, pieces)));
+    assert!(is_full(store.stage(&other, Some(10 << 20))));
+    assert_eq!(incoming(dir), 1, "nothing remains of what was refused");
+    // Somebody else takes all that is left.
+    let filler = vec![0; usize::try_from(store.available().unwrap()).unwrap()];
+    std::fs::write(dir.join("filler"), &filler).unwrap();
+    drop(store);
+    let store = DiskStore::open(dir, 0).unwrap();
+    let mut piece = first.piece(0).unwrap();
+    for _ in 0..160 {
+        piece.write(&[1; 65_536]).unwrap();
+    }
+    piece.finish().unwrap();
+    store.abandon(&ID).unwrap();
+    store.assemble(&other, 10 << 20, pieces).unwrap();
+}
+
+#[test]
 fn a_medium_without_room_for_names_is_full_and_recovers() {
     let Some(small) = Small::mount("size=16m,nr_inodes=8") else {
         return;
@@ -286,17 +316,26 @@ fn sixteen_mebibytes_are_stored() {
     assert_eq!(name(dir.path()).metadata().unwrap().len(), 16 << 20);
 }
 
-/// The system calls of [`sixteen_mebibytes_are_stored`], in order; None where they cannot be seen.
-fn traced(options: &[&str]) -> Option<Vec<String>> {
+const STORED: &str = "store::disk::tests::sixteen_mebibytes_are_stored";
+
+/// What a system call returned.
+fn returned(call: &str) -> Option<u64> {
+    call.rsplit_once("= ").and_then(|(_, n)| n.parse().ok())
+}
+
+fn names_of(calls: &[String]) -> Vec<&str> {
+    let named = calls.iter().filter_map(|call| call.split_once('('));
+    named.map(|(name, _)| name).collect()
+}
+
+/// The system calls of a test here, in order; None where they cannot be seen.
+fn traced(test: &str, options: &[&str]) -> Option<Vec<String>> {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
     let mut strace = std::process::Command::new("strace");
     strace.args(["-f", "-o"]).arg(&log).args(options);
     strace.arg(std::env::current_exe().unwrap());
-    strace.args([
-        "--exact",
-        "store::disk::tests::sixteen_mebibytes_are_stored",
-    ]);
+    strace.args(["--exact", test]);
     let _ = strace.output();
     let log = std::fs::read_to_string(&log).unwrap_or_default();
     // From the first call on the staged file to its last: not those of the test around it.
@@ -315,23 +354,16 @@ fn traced(options: &[&str]) -> Option<Vec<String>> {
 #[test]
 fn a_commit_has_its_directory_first_then_a_sync_the_rename_and_a_sync_of_the_directory() {
     let trace = "trace=fallocate,fadvise64,fdatasync,fsync,renameat2,ftruncate,write";
-    let Some(calls) = traced(&["-e", trace]) else {
+    let Some(calls) = traced(STORED, &["-e", trace]) else {
         return;
-    };
-    let length = |call: &String| {
-        call.rsplit_once("= ")
-            .and_then(|(_, n)| n.parse::<u64>().ok())
     };
     let staged = calls
         .iter()
         .filter(|c| c.starts_with("write(") && c.contains(", 65536)"));
-    let written: u64 = staged.filter_map(length).sum();
+    let written: u64 = staged.filter_map(|call| returned(call)).sum();
     assert_eq!(written, 16 << 20, "every byte once");
-    let order: Vec<&str> = calls
-        .iter()
-        .filter_map(|call| call.split_once('(').map(|(name, _)| name))
-        .filter(|name| *name != "write")
-        .collect();
+    let mut order = names_of(&calls);
+    order.retain(|name| *name != "write");
     let expected = [
         "fallocate",
         "fadvise64",
@@ -347,7 +379,7 @@ fn a_commit_has_its_directory_first_then_a_sync_the_rename_and_a_sync_of_the_dir
 #[test]
 fn a_sync_that_fails_is_not_repeated_and_publishes_nothing() {
     let trace = "trace=fallocate,fdatasync,fsync,renameat2,linkat";
-    let Some(calls) = traced(&["-e", trace, "-e", "inject=fdatasync:error=EIO"]) else {
+    let Some(calls) = traced(STORED, &["-e", trace, "-e", "inject=fdatasync:error=EIO"]) else {
         return;
     };
     let failed = calls.iter().position(|c| c.starts_with("fdatasync("));
@@ -356,4 +388,46 @@ fn a_sync_that_fails_is_not_repeated_and_publishes_nothing() {
         .filter(|c| c.contains('('))
         .collect();
     assert!(after.is_empty(), "{after:?}");
+}
+
+#[test]
+fn sixteen_mebibytes_are_assembled() {
+    let (dir, store) = store();
+    let pieces = Pieces {
+        first: 4 << 20,
+        each: 4 << 20,
+    };
+    let assembly = store.assemble(&ID, 16 << 20, pieces).unwrap();
+    // The last first: none is near what was written before.
+    for start in [12u64, 4, 8, 0] {
+        let mut piece = assembly.piece(start << 20).unwrap();
+        for n in 0..64u32 {
+            piece.write(&[n as u8 | 1; 65_536]).unwrap();
+        }
+        piece.finish().unwrap();
+    }
+    assembly.commit().unwrap();
+    assert_eq!(name(dir.path()).metadata().unwrap().len(), 16 << 20);
+}
+
+#[test]
+fn each_piece_is_written_once_and_durable_and_nothing_is_read_or_copied() {
+    let trace =
+        "trace=fallocate,fdatasync,fsync,renameat2,ftruncate,pwrite64,pread64,copy_file_range";
+    let test = "store::disk::tests::sixteen_mebibytes_are_assembled";
+    let Some(calls) = traced(test, &["-e", trace]) else {
+        return;
+    };
+    let pieces = calls.iter().filter(|c| c.starts_with("pwrite64("));
+    let written: u64 = pieces.filter_map(|call| returned(call)).sum();
+    assert_eq!(written, 16 << 20, "every byte once");
+    let mut order = names_of(&calls);
+    order.dedup_by(|one, other| one == other && *one == "pwrite64");
+    let piece = ["pwrite64", "fdatasync"];
+    let expected = [
+        &["fallocate", "ftruncate", "fsync", "fsync"][..],
+        &piece.repeat(4),
+        &["fsync", "fdatasync", "renameat2", "fsync"],
+    ];
+    assert_eq!(order, expected.concat());
 }

@@ -260,6 +260,7 @@ impl Store for Wrong {
     fn available(&self) -> Result<u64, StoreError> {
         self.inner.available()
     }
+    crate::store::forward_assemblies!(inner);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::read::Reads;
 use super::trials;
 use super::uploads::Uploads;
 use crate::model::BlobId;
-use crate::store::{Stage, Store, StoreError, StoredBlob};
+use crate::store::{Assembly, Pieces, Reason, Stage, Store, StoreError, StoredBlob};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -243,6 +243,23 @@ impl Store for S3Store {
 
     fn available(&self) -> Result<u64, StoreError> {
         Ok(MAX_BLOB)
+    }
+
+    fn assemble(&self, _: &BlobId, _: u64, _: Pieces) -> Result<Arc<dyn Assembly>, StoreError> {
+        let why = "a bucket does not take files in chunks yet: send the file in one request";
+        Err(StoreError::Refused(Reason::from(why.to_owned()).into()))
+    }
+
+    fn reassemble(&self, _: &BlobId, _: u64) -> Result<Arc<dyn Assembly>, StoreError> {
+        Err(StoreError::NotFound)
+    }
+
+    fn abandon(&self, _: &BlobId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn assemblies(&self, _: Option<&BlobId>, _: usize) -> Result<Vec<BlobId>, StoreError> {
+        Ok(Vec::new())
     }
 }
 

@@ -1,0 +1,296 @@
+//! A file that is put together from pieces, over any number of processes.
+//!
+//! It lies in `incoming` under a name of its own, has its full size from the beginning, and its room is set
+//! aside; what has not come is a hole, or reads as zeros. Each piece is written where it belongs, once, and
+//! is durable before it counts as finished. Nothing else is written down: which pieces are there, the
+//! caller knows.
+//!
+//! Bytes that are sealed must never be replaced by others that are sealed with the same key and number. So before
+//! anything is written where there may be data, it is read: each block of the medium must be empty, or
+//! have the same bytes, or, at an end of what was written before, be empty up to there.
+
+use super::names::assembly_name;
+use super::place::{Place, WriteBack};
+use super::{not_found_or_unavailable, unavailable};
+use crate::model::BlobId;
+use crate::store::{Assembly, Piece, StoreError};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Stat};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+/// The unit in which `st_blocks` counts, and the smallest that a medium writes whole or not at all.
+const BLOCK: usize = 512;
+/// What is compared in one go.
+const COMPARED: usize = 8 * BLOCK;
+
+/// A blob that is being put together.
+pub(super) struct DiskAssembly {
+    place: Arc<Place>,
+    id: BlobId,
+    size: u64,
+}
+
+impl DiskAssembly {
+    /// Begins it.
+    pub(super) fn begin(place: &Arc<Place>, id: &BlobId, size: u64) -> Result<Self, StoreError> {
+        let name = assembly_name(id);
+        let mut promised = place.promised();
+        let new = match place.new_file(&promised, &name, OFlags::WRONLY, size) {
+            Err(StoreError::Unavailable(e)) if Errno::from_io_error(&e) == Some(Errno::EXIST) => {
+                return Err(StoreError::Exists);
+            }
+            new => new?,
+        };
+        if !new.set_aside {
+            promised.promise(id, size);
+        }
+        drop(promised);
+        // The size is what the next process promises room by.
+        let durable = rustix::fs::ftruncate(&new.file, size)
+            .and_then(|()| rustix::fs::fsync(&new.file))
+            .and_then(|()| rustix::fs::fsync(&place.incoming));
+        if let Err(error) = durable {
+            place.remove(&name);
+            place.promised().settle(id, 0);
+            return Err(match error {
+                Errno::FBIG | Errno::INVAL => place.full_or_unavailable(Errno::NOSPC.into(), size),
+                error => place.full_or_unavailable(error.into(), size),
+            });
+        }
+        Ok(Self::new(place, id, size))
+    }
+
+    /// Goes on with it.
+    pub(super) fn resume(place: &Arc<Place>, id: &BlobId, size: u64) -> Result<Self, StoreError> {
+        let assembly = Self::new(place, id, size);
+        assembly.open()?;
+        Ok(assembly)
+    }
+
+    fn new(place: &Arc<Place>, id: &BlobId, size: u64) -> Self {
+        Self {
+            place: Arc::clone(place),
+            id: *id,
+            size,
+        }
+    }
+
+    /// Opens the file anew: whether a sync has failed, the kernel tells each open file once.
+    fn open(&self) -> Result<File, StoreError> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let name = assembly_name(&self.id);
+        let file = rustix::fs::openat(&self.place.incoming, name, flags, Mode::empty());
+        let file = file.map_err(|e| match e {
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM => StoreError::Refused(e.into()),
+            e => not_found_or_unavailable(e),
+        })?;
+        let stat = rustix::fs::fstat(&file).map_err(unavailable)?;
+        if length_of(&stat) != Some(self.size) {
+            return Err(StoreError::Unavailable(io::Error::other(
+                "an unfinished upload is not a file of the size that it was begun with",
+            )));
+        }
+        Ok(File::from(file))
+    }
+
+    /// Whether the file is in its place as well: a process ended between both steps of a move.
+    fn is_in_place(&self, file: &File) -> bool {
+        let own = rustix::fs::fstat(file);
+        let shard = self.place.shard(super::names::Shard::of(&self.id));
+        let (Ok(own), Ok(shard)) = (own, shard) else {
+            return false;
+        };
+        rustix::fs::statat(&shard, self.id.to_hex(), AtFlags::SYMLINK_NOFOLLOW)
+            .and_then(|stored| rustix::fs::fsync(&shard).map(|()| stored))
+            .is_ok_and(|stored| (stored.st_dev, stored.st_ino) == (own.st_dev, own.st_ino))
+    }
+}
+
+impl Assembly for DiskAssembly {
+    fn piece(&self, offset: u64) -> Result<Box<dyn Piece>, StoreError> {
+        Ok(Box::new(DiskPiece {
+            file: self.open()?,
+            place: Arc::clone(&self.place),
+            id: self.id,
+            size: self.size,
+            at: offset,
+            known: offset,
+            write_back: WriteBack::from(offset),
+        }))
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        let file = self.open()?;
+        let name = assembly_name(&self.id);
+        match self.place.publish(&file, &name, &self.id, self.size) {
+            Err(StoreError::Exists) if self.is_in_place(&file) => self.place.remove(&name),
+            result => result?,
+        }
+        self.place.promised().settle(&self.id, 0);
+        Ok(())
+    }
+}
+
+/// Gives up what is being assembled, if it is.
+pub(super) fn abandon(place: &Place, id: &BlobId) -> Result<(), StoreError> {
+    // Not made durable: after a power cut it may be back, and is found among the assemblies.
+    match rustix::fs::unlinkat(&place.incoming, assembly_name(id), AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(e) => return Err(unavailable(e)),
+    }
+    place.promised().settle(id, 0);
+    Ok(())
+}
+
+/// How many bytes of an assembly the file system has neither stored nor set aside.
+pub(super) fn unwritten(incoming: &OwnedFd, id: &BlobId) -> Result<u64, StoreError> {
+    let stat = rustix::fs::statat(incoming, assembly_name(id), AtFlags::SYMLINK_NOFOLLOW);
+    match stat {
+        Ok(stat) => Ok(still_to_come(&stat)),
+        Err(Errno::NOENT) => Ok(0),
+        Err(e) => Err(unavailable(e)),
+    }
+}
+
+fn still_to_come(stat: &Stat) -> u64 {
+    let taken = u64::try_from(stat.st_blocks).unwrap_or(0);
+    let taken = taken.saturating_mul(BLOCK as u64);
+    length_of(stat).unwrap_or(0).saturating_sub(taken)
+}
+
+/// The length of a file; nothing of what is none.
+fn length_of(stat: &Stat) -> Option<u64> {
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    is_file.then_some(u64::try_from(stat.st_size).unwrap_or(0))
+}
+
+/// A piece that is being written.
+struct DiskPiece {
+    file: File,
+    place: Arc<Place>,
+    id: BlobId,
+    size: u64,
+    /// Where the next byte goes.
+    at: u64,
+    /// Up to where it was looked for data from before.
+    known: u64,
+    write_back: WriteBack,
+}
+
+impl DiskPiece {
+    /// Fails when other bytes than these may have been there before.
+    fn compare(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let end = self.at + bytes.len() as u64;
+        while self.known < end {
+            let from = self.known.max(self.at);
+            let Some((data, hole)) = next_data(&self.file, from).map_err(unavailable)? else {
+                self.known = u64::MAX;
+                return Ok(());
+            };
+            if data < end {
+                let stop = hole.min(end);
+                let within = |offset: u64| usize::try_from(offset - self.at).ok();
+                // Both are within the slice, whose length is a number that the machine can count to.
+                let part = within(data).zip(within(stop));
+                let part = part.and_then(|(from, to)| bytes.get(from..to));
+                self.compare_with(part.unwrap_or_default(), data)?;
+                self.known = stop;
+            } else {
+                self.known = data;
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_with(&self, mut bytes: &[u8], mut offset: u64) -> Result<(), StoreError> {
+        let mut buffer = [0; COMPARED];
+        while !bytes.is_empty() {
+            // Up to where a block ends.
+            let into = (offset % COMPARED as u64) as usize;
+            let (now, later) = bytes.split_at(bytes.len().min(COMPARED - into));
+            let there = &mut buffer[..now.len()];
+            self.file
+                .read_exact_at(there, offset)
+                .map_err(StoreError::Unavailable)?;
+            let first = (BLOCK - into % BLOCK).min(now.len());
+            let agree = |now: &[u8], there: &[u8]| {
+                let (begin, end) = there.split_at(first);
+                may_be_written(&now[..first], begin)
+                    && (now[first..].chunks(BLOCK).zip(end.chunks(BLOCK)))
+                        .all(|(now, there)| may_be_written(now, there))
+            };
+            if !agree(now, there) {
+                return Err(StoreError::Differs);
+            }
+            offset += now.len() as u64;
+            bytes = later;
+        }
+        Ok(())
+    }
+}
+
+/// Whether `there`, which lies in one block, is empty, or has the same bytes where it is not.
+fn may_be_written(bytes: &[u8], there: &[u8]) -> bool {
+    let is_written = |byte: &u8| *byte != 0;
+    let (Some(first), Some(last)) = (
+        there.iter().position(is_written),
+        there.iter().rposition(is_written),
+    ) else {
+        return true;
+    };
+    bytes.get(first..=last) == there.get(first..=last)
+}
+
+/// Where the next data are at or after `from`, and where they end. Without help from the file system all of the
+/// file is data.
+fn next_data(file: &File, from: u64) -> rustix::io::Result<Option<(u64, u64)>> {
+    let data = match rustix::fs::seek(file, SeekFrom::Data(from)) {
+        Ok(data) => data,
+        Err(Errno::NXIO) => return Ok(None),
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => from,
+        Err(e) => return Err(e),
+    };
+    match rustix::fs::seek(file, SeekFrom::Hole(data)) {
+        Ok(hole) => Ok(Some((data, hole))),
+        // Nothing is in its way any more.
+        Err(Errno::NXIO) => Ok(None),
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some((data, u64::MAX))),
+        Err(e) => Err(e),
+    }
+}
+
+impl Piece for DiskPiece {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let length = bytes.len() as u64;
+        if length > self.size.saturating_sub(self.at) {
+            return Err(StoreError::Unavailable(io::Error::other(
+                "a piece goes beyond the end of its blob",
+            )));
+        }
+        self.compare(bytes)?;
+        // The same bytes, too: what lies there need not have reached the medium.
+        self.file
+            .write_all_at(bytes, self.at)
+            .map_err(|e| self.place.full_or_unavailable(e, length))?;
+        self.at += length;
+        self.write_back.advance(&self.file, self.at);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        rustix::fs::fdatasync(&self.file)
+            .map_err(|e| self.place.full_or_unavailable(e.into(), self.size))?;
+        if let Ok(stat) = rustix::fs::fstat(&self.file) {
+            let left = still_to_come(&stat);
+            self.place.promised().settle(&self.id, left);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
