@@ -12,6 +12,7 @@ mod memory;
 mod moving;
 mod reason;
 pub mod s3;
+mod waiting;
 
 pub use both::{BothStores, Place};
 pub use disk::DiskStore;
@@ -19,6 +20,7 @@ pub use fault::{Fault, FaultStore, Faults, Operation};
 pub use memory::MemoryStore;
 pub use moving::{Moved, Moves, Wishes};
 pub use reason::Reason;
+pub use waiting::{Waited, WaitingFile, WaitingFiles};
 
 use crate::model::BlobId;
 use std::fmt;
