@@ -48,7 +48,6 @@ impl Siege {
         }
         Upload::fresh(100_000).to(&server);
         let figures = server.figures();
-        within(Duration::from_secs(12), || figures.threads() <= 16);
         let before = (figures.threads(), figures.descriptors(), figures.rss());
         figures.forget_peak();
         let stop = Arc::new(AtomicBool::new(false));
@@ -537,7 +536,7 @@ fn two_thousand_slow_heads_do_no_harm() {
             stream
         })
         .collect();
-    let until = Instant::now() + Duration::from_secs(if slow() { 40 } else { 14 });
+    let until = Instant::now() + Duration::from_secs(14);
     while Instant::now() < until {
         for stream in &mut held {
             let _ = stream.write_all(b"a");

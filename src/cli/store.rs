@@ -80,7 +80,11 @@ fn tell(state: &MoveState, to: Destination, as_json: bool) -> Result<(), Failure
             "problem": state.problem, "newFilesFollow": state.new_files_follow,
         }))?;
     } else if state.problem.is_none() {
-        say(&format!("{} files were moved\n", state.files))?;
+        let files = match state.files {
+            1 => "1 file was moved".to_owned(),
+            files => format!("{files} files were moved"),
+        };
+        say(&format!("{files}\n"))?;
     }
     if !state.new_files_follow {
         let (kind, place) = match to {

@@ -9,7 +9,7 @@ use super::upload::describe;
 use super::{Error, Service};
 use crate::model::BlobId;
 use crate::store::StoreError;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Pages of one sweep; what is left waits for the next.
@@ -28,12 +28,29 @@ pub(super) struct Progress {
     pause: Duration,
 }
 
+/// What was last told of bytes that could not be removed: it is tried twice a minute, and told once.
+#[derive(Default)]
+pub(super) struct Complaint(Mutex<String>);
+
+impl Complaint {
+    fn is_new(&self, what: &str) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = *told != what;
+        what.clone_into(&mut told);
+        new
+    }
+
+    fn is_over(&self) {
+        self.is_new("");
+    }
+}
+
 /// What became of blobs that were to be removed.
 pub(super) struct Removed {
     /// These are gone.
     pub(super) gone: Vec<BlobId>,
     /// The store refused here, and what comes after was not tried.
-    stopped_at: Option<BlobId>,
+    pub(super) stopped_at: Option<BlobId>,
     /// The time was over after this one.
     late_after: Option<BlobId>,
 }
@@ -57,7 +74,7 @@ impl Service {
                 }
             }
         }
-        complain(failed.as_ref());
+        self.complain(failed.as_ref());
     }
 
     /// Goes through the list of garbage, from where the last sweep broke off.
@@ -83,6 +100,9 @@ impl Service {
             if removed.late_after.is_some() {
                 progress.after = removed.late_after;
                 break;
+            }
+            if !garbage.is_empty() && removed.gone.len() == garbage.len() {
+                self.complaint.is_over();
             }
             progress.after = garbage.last().copied().filter(|_| garbage.len() == PAGE);
             if progress.after.is_none() && !std::mem::take(&mut begins_in_the_middle) {
@@ -137,16 +157,38 @@ impl Service {
                 }
             }
         }
-        complain(failed.as_ref());
+        self.complain(failed.as_ref());
         removed
+    }
+
+    fn complain(&self, failed: Option<&StoreError>) {
+        let Some(error) = failed.map(describe) else {
+            return;
+        };
+        let level = match self.complaint.is_new(&error) {
+            true => log::Level::Warn,
+            false => log::Level::Debug,
+        };
+        log::log!(
+            level,
+            "stored bytes could not be removed, it is tried again until they are gone: {error}"
+        );
     }
 }
 
-fn complain(failed: Option<&StoreError>) {
-    if let Some(error) = failed {
-        log::warn!(
-            "stored bytes could not be removed, the next sweep tries again: {}",
-            describe(error)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_told_once_and_again_after_all_went_well() {
+        let complaint = Complaint::default();
+        let new = |what| complaint.is_new(what);
+        assert_eq!(
+            [new("away"), new("away"), new("denied")],
+            [true, false, true]
         );
+        complaint.is_over();
+        assert!(new("denied"));
     }
 }

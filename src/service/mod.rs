@@ -123,6 +123,7 @@ pub struct Service {
     /// Complete downloads of links without a limit since the last flush.
     counts: counts::Counts,
     garbage: Mutex<garbage::Progress>,
+    complaint: garbage::Complaint,
     /// How far the orphan sweep has come.
     orphans_after: Mutex<Option<BlobId>>,
     /// How far the check of stored files has come.
@@ -145,6 +146,7 @@ impl Service {
             book: Mutex::default(),
             counts: counts::Counts::default(),
             garbage: Mutex::default(),
+            complaint: garbage::Complaint::default(),
             orphans_after: Mutex::default(),
             checked_after: Mutex::default(),
             care: Mutex::new(clock::Care::new()),

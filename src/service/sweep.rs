@@ -195,6 +195,7 @@ impl Service {
         let page = self.parts.store.list(after.as_ref(), PAGE);
         let mut page = page.map_err(|error| broken(&error))?;
         let listed = page.len();
+        let before = *after;
         *after = page.last().copied().filter(|_| listed == PAGE);
         let more = after.is_some();
         if !more {
@@ -207,7 +208,11 @@ impl Service {
             page.retain(|id| !publishing.contains(id));
         }
         let unknown = self.parts.metadata.unknown_blobs(&page);
-        let unknown = unknown.map_err(|error| self.failed(error))?;
+        let mut unknown = unknown.map_err(|error| self.failed(error))?;
+        // What could not be removed yet says nothing about the database, and has its own sweep.
+        let garbage = self.parts.metadata.garbage(before.as_ref(), PAGE);
+        let garbage = garbage.map_err(|error| self.failed(error))?;
+        unknown.retain(|id| garbage.binary_search(id).is_err());
         if unknown.len() > ORPHANS_OF_A_CRASH && unknown.len() * 2 > listed {
             log::error!(
                 "the database knows nothing of {} of {listed} stored files: it may be older than \
@@ -217,9 +222,16 @@ impl Service {
             );
             return Ok(more);
         }
-        let removed = self.delete_bytes(&unknown).gone.len();
-        if removed > 0 {
-            log::info!("removed {removed} stored files that belonged to no link");
+        let removed = self.delete_bytes(&unknown);
+        if removed.stopped_at.is_some() {
+            // The rest of them at least where nobody refuses: a disk may be full of them.
+            self.unlink(&unknown);
+        }
+        if !removed.gone.is_empty() {
+            log::info!(
+                "removed {} stored files that belonged to no link",
+                removed.gone.len()
+            );
         }
         Ok(more)
     }

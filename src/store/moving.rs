@@ -179,7 +179,15 @@ impl BothStores {
             original => original?,
         };
         let size = original.size();
-        let sum = match size_in(target, id)? {
+        let left = match size_in(target, id)? {
+            // Cut short by a fault: worth nothing, and in the way.
+            Some(left) if left != size => {
+                target.delete(id)?;
+                None
+            }
+            left => left,
+        };
+        let sum = match left {
             None => copy(&*original, target, id, wishes)?,
             // A copy that an earlier move has left is looked at in the same way.
             Some(_) => {

@@ -6,7 +6,10 @@ use crate::metadata::{Metadata, RedbMetadata};
 use crate::model::{BlobId, Timekeeper};
 use crate::pipeline::seal::keys;
 use crate::service::{Error, Parts, Service};
-use crate::store::{Fault, MemoryStore, Operation, Stage, Store, StoreError, StoredBlob};
+use crate::store::{
+    BothStores, Fault, FaultStore, MemoryStore, Operation, Place, Stage, Store, StoreError,
+    StoredBlob,
+};
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -142,6 +145,44 @@ fn one_that_the_store_may_not_delete_is_asked_for_now_and_then_and_holds_up_no_o
 }
 
 #[test]
+fn an_orphan_that_the_bucket_refuses_keeps_no_other_on_the_disk() {
+    let world = World::new();
+    let (far, faults) = FaultStore::new(Box::new(MemoryStore::new(None)));
+    let far = Far(Arc::new(far), world.clock.clone());
+    let near = Arc::new(world.store.clone());
+    let both = BothStores::new(near, Arc::new(far), Place::Far);
+    let service = service(&world, Arc::clone(&world.metadata), Arc::new(both));
+    for n in 1..=9 {
+        let mut stage = world.store.stage(&BlobId([n; 16]), None).unwrap();
+        stage.write(b"orphan").unwrap();
+        stage.commit().unwrap();
+    }
+    faults.fail_after_only(Operation::Delete, 0, Fault::Refused);
+    assert!(!service.sweep_orphans_step().unwrap());
+    assert_eq!(world.blobs(), []);
+}
+
+#[test]
+fn garbage_that_may_not_be_deleted_is_not_taken_for_files_of_another_database() {
+    let world = World::new();
+    for n in 0..40u8 {
+        world.upload(&[n], expiring(10));
+    }
+    let (service, held) = held(&world);
+    let garbage: BTreeSet<_> = world.blobs().into_iter().collect();
+    *held.forbidden.lock().unwrap() = garbage.clone();
+    world.clock.advance(10);
+    assert_eq!(service.sweep().unwrap(), 40);
+    // A crash left this one.
+    let mut stage = world.store.stage(&BlobId([7; 16]), None).unwrap();
+    stage.write(b"orphan").unwrap();
+    stage.commit().unwrap();
+    assert!(!service.sweep_orphans_step().unwrap());
+    let left: BTreeSet<_> = world.blobs().into_iter().collect();
+    assert_eq!(left, garbage, "the orphan is gone, and only that");
+}
+
+#[test]
 fn while_the_store_is_away_deletions_wait_and_nothing_counts_as_damaged() {
     let world = World::new();
     let view = world.upload(b"here", unlimited());
@@ -169,7 +210,7 @@ fn while_the_store_is_away_deletions_wait_and_nothing_counts_as_damaged() {
 #[test]
 fn a_new_database_starts_while_its_store_is_away() {
     let world = World::new();
-    let (store, faults) = crate::store::FaultStore::new(Box::new(world.store.clone()));
+    let (store, faults) = FaultStore::new(Box::new(world.store.clone()));
     let empty = Arc::new(RedbMetadata::in_memory().unwrap());
     let service = service(&world, empty, Arc::new(store));
     faults.fail_after_only(Operation::IsEmpty, 0, Fault::Refused);
@@ -177,7 +218,7 @@ fn a_new_database_starts_while_its_store_is_away() {
 }
 
 /// A store that is far away: a request takes a second, and nobody is to wait for it.
-struct Far(MemoryStore, Arc<ManualClock>);
+struct Far(Arc<dyn Store>, Arc<ManualClock>);
 
 impl Store for Far {
     fn stage(&self, id: &BlobId, expected: Option<u64>) -> Result<Box<dyn Stage>, StoreError> {
@@ -211,7 +252,7 @@ impl Store for Far {
 #[test]
 fn nobody_waits_for_a_deletion_far_away_and_a_sweep_has_an_end() {
     let world = World::new();
-    let store = Far(world.store.clone(), world.clock.clone());
+    let store = Far(Arc::new(world.store.clone()), world.clock.clone());
     let service = service(&world, Arc::clone(&world.metadata), Arc::new(store));
     for n in 0..9u8 {
         let view = world.upload(&[n], unlimited());

@@ -314,6 +314,22 @@ fn a_copy_that_an_earlier_move_left_is_taken_and_the_original_goes() {
 }
 
 #[test]
+fn a_copy_that_an_earlier_fault_cut_short_is_made_anew() {
+    let World { near, far, both } = world();
+    put(&near, b"bytes");
+    put(&far, b"byt");
+    let wishes = person(|| true);
+    assert_eq!(
+        both.move_blob(&ID, Place::Far, &wishes).unwrap(),
+        Moved::Done(5)
+    );
+    assert_eq!(
+        (bytes_in(&near), bytes_in(&far)),
+        (None, Some(b"bytes".to_vec()))
+    );
+}
+
+#[test]
 fn an_original_that_is_being_read_is_left_for_the_next_move() {
     let (near, inner) = (MemoryStore::new(None), MemoryStore::new(None));
     put(&inner, b"bytes");

@@ -1,11 +1,15 @@
 //! Where a part waits until the server has it: a file without a name, so that it can be sent again,
 //! costs no memory that counts, and is gone with the process.
 //!
+//! Nobody waits for the disk, so nobody would hear that it failed to write a page which the kernel then
+//! forgot: each time that a part is read, its bytes are compared with those that came by a sum.
+//!
 //! Each part has a file of its own, which is closed when the part is stored. The kernel drops the
 //! pages of a file that nobody has any more, mostly before it has written them to the disk
 //! (`docs/decisions/0009-parts-wait-in-files-without-a-name.md`).
 
 use crate::store::StoreError;
+use crc32fast::Hasher as Crc32;
 use ring::digest::{Context, SHA256};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -52,6 +56,7 @@ impl SpoolDir {
                 promised: Arc::clone(&self.promised),
                 bytes: 0,
             },
+            sum: Crc32::new(),
             hash: hashed.then(|| Context::new(&SHA256)),
         })
     }
@@ -145,6 +150,7 @@ pub(in crate::store) struct Spool {
     file: File,
     length: u64,
     granted: Grant,
+    sum: Crc32,
     hash: Option<Context>,
 }
 
@@ -169,6 +175,7 @@ impl Spool {
             .write_all(bytes)
             .map_err(|e| directory.full_or(e, length))?;
         self.granted.written(length);
+        self.sum.update(bytes);
         if let Some(hash) = &mut self.hash {
             hash.update(bytes);
         }
@@ -186,6 +193,7 @@ impl Spool {
         Part {
             file: Some(self.file),
             length: self.length,
+            sum: self.sum.finalize(),
             sha256,
         }
     }
@@ -195,6 +203,7 @@ impl Spool {
 pub(in crate::store) struct Part {
     file: Option<File>,
     length: u64,
+    sum: u32,
     sha256: Option<[u8; 32]>,
 }
 
@@ -206,6 +215,7 @@ impl Part {
         Self {
             file: None,
             length: 0,
+            sum: Crc32::new().finalize(),
             sha256: hashed.then_some(sum),
         }
     }
@@ -220,11 +230,13 @@ impl Part {
         self.sha256.as_ref()
     }
 
-    /// The bytes from the start, until `ended` says that nobody wants them any more.
+    /// The bytes from the start, until `ended` says that nobody wants them any more. Other bytes than those
+    /// that came are an error before the last of them: whoever sends them does not send a whole part then.
     pub(in crate::store) fn reader<'a>(&'a self, ended: &'a dyn Fn() -> bool) -> impl Read + 'a {
         Bytes {
             part: self,
             at: 0,
+            sum: Crc32::new(),
             ended,
         }
     }
@@ -233,6 +245,7 @@ impl Part {
 struct Bytes<'a> {
     part: &'a Part,
     at: u64,
+    sum: Crc32,
     ended: &'a dyn Fn() -> bool,
 }
 
@@ -246,6 +259,14 @@ impl Read for Bytes<'_> {
         };
         let count = file.read_at(buffer, self.at)?;
         self.at += count as u64;
+        self.sum.update(&buffer[..count]);
+        let ends = count == 0 || self.at >= self.part.length;
+        let same = self.at == self.part.length && self.sum.clone().finalize() == self.part.sum;
+        if ends && !buffer.is_empty() && !same {
+            return Err(io::Error::other(
+                "a part of the upload was changed while it waited: the disk or the memory may be failing",
+            ));
+        }
         Ok(count)
     }
 }
@@ -280,6 +301,26 @@ mod tests {
         let sum = ring::digest::digest(&SHA256, b"some bytes");
         assert_eq!(part.sha256().unwrap(), sum.as_ref());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_part_that_the_disk_has_changed_is_never_sent_whole() {
+        let (_dir, spools) = directory(0);
+        let bytes = vec![7; 100_000];
+        let mut spool = spools.spool(false).unwrap();
+        spool.append(&bytes, &spools).unwrap();
+        let part = spool.finish();
+        assert_eq!(read(&part), bytes);
+        let file = part.file.as_ref().unwrap();
+        // As after a failed write: the page is empty.
+        file.write_at(&[0; 4096], 8192).unwrap();
+        let (mut seen, mut reader) = (Vec::new(), part.reader(&|| false));
+        assert!(reader.read_to_end(&mut seen).is_err());
+        assert!(seen.len() < bytes.len());
+        file.write_at(&[7; 4096], 8192).unwrap();
+        assert_eq!(read(&part), bytes);
+        file.set_len(99_999).unwrap();
+        assert!(part.reader(&|| false).read_to_end(&mut seen).is_err());
     }
 
     #[test]
