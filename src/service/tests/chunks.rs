@@ -92,7 +92,10 @@ fn what_is_stored_opens_as_the_same_file_in_one_piece_would() {
     }
     world.complete(bytes.len()).unwrap();
     let stored = world.stored_bytes();
-    assert_eq!(stored.len() as u64, crate::pipeline::seal::stored_len(100_000));
+    assert_eq!(
+        stored.len() as u64,
+        crate::pipeline::seal::stored_len(100_000)
+    );
     assert!(!stored.windows(32).any(|window| window == &bytes[..32]));
     let other = crate::model::Secret::new([1; 32]);
     assert!(open_all(&stored, &other).is_err());
@@ -328,7 +331,7 @@ fn a_store_that_may_have_lost_a_chunk_ends_the_process() {
     let bytes = content(100_000);
     world
         .faults
-        .fail_after_only(Operation::Finish, 0, Fault::DoneButUnavailable);
+        .fail_after_only(Operation::FinishPiece, 0, Fault::DoneButUnavailable);
     let lost = world.send(&bytes, 0..100_000);
     assert!(matches!(lost, Err(Error::Internal(_))));
     assert_eq!(world.fatal.lock().unwrap().len(), 1);
