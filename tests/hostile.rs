@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use support::{
-    Blobs, Conn, Figures, GIB, Launch, MB, Server, Upload, optimised, reset, slow, within,
+    Blobs, Conn, Figures, GIB, Launch, MB, Server, Upload, optimised, reset, within,
 };
 
 /// Sieges take turns: they measure.
