@@ -29,6 +29,7 @@ use crate::pipeline::{self, ChunkIntake, IntakeError, Piecewise};
 use crate::store::{Assembly, Piece, Pieces, StoreError};
 use edges::{Joined, join};
 use std::io::{self, Read};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use work::{Claim, Entered};
 use zeroize::Zeroize;
@@ -72,8 +73,8 @@ impl Upload {
 }
 
 impl Service {
-    /// Takes a chunk in. `expected` is the most that it can have, if the client said so. When it returns, the
-    /// chunk is durable.
+    /// Takes a chunk in. `expected` is how few and how many bytes it can have, as far as the client said: one
+    /// that cannot fit is refused before anything of it is stored. When it returns, the chunk is durable.
     ///
     /// # Errors
     /// [`Error::Chunk`], [`Error::TooLarge`], [`Error::Full`], [`Error::Quota`], [`Error::Input`]; what was acknowledged before stays.
@@ -81,7 +82,7 @@ impl Service {
         &self,
         session: &Session,
         place: &ChunkPlace<'_>,
-        expected: Option<u64>,
+        expected: Option<&RangeInclusive<u64>>,
         input: &mut dyn Read,
     ) -> Result<(), Error> {
         let lookup = self.chunks_lookup(session, place.upload)?;
@@ -100,25 +101,30 @@ impl Service {
         session: &Session,
         lookup: &Lookup,
         place: &ChunkPlace<'_>,
-        expected: Option<u64>,
+        expected: Option<&RangeInclusive<u64>>,
         input: &mut dyn Read,
     ) -> Result<(), Error> {
         let limit = self.policy.max_file_size.min(MAX_PLAINTEXT);
         if place.size > limit {
             return Err(Error::TooLarge { limit });
         }
+        let least = expected.map_or(0, |expected| *expected.start());
         let is_outside = place.offset >= place.size && (place.offset, place.size) != (0, 0);
-        if is_outside {
+        if is_outside || least > place.size - place.offset {
             return Err(ChunkError::BeyondEnd.into());
         }
         let room = self.parts.metadata.room_for_more();
         room.map_err(|error| self.failed(error))?;
         let work = self.chunk_works.enter(lookup);
-        let upload = self.upload_of(session, lookup, place, expected, &work)?;
-        // Before it is asked what came: whoever sends the same meanwhile has finished by then, or is refused.
+        // Before anything is looked up: from here on nobody completes the upload or gives it up, and whoever
+        // sends the same has finished or is refused.
         let claim = work.claim(place.offset)?;
+        let upload = self.upload_of(session, lookup, place, expected, &work)?;
         let wall = match self.neighbours(&upload, place.offset)? {
             Neighbours::Same(chunk) => return self.compare(&upload, &chunk, input),
+            Neighbours::Until(wall) if least > wall - place.offset => {
+                return Err(ChunkError::Overlaps.into());
+            }
             Neighbours::Until(wall) => wall,
         };
         let assembly = self.assembly(&upload, &work)?;
@@ -147,19 +153,27 @@ impl Service {
         session: &Session,
         lookup: &Lookup,
         place: &ChunkPlace<'_>,
-        expected: Option<u64>,
+        expected: Option<&RangeInclusive<u64>>,
         work: &Entered<'_>,
     ) -> Result<Upload, Error> {
         // One begins it, the others find it begun.
         let mut turn = work.turn();
-        let upload = match self.find_upload(session, lookup)? {
-            Some(upload) => upload,
-            None => {
-                let (upload, assembly) = self.begin_upload(session, lookup, place, expected)?;
-                *turn = assembly;
-                upload
+        match self.find_upload(session, lookup)? {
+            Some(upload) if upload.row.size == place.size => return Ok(upload),
+            Some(_) => {
+                // A size that was said with nothing that was taken binds nobody.
+                let any = self.parts.metadata.chunks(lookup, None, 1);
+                let any = any.map_err(|error| self.failed(error))?;
+                if !any.is_empty() || !work.is_alone() {
+                    return Err(ChunkError::SizeDiffers.into());
+                }
+                *turn = None;
+                self.give_up(lookup)?;
             }
-        };
+            None => {}
+        }
+        let (upload, assembly) = self.begin_upload(session, lookup, place, expected)?;
+        *turn = assembly.map(|assembly| (upload.row.blob, assembly));
         match upload.row.size == place.size {
             true => Ok(upload),
             false => Err(ChunkError::SizeDiffers.into()),
@@ -185,7 +199,7 @@ impl Service {
         session: &Session,
         lookup: &Lookup,
         place: &ChunkPlace<'_>,
-        expected: Option<u64>,
+        expected: Option<&RangeInclusive<u64>>,
     ) -> Result<(Upload, Option<Arc<dyn Assembly>>), Error> {
         let sealed = self.policy.encryption != Encryption::None;
         let header = sealed.then(|| Header::draw(Cipher::for_this_cpu()));
@@ -236,13 +250,15 @@ impl Service {
     /// Where the bytes of an upload go.
     fn assembly(&self, upload: &Upload, work: &Entered<'_>) -> Result<Arc<dyn Assembly>, Error> {
         let mut turn = work.turn();
-        if let Some(assembly) = &*turn {
+        let blob = &upload.row.blob;
+        if let Some((of, assembly)) = &*turn
+            && of == blob
+        {
             return Ok(Arc::clone(assembly));
         }
-        let blob = &upload.row.blob;
         match self.parts.store.reassemble(blob, upload.stored()) {
             Ok(assembly) => {
-                *turn = Some(Arc::clone(&assembly));
+                *turn = Some((*blob, Arc::clone(&assembly)));
                 Ok(assembly)
             }
             Err(StoreError::NotFound) => Err(self.lost(upload)),
@@ -301,6 +317,12 @@ impl Service {
         let file = upload.piecewise();
         // Two chunks that meet in one segment put it together one after the other.
         let turn = work.turn();
+        // What was written belongs to this blob. Under the same name there may be another upload by now.
+        let row = self.parts.metadata.chunk_session(lookup);
+        let row = row.map_err(|error| self.failed(error))?;
+        if row.is_none_or(|row| row.blob != upload.row.blob) {
+            return Err(ChunkError::Unknown.into());
+        }
         let segments: Vec<_> = intake.edges.iter().map(|edge| edge.segment).collect();
         let known = match segments.is_empty() {
             true => Vec::new(),
@@ -398,11 +420,12 @@ fn open(session: &Session, row: ChunkSession) -> Result<Upload, Error> {
     })
 }
 
-/// Where the pieces will probably begin, judged by one chunk that has up to `expected` bytes: those that a form
+/// Where the pieces will probably begin, judged by one chunk that has `expected` bytes: those that a form
 /// adds are less than a segment, and chunks are mostly a round number of those.
-fn pieces(sealed: bool, place: &ChunkPlace<'_>, expected: Option<u64>) -> Pieces {
+fn pieces(sealed: bool, place: &ChunkPlace<'_>, expected: Option<&RangeInclusive<u64>>) -> Pieces {
     const FULL: u64 = SEGMENT as u64;
-    let chunk = expected.unwrap_or(place.size).min(place.size);
+    let most = expected.map_or(place.size, |expected| *expected.end());
+    let chunk = most.min(place.size);
     let each = (chunk / FULL * FULL).max(FULL);
     match sealed {
         true => Pieces {
