@@ -450,6 +450,7 @@ fn link(n: u64) -> NewLink {
         },
         by_hotlink: None,
         birth: None,
+        session: None,
     }
 }
 

@@ -199,6 +199,7 @@ mod tests {
             },
             by_hotlink: None,
             birth: None,
+            session: None,
         };
         metadata.publish(new).unwrap();
     }

@@ -9,7 +9,7 @@ use super::records::{KeyPlace, Mark, Number};
 use super::schema::{
     ACCOUNTS, Change, KEYS, LAST_ACCOUNT, LINKS, NAMES, OWNED, PUBLICS, STATE, Snapshot,
 };
-use super::{AccountEdit, AccountEdited, AccountRemoved, Freed, KeyAdded, MetadataError};
+use super::{AccountEdit, AccountEdited, AccountRemoved, Freed, KeyAdded, MetadataError, ended};
 use crate::model::{Account, AccountId, ApiKey, Lookup, Role, folded_name};
 use std::ops::Bound;
 
@@ -19,6 +19,8 @@ type Result<T> = std::result::Result<T, MetadataError>;
 const PAGE: usize = 64;
 /// API keys that go in one step of a removal: bounds memory, and how long other changes wait.
 const KEYS_STEP: usize = 128;
+/// Uploads in chunks that end in one step of a removal.
+const SESSIONS_STEP: usize = 64;
 
 /// Whether that account was there once and is no more. Its number is not given out again.
 pub(super) fn is_removed(from: &impl Snapshot, id: AccountId) -> Result<bool> {
@@ -162,8 +164,9 @@ pub(super) fn remove_links_of(
     Ok(freed)
 }
 
-/// Removes an account that has no links any more, with the last [`KEYS_STEP`] of its API keys. As
-/// long as it has more of them, it stays, and only they go.
+/// Removes an account that has no links any more, with the last [`KEYS_STEP`] of its API keys and the
+/// last [`SESSIONS_STEP`] of its uploads in chunks. As long as it has more of them, it stays, and only
+/// they go.
 pub(super) fn remove_account(to: &Change<'_>, id: AccountId) -> Result<AccountRemoved> {
     let Some(account) = ACCOUNTS.get(to, &account_key(id))? else {
         return Ok(AccountRemoved::Gone);
@@ -178,7 +181,8 @@ pub(super) fn remove_account(to: &Change<'_>, id: AccountId) -> Result<AccountRe
     for key in keys.iter().take(KEYS_STEP) {
         delete_key(to, key)?;
     }
-    if keys.len() > KEYS_STEP {
+    let all_ended = ended::end_those_of(to, id, SESSIONS_STEP)?;
+    if keys.len() > KEYS_STEP || !all_ended {
         return Ok(AccountRemoved::HasKeys);
     }
     NAMES.delete(to, folded_name(&account.name).as_bytes())?;

@@ -10,7 +10,9 @@ use super::records::{Mark, Place, Tagged};
 use super::schema::{
     BIRTHS, BLOBS, Change, DUE, GARBAGE, HOTLINKS, LINKS, PLACES, Snapshot, TAGS, find_link,
 };
-use super::{BlobSource, Freed, Hotlink, LinkEdit, MetadataError, NewLink, Published};
+use super::{
+    BlobSource, Freed, Hotlink, LinkEdit, MetadataError, NewLink, Published, chunks, ended,
+};
 use crate::model::{Allowance, Blob, BlobId, Lease, Link, Lookup, Timestamp};
 
 type Result<T> = std::result::Result<T, MetadataError>;
@@ -54,18 +56,26 @@ pub(super) fn put_link(to: &Change<'_>, old: &Link, new: &Link) -> Result<()> {
 }
 
 pub(super) fn publish(to: &Change<'_>, new: NewLink) -> Result<Published> {
+    if PLACES.has(to, &new.link.lookup.0)? {
+        return Err(refused("a link of that hash is there"));
+    }
+    if is_removed(to, new.link.owner)? {
+        return Ok(Published::OwnerGone);
+    }
+    let session = match &new.session {
+        None => None,
+        Some(lookup) => match chunks::to_publish(to, lookup, &new)? {
+            None => return Ok(Published::SessionGone),
+            session => session,
+        },
+    };
     let NewLink {
         mut link,
         source,
         by_hotlink,
         birth,
+        session: _,
     } = new;
-    if PLACES.has(to, &link.lookup.0)? {
-        return Err(refused("a link of that hash is there"));
-    }
-    if is_removed(to, link.owner)? {
-        return Ok(Published::OwnerGone);
-    }
     let hotlink = match (link.hotlink, by_hotlink) {
         (Some(lookup), Some(by_hotlink)) => Some((lookup, by_hotlink)),
         (None, None) => None,
@@ -81,7 +91,8 @@ pub(super) fn publish(to: &Change<'_>, new: NewLink) -> Result<Published> {
             mut blob,
             by_plaintext,
         } => {
-            if BLOBS.has(to, &blob.id.0)? {
+            let is_built = session.is_none() && chunks::is_building(to, &blob.id)?;
+            if is_built || BLOBS.has(to, &blob.id.0)? {
                 return Err(refused("a blob of that name is there"));
             }
             blob.references = 1;
@@ -116,6 +127,9 @@ pub(super) fn publish(to: &Change<'_>, new: NewLink) -> Result<Published> {
     }
     link.allowance.leased = 0;
 
+    if let Some(session) = &session {
+        ended::end(to, session)?;
+    }
     BLOBS.put(to, &blob.id.0, &blob)?;
     if let Some((tag, by_plaintext)) = tagged {
         let entry = Tagged {

@@ -2,36 +2,33 @@
 //! the writer.
 
 use super::clock::{self, Ride};
-use super::codec;
-use super::keys::{account_key, after_prefix, due_key, link_key, parse_due_key, tail};
-use super::records::{Mark, Number};
-use super::room::Room;
+use super::keys::account_key;
+use super::records::Number;
 use super::schema::{
-    ACCOUNTS, BIRTHS, BLOBS, CLOCK, DUE, GARBAGE, HOTLINKS, KEYS, LINKS, MARK, NAMES, SCHEMA,
-    STATE, TAGS, View, find_link, storage_error,
+    ACCOUNTS, BIRTHS, BLOBS, CLOCK, HOTLINKS, KEYS, LINKS, MARK, NAMES, SCHEMA, SESSIONS, STATE,
+    View, find_link, storage_error,
 };
 use super::writer::Writer;
 use super::{
-    AccountEdit, AccountEdited, AccountRemoved, Due, Duplicate, Freed, Hotlink, KeyAdded,
-    LinkCursor, LinkEdit, Metadata, MetadataError, NewLink, OnFatal, Published, Taken, accounts,
-    changes, file, leases,
+    AccountEdit, AccountEdited, AccountRemoved, ChunkAdded, ChunksBegun, Due, Duplicate, Freed,
+    Hotlink, KeyAdded, LinkCursor, LinkEdit, Metadata, MetadataError, NewLink, OnFatal, Published,
+    Taken, accounts, changes, chunks, ended, file, leases, reads,
 };
 use crate::model::{
-    Account, AccountId, ApiKey, Blob, BlobId, ClockRow, Lease, LeaseId, Link, Lookup, Rebase,
-    Timestamp, folded_name,
+    Account, AccountId, ApiKey, Blob, BlobId, Chunk, ChunkSession, ClockRow, Lease, LeaseId, Link,
+    Lookup, Rebase, Timestamp, folded_name,
 };
 use redb::{Database, ReadableDatabase};
-use std::ops::Bound;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The database file.
 ///
 /// Dropping it ends the writing thread and closes the file.
 pub struct RedbMetadata {
-    database: Arc<Database>,
-    on_fatal: OnFatal,
-    ride: Ride,
+    pub(super) database: Arc<Database>,
+    pub(super) on_fatal: OnFatal,
+    pub(super) ride: Ride,
     // Dropped last: its thread closes the database, where a panic of the engine does no harm.
     pub(super) writer: Writer,
 }
@@ -43,30 +40,6 @@ impl RedbMetadata {
     /// [`MetadataError`].
     pub fn blob(&self, id: &BlobId) -> Result<Option<Blob>, MetadataError> {
         self.read(|view| BLOBS.get(view, &id.0))
-    }
-
-    pub(super) fn with_database(
-        database: Database,
-        room: Option<Arc<Room>>,
-        on_fatal: OnFatal,
-    ) -> Result<Self, MetadataError> {
-        let called = AtomicBool::new(false);
-        let once: OnFatal = Arc::new(move |reason| {
-            if !called.swap(true, Ordering::SeqCst) {
-                log::error!("the database cannot be used any more: {reason}");
-                on_fatal(reason);
-            }
-        });
-        let database = Arc::new(database);
-        let ride = Ride::default();
-        let shared = Arc::clone(&database);
-        let writer = Writer::start(shared, room, ride.clone(), Arc::clone(&once))?;
-        Ok(Self {
-            database,
-            on_fatal: once,
-            ride,
-            writer,
-        })
     }
 
     /// After an I/O error the engine refuses everything, reads as well: that is fatal. A damaged
@@ -125,18 +98,7 @@ impl Metadata for RedbMetadata {
         after: Option<&LinkCursor>,
         limit: usize,
     ) -> Result<Vec<Link>, MetadataError> {
-        let prefix = account_key(owner);
-        let after = after.map(|at| link_key(owner, at.created, &at.lookup));
-        let start = match &after {
-            Some(key) => Bound::Excluded(&key[..]),
-            None => Bound::Included(&prefix[..]),
-        };
-        let end = after_prefix(&prefix);
-        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        self.read(|view| {
-            let rows = LINKS.sound_range(view, (start, end), limit)?;
-            Ok(rows.into_iter().map(|(_, link)| link).collect())
-        })
+        self.read(|view| reads::links_of(view, owner, after, limit))
     }
 
     fn room_for_more(&self) -> Result<(), MetadataError> {
@@ -144,7 +106,12 @@ impl Metadata for RedbMetadata {
     }
 
     fn publish(&self, new: NewLink) -> Result<Published, MetadataError> {
-        self.writer.run(|to| changes::publish(to, new))
+        let is_of_chunks = new.session.is_some();
+        let published = self.writer.run(|to| changes::publish(to, new))?;
+        if is_of_chunks {
+            self.clear_ended();
+        }
+        Ok(published)
     }
 
     fn edit(&self, lookup: &Lookup, edit: LinkEdit) -> Result<Option<Link>, MetadataError> {
@@ -163,18 +130,7 @@ impl Metadata for RedbMetadata {
         after: Option<&Due>,
         limit: usize,
     ) -> Result<Vec<Due>, MetadataError> {
-        let after = after.map(|after| due_key(after.at, &after.lookup));
-        let start = match &after {
-            Some(key) => Bound::Excluded(&key[..]),
-            None => Bound::Unbounded,
-        };
-        let last = due_key(now, &Lookup([u8::MAX; 32]));
-        self.read(|view| {
-            DUE.range(view, (start, Bound::Included(&last)), limit)?
-                .iter()
-                .map(|(key, Mark)| parse_due_key(key).ok_or_else(|| codec::damaged(DUE.name, key)))
-                .collect()
-        })
+        self.read(|view| reads::due(view, now, after, limit))
     }
 
     fn count_due(
@@ -183,13 +139,7 @@ impl Metadata for RedbMetadata {
         until: Timestamp,
         limit: u64,
     ) -> Result<u64, MetadataError> {
-        if until <= after {
-            return Ok(0);
-        }
-        let last = Lookup([u8::MAX; 32]);
-        let (after, until) = (due_key(after, &last), due_key(until, &last));
-        let range = (Bound::Excluded(&after[..]), Bound::Included(&until[..]));
-        self.read(|view| DUE.count_range(view, range, limit))
+        self.read(|view| reads::count_due(view, after, until, limit))
     }
 
     fn remove_over(&self, links: &[Lookup], now: Timestamp) -> Result<Vec<Freed>, MetadataError> {
@@ -237,48 +187,19 @@ impl Metadata for RedbMetadata {
     }
 
     fn blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<Blob>, MetadataError> {
-        let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded(&id.0[..]));
-        self.read(|view| {
-            let rows = BLOBS.sound_range(view, (start, Bound::Unbounded), limit)?;
-            Ok(rows.into_iter().map(|(_, blob)| blob).collect())
-        })
+        self.read(|view| reads::blobs(view, after, limit))
     }
 
     fn unknown_blobs(&self, ids: &[BlobId]) -> Result<Vec<BlobId>, MetadataError> {
-        self.read(|view| {
-            let mut unknown = Vec::new();
-            for id in ids {
-                if !BLOBS.has(view, &id.0)? {
-                    unknown.push(*id);
-                }
-            }
-            Ok(unknown)
-        })
+        self.read(|view| reads::unknown_blobs(view, ids))
     }
 
     fn duplicate(&self, tag: &[u8; 32]) -> Result<Option<Duplicate>, MetadataError> {
-        self.read(|view| {
-            let Some(tagged) = TAGS.get(view, tag)? else {
-                return Ok(None);
-            };
-            let blob = BLOBS.need(view, &tagged.blob.0)?;
-            if blob.tag != Some(*tag) {
-                return Err(codec::damaged(TAGS.name, tag));
-            }
-            Ok(Some(Duplicate {
-                blob,
-                by_plaintext: tagged.by_plaintext,
-            }))
-        })
+        self.read(|view| reads::duplicate(view, tag))
     }
 
     fn garbage(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, MetadataError> {
-        let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded(&id.0[..]));
-        self.read(|view| {
-            let rows = GARBAGE.range(view, (start, Bound::Unbounded), limit)?;
-            let ids = rows.iter().map(|(key, Mark)| tail(GARBAGE.name, key));
-            ids.map(|id| id.map(BlobId)).collect()
-        })
+        self.read(|view| reads::garbage(view, after, limit))
     }
 
     fn collected(&self, ids: &[BlobId]) -> Result<(), MetadataError> {
@@ -330,7 +251,11 @@ impl Metadata for RedbMetadata {
     }
 
     fn remove_account(&self, id: AccountId) -> Result<AccountRemoved, MetadataError> {
-        self.writer.run(move |to| accounts::remove_account(to, id))
+        let removed = self
+            .writer
+            .run(move |to| accounts::remove_account(to, id))?;
+        self.clear_ended();
+        Ok(removed)
     }
 
     fn api_key(&self, lookup: &Lookup) -> Result<Option<ApiKey>, MetadataError> {
@@ -359,6 +284,78 @@ impl Metadata for RedbMetadata {
         let lookup = *lookup;
         self.writer
             .run(move |to| accounts::remove_api_key(to, &lookup))
+    }
+
+    fn begin_chunks(
+        &self,
+        session: &ChunkSession,
+        most: u64,
+    ) -> Result<ChunksBegun, MetadataError> {
+        let session = session.clone();
+        let begun = self
+            .writer
+            .run(move |to| chunks::begin(to, &session, most))?;
+        // What a process left that was ended in the middle of it.
+        self.clear_ended();
+        Ok(begun)
+    }
+
+    fn chunk_session(&self, lookup: &Lookup) -> Result<Option<ChunkSession>, MetadataError> {
+        self.read(|view| SESSIONS.get(view, &lookup.0))
+    }
+
+    fn chunks_around(
+        &self,
+        lookup: &Lookup,
+        range: Range<u64>,
+    ) -> Result<Vec<Chunk>, MetadataError> {
+        self.read(|view| chunks::around(view, lookup, &range))
+    }
+
+    fn edges(
+        &self,
+        lookup: &Lookup,
+        segments: &[u64],
+    ) -> Result<Vec<Option<Vec<u8>>>, MetadataError> {
+        self.read(|view| chunks::edges(view, lookup, segments))
+    }
+
+    fn add_chunk(
+        &self,
+        lookup: &Lookup,
+        chunk: Chunk,
+        edges: Vec<(u64, Option<Vec<u8>>)>,
+        touched: Timestamp,
+    ) -> Result<ChunkAdded, MetadataError> {
+        let lookup = *lookup;
+        self.writer
+            .run(move |to| chunks::add(to, &lookup, &chunk, edges, touched))
+    }
+
+    fn chunks(
+        &self,
+        lookup: &Lookup,
+        after_offset: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Chunk>, MetadataError> {
+        self.read(|view| chunks::chunks(view, lookup, after_offset, limit))
+    }
+
+    fn drop_chunks(&self, lookup: &Lookup) -> Result<Option<BlobId>, MetadataError> {
+        let lookup = *lookup;
+        let dropped = self
+            .writer
+            .run(move |to| ended::drop_session(to, &lookup))?;
+        self.clear_ended();
+        Ok(dropped)
+    }
+
+    fn idle_chunks(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ChunkSession>, MetadataError> {
+        self.read(|view| chunks::idle(view, before, limit))
     }
 
     fn clock(&self) -> Result<Option<ClockRow>, MetadataError> {

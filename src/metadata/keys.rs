@@ -5,7 +5,7 @@
 //! beginning of another.
 
 use super::{Due, MetadataError, codec};
-use crate::model::{AccountId, LeaseId, Link, Lookup, Timestamp};
+use crate::model::{AccountId, BlobId, LeaseId, Link, Lookup, Timestamp};
 
 const SIGN: u64 = 1 << 63;
 
@@ -43,7 +43,7 @@ pub(super) fn parse_link_key(key: &[u8]) -> Option<(AccountId, Timestamp, Lookup
     ))
 }
 
-/// The key in `due`.
+/// The key in `due` and in `idle`.
 pub(super) fn due_key(at: Timestamp, lookup: &Lookup) -> [u8; 40] {
     join([&time_key(at), &lookup.0])
 }
@@ -62,9 +62,14 @@ pub(super) fn held_key(link: &Lookup, lease: &LeaseId) -> [u8; 48] {
     join([&link.0, &lease.0])
 }
 
-/// The key in `owned`.
+/// The key in `owned` and in `uploading`.
 pub(super) fn owned_key(owner: AccountId, key: &Lookup) -> [u8; 40] {
     join([&account_key(owner), &key.0])
+}
+
+/// The key in `chunks`, by offset, and in `edges`, by segment.
+pub(super) fn chunk_key(blob: &BlobId, number: u64) -> [u8; 24] {
+    join([&blob.0, &number.to_be_bytes()])
 }
 
 fn join<const N: usize, const PARTS: usize>(parts: [&[u8]; PARTS]) -> [u8; N] {

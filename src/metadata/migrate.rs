@@ -17,7 +17,12 @@ use crate::model::folded_name;
 pub(super) type Step = fn(&Change<'_>) -> Result<(), MetadataError>;
 
 /// `STEPS[n]` turns schema `n + 1` into schema `n + 2`. Steps are only ever added at the end.
-pub(super) const STEPS: &[Step] = &[roles_and_key_indexes, schema::create_clock_tables];
+pub(super) const STEPS: &[Step] = &[
+    roles_and_key_indexes,
+    schema::create_clock_tables,
+    // A program that does not know these would take what is being uploaded for left over.
+    schema::create_chunk_tables,
+];
 
 /// The schema that `steps` end at.
 fn newest(steps: &[Step]) -> u64 {

@@ -4,10 +4,13 @@
 //! one atomic step, nothing above it relies on being the only process.
 
 mod accounts;
+mod answers;
 mod backend;
 mod changes;
+mod chunks;
 mod clock;
 mod codec;
+mod ended;
 mod engine;
 mod error;
 mod file;
@@ -17,23 +20,29 @@ mod leases;
 mod migrate;
 mod multiparts;
 mod opening;
+mod reads;
 mod records;
 mod room;
+mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod verify;
 mod writer;
 
+pub use answers::{
+    AccountEdited, AccountRemoved, ChunkAdded, ChunksBegun, KeyAdded, Published, Taken,
+};
 pub use engine::RedbMetadata;
 pub use error::MetadataError;
 pub use multiparts::Multipart;
 pub use records::decode_any;
 
 use crate::model::{
-    Account, AccountId, Allowance, ApiKey, Blob, BlobId, ClockRow, Expiry, Lease, LeaseId, Link,
-    Lookup, Moment, PasswordParams, Rebase, Role, Timestamp,
+    Account, AccountId, Allowance, ApiKey, Blob, BlobId, Chunk, ChunkSession, ClockRow, Expiry,
+    Lease, LeaseId, Link, Lookup, Moment, PasswordParams, Rebase, Role, Timestamp,
 };
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Called once, with the reason, when a commit failed or the file cannot be read any more: the
@@ -115,7 +124,7 @@ pub trait Metadata: Send + Sync {
     /// Up to `limit` blobs above `after`, in the order of their names. Fewer only at the end: a
     /// damaged record is logged and passed over.
     fn blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<Blob>, MetadataError>;
-    /// Which of `ids` have no row: files in the store that nothing refers to.
+    /// Which of `ids` have no row, and come in no chunks: files in the store that nothing refers to.
     fn unknown_blobs(&self, ids: &[BlobId]) -> Result<Vec<BlobId>, MetadataError>;
     /// The blob with that dedup tag and its content key, wrapped under the hash of the plaintext.
     fn duplicate(&self, tag: &[u8; 32]) -> Result<Option<Duplicate>, MetadataError>;
@@ -149,8 +158,9 @@ pub trait Metadata: Send + Sync {
     ) -> Result<AccountEdited, MetadataError>;
     /// Removes up to `limit` links of an account in one transaction. None when there are no more.
     fn remove_links_of(&self, owner: AccountId, limit: usize) -> Result<Vec<Freed>, MetadataError>;
-    /// Removes an account without links, with its API keys: some of them with each call, and with
-    /// the last of them the account.
+    /// Removes an account without links, with its API keys and uploads in chunks: some of them with each
+    /// call, and with the last of them the account. What the store has of those uploads is found there,
+    /// as what nobody knows.
     fn remove_account(&self, id: AccountId) -> Result<AccountRemoved, MetadataError>;
     /// The API key of that hash.
     fn api_key(&self, lookup: &Lookup) -> Result<Option<ApiKey>, MetadataError>;
@@ -167,6 +177,52 @@ pub trait Metadata: Send + Sync {
     fn add_api_key(&self, key: ApiKey, most: u64) -> Result<KeyAdded, MetadataError>;
     /// Removes an API key. False when there was none.
     fn remove_api_key(&self, lookup: &Lookup) -> Result<bool, MetadataError>;
+
+    /// Begins an upload in chunks, unless its account has `most` of them under way.
+    fn begin_chunks(&self, session: &ChunkSession, most: u64)
+    -> Result<ChunksBegun, MetadataError>;
+    /// The upload in chunks of that hash.
+    fn chunk_session(&self, lookup: &Lookup) -> Result<Option<ChunkSession>, MetadataError>;
+    /// The chunks of an upload that overlap or touch `range` (bytes of the plaintext), in order: the
+    /// first of them, where they are many. None when there is no such upload. A damaged record is logged
+    /// and passed over, here and in [`Metadata::chunks`]: that chunk has to be sent again.
+    fn chunks_around(
+        &self,
+        lookup: &Lookup,
+        range: Range<u64>,
+    ) -> Result<Vec<Chunk>, MetadataError>;
+    /// What waits for the rest of each of `segments`, as [`Metadata::add_chunk`] was given it.
+    fn edges(
+        &self,
+        lookup: &Lookup,
+        segments: &[u64],
+    ) -> Result<Vec<Option<Vec<u8>>>, MetadataError>;
+    /// Takes down that a chunk is stored: in one step with what waits from now on for the rest of
+    /// segments, `None` where nothing does any more. The upload counts as touched at `touched`.
+    fn add_chunk(
+        &self,
+        lookup: &Lookup,
+        chunk: Chunk,
+        edges: Vec<(u64, Option<Vec<u8>>)>,
+        touched: Timestamp,
+    ) -> Result<ChunkAdded, MetadataError>;
+    /// Up to `limit` chunks of an upload that begin after `after_offset`, in order. Fewer only at the end.
+    fn chunks(
+        &self,
+        lookup: &Lookup,
+        after_offset: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Chunk>, MetadataError>;
+    /// Gives up an upload in chunks, in one step however many it has. `None` when there was none;
+    /// otherwise its blob, to be abandoned in the store.
+    fn drop_chunks(&self, lookup: &Lookup) -> Result<Option<BlobId>, MetadataError>;
+    /// Up to `limit` uploads in chunks that were last touched before `before`, the longest idle first.
+    /// A damaged record is logged and passed over.
+    fn idle_chunks(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ChunkSession>, MetadataError>;
 
     /// What was kept of the clock last.
     fn clock(&self) -> Result<Option<ClockRow>, MetadataError>;
@@ -225,6 +281,8 @@ pub struct NewLink {
     pub by_hotlink: Option<Vec<u8>>,
     /// When it was made, if the clock was in doubt: its end is put right by [`Metadata::rebase`].
     pub birth: Option<Moment>,
+    /// The upload whose chunks its blob is made of: ends with this.
+    pub session: Option<Lookup>,
 }
 
 /// Where the bytes of a new link are.
@@ -241,17 +299,6 @@ pub enum BlobSource {
     },
     /// In a blob that other links use.
     Shared(BlobId),
-}
-
-/// What became of a publish.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Published {
-    /// The link is there, durably.
-    Done,
-    /// The blob to share is no more; nothing was changed.
-    SharedBlobGone,
-    /// The account of the link was removed meanwhile; nothing was changed.
-    OwnerGone,
 }
 
 /// A blob of the dedup index.
@@ -300,54 +347,4 @@ pub struct AccountEdit {
     pub by_master: Option<Vec<u8>>,
     /// The account key, wrapped under a new recovery phrase.
     pub by_recovery: Option<Vec<u8>>,
-}
-
-/// What became of a change of an account.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AccountEdited {
-    /// It is done.
-    Done,
-    /// No working administrator would be left; nothing was changed.
-    LastAdmin,
-    /// There is no such account.
-    Gone,
-}
-
-/// What became of the removal of an account.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AccountRemoved {
-    /// It is done.
-    Done,
-    /// No working administrator would be left; nothing was changed.
-    LastAdmin,
-    /// It still has links; nothing was changed.
-    HasLinks,
-    /// Some of its API keys are gone, and there are more.
-    HasKeys,
-    /// There is no such account.
-    Gone,
-}
-
-/// What became of a new API key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KeyAdded {
-    /// It is there, durably.
-    Done,
-    /// The account has as many as it may have; nothing was changed.
-    TooMany,
-    /// The account of the key is no more; nothing was changed.
-    OwnerGone,
-}
-
-/// What became of the wish for a download.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Taken {
-    /// The lease stands.
-    Leased,
-    /// The link has no limit (by now): there is nothing to lease.
-    Unlimited,
-    /// Leases hold all that is left: one may come back.
-    Busy,
-    /// There is no such link, or it is over.
-    Gone,
 }

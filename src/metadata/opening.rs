@@ -1,11 +1,14 @@
 //! Where a database comes from: a file, made or opened, or a backend of redb.
 
+use super::clock::Ride;
 use super::room::Room;
+use super::writer::Writer;
 use super::{MetadataError, OnFatal, RedbMetadata, file};
-use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
+use redb::{Database, StorageBackend};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 impl RedbMetadata {
     /// Whether there is a file at `path`, of whatever kind.
@@ -63,5 +66,29 @@ impl RedbMetadata {
     /// [`MetadataError::Unavailable`] when there is no thread for it.
     pub fn in_memory() -> Result<Self, MetadataError> {
         Self::with_backend(InMemoryBackend::new(), Arc::new(|_| {}))
+    }
+
+    pub(super) fn with_database(
+        database: Database,
+        room: Option<Arc<Room>>,
+        on_fatal: OnFatal,
+    ) -> Result<Self, MetadataError> {
+        let called = AtomicBool::new(false);
+        let once: OnFatal = Arc::new(move |reason| {
+            if !called.swap(true, Ordering::SeqCst) {
+                log::error!("the database cannot be used any more: {reason}");
+                on_fatal(reason);
+            }
+        });
+        let database = Arc::new(database);
+        let ride = Ride::default();
+        let shared = Arc::clone(&database);
+        let writer = Writer::start(shared, room, ride.clone(), Arc::clone(&once))?;
+        Ok(Self {
+            database,
+            on_fatal: once,
+            ride,
+            writer,
+        })
     }
 }

@@ -3,12 +3,14 @@
 //! A change here is a new schema: it needs a step in [`super::migrate`].
 
 use super::Hotlink;
+use super::chunks::{BuiltBy, Edge};
 use super::codec::{self, Decoder, Encoder, Record};
 use super::keys::parse_link_key;
 use super::multiparts::Multipart;
 use crate::model::{
-    Account, AccountId, AccountKeyWraps, Allowance, ApiKey, Blob, BlobId, BootId, ClockRow, Expiry,
-    Gap, Lease, LeaseId, Link, Lookup, Moment, Permissions, Role, Timestamp,
+    Account, AccountId, AccountKeyWraps, Allowance, ApiKey, Blob, BlobId, BootId, Chunk,
+    ChunkSession, ClockRow, Expiry, Gap, Lease, LeaseId, Link, Lookup, Moment, Permissions, Role,
+    Timestamp,
 };
 
 impl Record for Link {
@@ -347,4 +349,8 @@ pub fn decode_any(key: &[u8], body: &[u8]) -> bool {
         && same::<Moment>(key, body)
         && same::<ClockRow>(key, body)
         && same::<Multipart>(key, body)
+        && same::<ChunkSession>(key, body)
+        && same::<Chunk>(key, body)
+        && same::<Edge>(key, body)
+        && same::<BuiltBy>(key, body)
 }

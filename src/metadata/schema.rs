@@ -1,4 +1,4 @@
-//! The tables, their keys, and typed access to them. Everything that names a table is here.
+//! The tables and their keys. Everything that names a table is here.
 //!
 //! ```text
 //! table         key                              value        written with
@@ -20,6 +20,13 @@
 //!     └ publics public id                        KeyPlace     the key
 //! clock         "mark"                           ClockRow     save_clock, or any change
 //! births        lookup                           Moment       a link made by a clock in doubt
+//! sessions      lookup                           ChunkSession begin_chunks
+//!  ├ idle       touched · lookup                 mark         the session
+//!  ├ uploading  number of the account · lookup   mark         the session
+//!  ├ building   blob                             BuiltBy      the session
+//!  ├ chunks     blob · offset                    Chunk        add_chunk
+//!  ├ edges      blob · segment                   Edge         add_chunk
+//!  └ ended      blob                             mark         the end of a session that had many rows
 //! multiparts    blob                             Multipart    multipart_begun, which makes the table
 //! ```
 //!
@@ -27,20 +34,21 @@
 //! few pages of the file, whatever the number of links, and new links of the last owner fill
 //! pages to the end (`docs/decisions/0004-redb-settings.md`).
 
-use super::codec::{self, Record};
-use super::keys::{after_prefix, link_key};
+use super::chunks::{BuiltBy, Edge};
+use super::codec;
+use super::keys::link_key;
 use super::multiparts::Multipart;
 use super::records::{AccountOfSchema1, KeyPlace, Mark, Number, Place, Tagged};
+use super::rows::Rows;
 use super::{Hotlink, MetadataError};
-use crate::model::{Account, ApiKey, Blob, ClockRow, Lease, Link, Lookup, Moment};
+use crate::model::{
+    Account, ApiKey, Blob, Chunk, ChunkSession, ClockRow, Lease, Link, Lookup, Moment,
+};
 use redb::{
-    ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError, TableDefinition,
-    TableError, WriteTransaction,
+    ReadTransaction, ReadableTable, StorageError, TableDefinition, TableError, WriteTransaction,
 };
 use std::cell::Cell;
 use std::io;
-use std::marker::PhantomData;
-use std::ops::Bound;
 
 pub(super) const STATE: Rows<Number> = Rows::new("state");
 pub(super) const LINKS: Rows<Link> = Rows::new("links");
@@ -61,6 +69,13 @@ pub(super) const OWNED: Rows<Mark> = Rows::new("owned");
 pub(super) const PUBLICS: Rows<KeyPlace> = Rows::new("publics");
 pub(super) const CLOCK: Rows<ClockRow> = Rows::new("clock");
 pub(super) const BIRTHS: Rows<Moment> = Rows::new("births");
+pub(super) const SESSIONS: Rows<ChunkSession> = Rows::new("sessions");
+pub(super) const IDLE: Rows<Mark> = Rows::new("idle");
+pub(super) const UPLOADING: Rows<Mark> = Rows::new("uploading");
+pub(super) const BUILDING: Rows<BuiltBy> = Rows::new("building");
+pub(super) const CHUNKS: Rows<Chunk> = Rows::new("chunks");
+pub(super) const EDGES: Rows<Edge> = Rows::new("edges");
+pub(super) const ENDED: Rows<Mark> = Rows::new("ended");
 pub(super) const MULTIPARTS: Rows<Multipart> = Rows::new("multiparts");
 
 /// In [`STATE`]: the schema of the file. This row keeps its place and form in every schema.
@@ -93,13 +108,30 @@ pub(super) fn create_tables(to: &Change<'_>) -> Result<(), MetadataError> {
     ] {
         to.table(name)?;
     }
-    create_clock_tables(to)
+    create_clock_tables(to)?;
+    create_chunk_tables(to)
 }
 
 /// The tables of the clock: a file that was made without them gets them by a migration.
 pub(super) fn create_clock_tables(to: &Change<'_>) -> Result<(), MetadataError> {
     to.table(CLOCK.name)?;
     to.table(BIRTHS.name)?;
+    Ok(())
+}
+
+/// The tables of uploads that come in chunks: as those of the clock.
+pub(super) fn create_chunk_tables(to: &Change<'_>) -> Result<(), MetadataError> {
+    for name in [
+        SESSIONS.name,
+        IDLE.name,
+        UPLOADING.name,
+        BUILDING.name,
+        CHUNKS.name,
+        EDGES.name,
+        ENDED.name,
+    ] {
+        to.table(name)?;
+    }
     Ok(())
 }
 
@@ -195,7 +227,11 @@ impl<'a> Change<'a> {
         self.writes.get()
     }
 
-    fn raw(
+    pub(super) fn count_write(&self) {
+        self.writes.set(self.writes.get() + 1);
+    }
+
+    pub(super) fn raw(
         &self,
         name: &'static str,
     ) -> Result<redb::Table<'_, &'static [u8], &'static [u8]>, MetadataError> {
@@ -215,144 +251,6 @@ impl Snapshot for Change<'_> {
 
     fn failed(&self, error: &StorageError) -> MetadataError {
         MetadataError::OutcomeUnknown(error.to_string())
-    }
-}
-
-/// One table with records of one kind.
-pub(super) struct Rows<R> {
-    pub(super) name: &'static str,
-    kind: PhantomData<R>,
-}
-
-impl<R: Record> Rows<R> {
-    const fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            kind: PhantomData,
-        }
-    }
-
-    /// The record under `key`.
-    pub(super) fn get(&self, from: &impl Snapshot, key: &[u8]) -> Result<Option<R>, MetadataError> {
-        let table = from.table(self.name)?;
-        let value = table.get(key).map_err(|e| from.failed(&e))?;
-        value
-            .map(|value| codec::open(self.name, key, value.value()))
-            .transpose()
-    }
-
-    /// The record under `key`, which another record says is there.
-    pub(super) fn need(&self, from: &impl Snapshot, key: &[u8]) -> Result<R, MetadataError> {
-        self.get(from, key)?
-            .ok_or_else(|| codec::damaged(self.name, key))
-    }
-
-    /// Whether there is a row. Its contents are not looked at.
-    pub(super) fn has(&self, from: &impl Snapshot, key: &[u8]) -> Result<bool, MetadataError> {
-        let table = from.table(self.name)?;
-        let value = table.get(key).map_err(|e| from.failed(&e))?;
-        Ok(value.is_some())
-    }
-
-    /// Up to `limit` rows of a range, in the order of the keys.
-    pub(super) fn range(
-        &self,
-        from: &impl Snapshot,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, R)>, MetadataError> {
-        self.select(from, range, limit, Err)
-    }
-
-    /// As [`Rows::range`], but a damaged record does not hide the others: it is logged and passed
-    /// over.
-    pub(super) fn sound_range(
-        &self,
-        from: &impl Snapshot,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, R)>, MetadataError> {
-        self.select(from, range, limit, |damage| {
-            log::error!("{damage}");
-            Ok(())
-        })
-    }
-
-    fn select(
-        &self,
-        from: &impl Snapshot,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-        limit: usize,
-        on_damage: impl Fn(MetadataError) -> Result<(), MetadataError>,
-    ) -> Result<Vec<(Vec<u8>, R)>, MetadataError> {
-        let table = from.table(self.name)?;
-        let rows = table.range::<&[u8]>(range).map_err(|e| from.failed(&e))?;
-        let mut found = Vec::new();
-        for row in rows {
-            if found.len() >= limit {
-                break;
-            }
-            let (key, value) = row.map_err(|e| from.failed(&e))?;
-            match codec::open(self.name, key.value(), value.value()) {
-                Ok(record) => found.push((key.value().to_vec(), record)),
-                Err(damage) => on_damage(damage)?,
-            }
-        }
-        Ok(found)
-    }
-
-    /// Up to `limit` rows whose keys begin with `prefix`, which is shorter than they are.
-    pub(super) fn under(
-        &self,
-        from: &impl Snapshot,
-        prefix: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, R)>, MetadataError> {
-        let end = after_prefix(prefix);
-        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        self.range(from, (Bound::Included(prefix), end), limit)
-    }
-
-    /// How many rows there are. Constant time: the engine counts along.
-    pub(super) fn count(&self, from: &impl Snapshot) -> Result<u64, MetadataError> {
-        from.table(self.name)?.len().map_err(|e| from.failed(&e))
-    }
-
-    /// How many rows a range has, counted up to `limit`. Their contents are not looked at.
-    pub(super) fn count_range(
-        &self,
-        from: &impl Snapshot,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-        limit: u64,
-    ) -> Result<u64, MetadataError> {
-        let table = from.table(self.name)?;
-        let rows = table.range::<&[u8]>(range).map_err(|e| from.failed(&e))?;
-        let mut count = 0;
-        for row in rows {
-            if count >= limit {
-                break;
-            }
-            row.map_err(|e| from.failed(&e))?;
-            count += 1;
-        }
-        Ok(count)
-    }
-
-    /// Writes the record under `key`, over what is there.
-    pub(super) fn put(&self, to: &Change<'_>, key: &[u8], record: &R) -> Result<(), MetadataError> {
-        to.writes.set(to.writes.get() + 1);
-        let value = codec::seal(self.name, key, record);
-        to.raw(self.name)?
-            .insert(key, value.as_slice())
-            .map_err(|e| to.failed(&e))?;
-        Ok(())
-    }
-
-    /// Drops the row under `key`, if it is there.
-    pub(super) fn delete(&self, to: &Change<'_>, key: &[u8]) -> Result<(), MetadataError> {
-        to.writes.set(to.writes.get() + 1);
-        to.raw(self.name)?.remove(key).map_err(|e| to.failed(&e))?;
-        Ok(())
     }
 }
 

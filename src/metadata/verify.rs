@@ -3,15 +3,18 @@
 //! Takes time with the number of links, but no memory: it goes through the tables in pages.
 
 use super::changes::due;
+use super::chunks::BuiltBy;
 use super::codec::{self, Record};
 use super::keys::{account_key, due_key, held_key, link_key, owned_key, tail};
 use super::records::{KeyPlace, Mark, Number, Place};
+use super::rows::Rows;
 use super::schema::{
-    ACCOUNTS, BIRTHS, BLOBS, CLOCK, DUE, GARBAGE, HELD, HOTLINKS, KEYS, LEASES, LINKS, MULTIPARTS,
-    NAMES, OWNED, PLACES, PUBLICS, Rows, STATE, Snapshot, TAGS, View, need_link,
+    ACCOUNTS, BIRTHS, BLOBS, BUILDING, CHUNKS, CLOCK, DUE, EDGES, ENDED, GARBAGE, HELD, HOTLINKS,
+    IDLE, KEYS, LEASES, LINKS, MULTIPARTS, NAMES, OWNED, PLACES, PUBLICS, SESSIONS, STATE,
+    Snapshot, TAGS, UPLOADING, View, need_link,
 };
 use super::{MetadataError, RedbMetadata};
-use crate::model::{Lookup, folded_name};
+use crate::model::{BlobId, Lookup, folded_name};
 use std::ops::Bound;
 
 /// Rows looked at in one go.
@@ -121,6 +124,7 @@ fn verify(view: &View) -> Result<(), MetadataError> {
     total(OWNED.name, OWNED.count(view)?, keys)?;
     total(PUBLICS.name, PUBLICS.count(view)?, keys)?;
     each(view, &OWNED, |_, _| Ok(()))?;
+    verify_chunks(view)?;
     each(view, &BIRTHS, |key, _| {
         expect(BIRTHS.name, key, PLACES.has(view, key)?)
     })?;
@@ -129,6 +133,61 @@ fn verify(view: &View) -> Result<(), MetadataError> {
         each(view, &MULTIPARTS, |_, _| Ok(()))?;
     }
     each(view, &STATE, |_, _| Ok(()))
+}
+
+/// Checks the uploads that come in chunks.
+fn verify_chunks(view: &View) -> Result<(), MetadataError> {
+    each(view, &SESSIONS, |key, session| {
+        let blob = &session.blob.0;
+        let fits = ACCOUNTS.has(view, &account_key(session.owner))?
+            && IDLE.has(view, &due_key(session.touched, &session.lookup))?
+            && UPLOADING.has(view, &owned_key(session.owner, &session.lookup))?
+            && BUILDING.get(view, blob)? == Some(BuiltBy(session.lookup))
+            && !BLOBS.has(view, blob)?
+            && !ENDED.has(view, blob)?;
+        expect(SESSIONS.name, key, fits)
+    })?;
+    let sessions = SESSIONS.count(view)?;
+    total(IDLE.name, IDLE.count(view)?, sessions)?;
+    total(UPLOADING.name, UPLOADING.count(view)?, sessions)?;
+    total(BUILDING.name, BUILDING.count(view)?, sessions)?;
+    each(view, &IDLE, |_, Mark| Ok(()))?;
+    each(view, &UPLOADING, |_, Mark| Ok(()))?;
+    each(view, &BUILDING, |_, _| Ok(()))?;
+    each(view, &ENDED, |_, Mark| Ok(()))?;
+
+    // Of the blob that the last chunk was of: its name, its size unless it has ended, and where the
+    // next chunk may begin.
+    let mut of: Option<(BlobId, Option<u64>, u64)> = None;
+    each(view, &CHUNKS, |key, chunk| {
+        let blob = BlobId(*key.first_chunk().unwrap_or(&[0; 16]));
+        let (size, free) = match of {
+            Some((last, size, free)) if last == blob => (size, free),
+            _ => (size_of(view, &blob, CHUNKS.name, key)?, 0),
+        };
+        of = Some((blob, size, chunk.end()));
+        let inside =
+            size.is_none_or(|size| chunk.end() <= size && (chunk.length > 0) == (size > 0));
+        expect(CHUNKS.name, key, free <= chunk.offset && inside)
+    })?;
+    each(view, &EDGES, |key, _| {
+        let blob = BlobId(*key.first_chunk().unwrap_or(&[0; 16]));
+        size_of(view, &blob, EDGES.name, key).map(drop)
+    })
+}
+
+/// The size of the file whose chunks make `blob`; `None` when that has ended. `key` of `table` says that
+/// it is one or the other.
+fn size_of(
+    view: &View,
+    blob: &BlobId,
+    table: &str,
+    key: &[u8],
+) -> Result<Option<u64>, MetadataError> {
+    match BUILDING.get(view, &blob.0)? {
+        Some(BuiltBy(lookup)) => Ok(Some(SESSIONS.need(view, &lookup.0)?.size)),
+        None => expect(table, key, ENDED.has(view, &blob.0)?).map(|()| None),
+    }
 }
 
 fn expect(table: &str, key: &[u8], fits: bool) -> Result<(), MetadataError> {

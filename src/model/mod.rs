@@ -1,6 +1,7 @@
 //! Domain types: links, leases, accounts, time. No input or output, no clock, no other module.
 
 mod account;
+mod chunk;
 mod id;
 mod lease;
 mod link;
@@ -12,6 +13,7 @@ mod time;
 mod timekeeper;
 
 pub use account::{Account, AccountKeyWraps, ApiKey, Permissions, Role, folded_name};
+pub use chunk::{Chunk, ChunkSession};
 pub use id::{AccountId, BlobId, LeaseId, Lookup, Token};
 pub use lease::Lease;
 pub use link::{Allowance, Blob, BlobFormat, Expiry, Link, PasswordParams};

@@ -143,6 +143,7 @@ impl Plan {
             source,
             by_hotlink,
             birth: self.birth,
+            session: None,
         }
     }
 

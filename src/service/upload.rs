@@ -222,8 +222,8 @@ impl Service {
                 self.delete_bytes(&[id]);
                 Err(Error::Unauthorized)
             }
-            Ok(Published::SharedBlobGone) => Err(Error::Internal(
-                "the database misses a blob that was not to be shared".into(),
+            Ok(Published::SharedBlobGone | Published::SessionGone) => Err(Error::Internal(
+                "the database misses a blob or chunks that the link does not have".into(),
             )),
             Err(error) => {
                 // The row may be there: its bytes stay for the next start to judge. After a

@@ -60,6 +60,7 @@ fn publish(db: &RedbMetadata, n: u8, source: BlobSource) -> Result<(), MetadataE
         source,
         by_hotlink,
         birth: None,
+        session: None,
     })
     .map(drop)
 }

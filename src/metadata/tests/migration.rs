@@ -178,8 +178,8 @@ fn schema_2() -> Vec<u8> {
     changes::publish(&to, with_blob(link)).unwrap();
     let taken = crate::metadata::leases::take_lease(&to, &lease(1, 1)).unwrap();
     assert_eq!(taken, Taken::Leased);
-    // What schema 3 brought.
-    for table in [CLOCK.name, BIRTHS.name] {
+    // What later schemas brought.
+    for table in [CLOCK.name, BIRTHS.name].into_iter().chain(OF_SCHEMA_4) {
         assert!(transaction.delete_table(Raw::new(table)).unwrap());
     }
     transaction.commit().unwrap();
@@ -199,6 +199,16 @@ fn schema_2() -> Vec<u8> {
     drop(database);
     card.bytes.lock().unwrap().clone()
 }
+
+const OF_SCHEMA_4: [&str; 7] = [
+    "sessions",
+    "idle",
+    "uploading",
+    "building",
+    "chunks",
+    "edges",
+    "ended",
+];
 
 const TABLES_OF_SCHEMA_2: &str = "accounts blobs due garbage held hotlinks keys leases links names owned places publics state tags";
 

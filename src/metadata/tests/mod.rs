@@ -1,7 +1,7 @@
 //! What the database promises, told on a database in memory and on files.
 
 mod accounts;
-
+mod chunks;
 mod damage;
 mod files;
 mod identity;
@@ -94,6 +94,7 @@ pub(super) fn with_blob(link: Link) -> NewLink {
         },
         by_hotlink: None,
         birth: None,
+        session: None,
     }
 }
 
@@ -105,6 +106,7 @@ fn sharing(mut link: Link, blob: BlobId) -> NewLink {
         source: BlobSource::Shared(blob),
         by_hotlink: None,
         birth: None,
+        session: None,
     }
 }
 

@@ -65,9 +65,20 @@ pub fn lookup(kind: TokenKind, token: &Token) -> Lookup {
         TokenKind::Hotlink => b"mayfly/1/lookup/hotlink\0",
         TokenKind::ApiKey => b"mayfly/1/lookup/api-key\0",
     };
+    hashed(label, &[token.reveal().as_bytes()])
+}
+
+/// The key of the row of an upload in chunks: of the credential that sends them, and of the name that the
+/// client gave it. With another credential the same name is another upload.
+pub fn chunks_lookup(opener: &Lookup, name: &str) -> Lookup {
+    // The first part has one length, so the two never run together.
+    hashed(b"mayfly/1/lookup/chunks\0", &[&opener.0, name.as_bytes()])
+}
+
+fn hashed(label: &[u8], parts: &[&[u8]]) -> Lookup {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(label);
-    context.update(token.reveal().as_bytes());
+    parts.iter().for_each(|part| context.update(part));
     Lookup(digest_bytes(&context.finish()))
 }
 
@@ -82,6 +93,10 @@ pub enum Purpose {
     ContentByPlaintext,
     /// Id, content key and hotlink id of a link under the owner's account key.
     LinkByOwner,
+    /// The content key of an upload in chunks under the owner's account key.
+    ChunksByOwner,
+    /// Bytes of an upload in chunks that wait for the rest of their segment, under the content key.
+    ChunkEdge,
     /// Name and content type under the content key.
     Label,
     /// An account key under an API key.
@@ -103,6 +118,8 @@ impl Purpose {
             Self::ContentByHotlink => b"mayfly/1/wrap/content-by-hotlink",
             Self::ContentByPlaintext => b"mayfly/1/wrap/content-by-plaintext",
             Self::LinkByOwner => b"mayfly/1/wrap/link-by-owner",
+            Self::ChunksByOwner => b"mayfly/1/wrap/chunks-by-owner",
+            Self::ChunkEdge => b"mayfly/1/wrap/chunk-edge",
             Self::Label => b"mayfly/1/wrap/label",
             Self::AccountByApiKey => b"mayfly/1/wrap/account-by-api-key",
             Self::AccountByPassword => b"mayfly/1/wrap/account-by-password",

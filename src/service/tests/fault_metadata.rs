@@ -3,6 +3,7 @@
 use crate::metadata::*;
 use crate::model::*;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 /// How a call fails.
@@ -130,6 +131,14 @@ pass_on! {
     api_keys_of(owner: AccountId, after: Option<&Lookup>, limit: usize) -> Vec<ApiKey>;
     add_api_key(key: ApiKey, most: u64) -> KeyAdded;
     remove_api_key(lookup: &Lookup) -> bool;
+    begin_chunks(session: &ChunkSession, most: u64) -> ChunksBegun;
+    chunk_session(lookup: &Lookup) -> Option<ChunkSession>;
+    chunks_around(lookup: &Lookup, range: Range<u64>) -> Vec<Chunk>;
+    edges(lookup: &Lookup, segments: &[u64]) -> Vec<Option<Vec<u8>>>;
+    add_chunk(lookup: &Lookup, chunk: Chunk, edges: Vec<(u64, Option<Vec<u8>>)>, touched: Timestamp) -> ChunkAdded;
+    chunks(lookup: &Lookup, after_offset: Option<u64>, limit: usize) -> Vec<Chunk>;
+    drop_chunks(lookup: &Lookup) -> Option<BlobId>;
+    idle_chunks(before: Timestamp, limit: usize) -> Vec<ChunkSession>;
     clock() -> Option<ClockRow>;
     save_clock(row: &ClockRow) -> ();
     offer_clock(row: &ClockRow) -> ();

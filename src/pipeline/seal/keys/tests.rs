@@ -3,11 +3,13 @@
 use super::*;
 use std::collections::HashSet;
 
-const PURPOSES: [Purpose; 10] = [
+const PURPOSES: [Purpose; 12] = [
     Purpose::ContentByLink,
     Purpose::ContentByHotlink,
     Purpose::ContentByPlaintext,
     Purpose::LinkByOwner,
+    Purpose::ChunksByOwner,
+    Purpose::ChunkEdge,
     Purpose::Label,
     Purpose::AccountByApiKey,
     Purpose::AccountByPassword,
@@ -113,6 +115,25 @@ fn a_lookup_is_the_documented_hash_and_not_that_of_the_bare_token() {
     let expected = "00896e99fe50a07e331019887dfbf828dbf28646a94994d16b8775dee57c2a56";
     let found = lookup(TokenKind::Link, &token("abcdefgh"));
     assert_eq!(data_encoding::HEXLOWER.encode(&found.0), expected);
+}
+
+#[test]
+fn an_upload_in_chunks_is_found_by_its_credential_and_its_name_together() {
+    let one = lookup(TokenKind::ApiKey, &token("0123456789abcdefABCDEF"));
+    let two = lookup(TokenKind::ApiKey, &token("0123456789abcdefABCDEG"));
+    let found = [
+        chunks_lookup(&one, "0123456789"),
+        chunks_lookup(&two, "0123456789"),
+        chunks_lookup(&one, "0123456780"),
+        chunks_lookup(&one, ""),
+        one,
+        two,
+    ];
+    assert_eq!(HashSet::from(found).len(), found.len());
+    // (echo -ne 'mayfly/1/lookup/chunks\0'; head -c 32 /dev/zero; echo -n name) | sha256sum
+    let expected = "3d91eb62996fb3d99addbd1c0434bcd0b1b5c13d611f6ec693fc470ac6051964";
+    let hash = chunks_lookup(&Lookup([0; 32]), "name");
+    assert_eq!(data_encoding::HEXLOWER.encode(&hash.0), expected);
 }
 
 #[test]
