@@ -6,9 +6,12 @@
 //! 14 MB that all downloads together may take) and 40 KiB to receive. Buffers are wiped.
 
 mod buffer;
+mod chunk;
+mod copying;
 mod intake;
 mod output;
 pub mod seal;
 
+pub use chunk::{ChunkIntake, Piecewise, Span, fingerprint, receive_chunk, seal_whole};
 pub use intake::{Intake, IntakeError, Layout, receive};
 pub use output::{Output, SendError, Source};

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::model::BlobId;
-use crate::pipeline::seal::{HEADER, open_all, stored_len};
+use crate::pipeline::copying::PAGE;
+use crate::pipeline::seal::{HEADER, SEGMENT, TAG, open_all, stored_len};
 use crate::store::{Fault, FaultStore, MemoryStore, Operation, Store};
 use proptest::prelude::*;
 use std::sync::{Arc, Mutex};

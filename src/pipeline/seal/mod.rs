@@ -35,6 +35,7 @@ mod tests;
 
 pub use cipher::Cipher;
 pub use header::{HEADER, Header};
+pub(in crate::pipeline) use segment::segment_start;
 pub use segment::{
     MAX_PLAINTEXT, Opener, SEGMENT, SEGMENTS_MAX, Sealer, TAG, open_all, plaintext_len, seal_all,
     stored_len,

@@ -18,6 +18,14 @@ pub const MAX_PLAINTEXT: u64 = SEGMENTS_MAX * SEGMENT as u64;
 const SLOT: u64 = (SEGMENT + TAG) as u64;
 const INFO: &[u8] = b"mayfly/1/segments";
 
+/// Where segment `number` begins in the store. The piece that begins with segment 0 begins with the header.
+pub(in crate::pipeline) fn segment_start(number: u64) -> u64 {
+    match number {
+        0 => 0,
+        number => HEADER as u64 + number * SLOT,
+    }
+}
+
 /// Bytes in the store of `plaintext` bytes, sealed. Beyond [`MAX_PLAINTEXT`] nothing seals; the
 /// figure then is only good for being refused (it ends at `u64::MAX`).
 pub fn stored_len(plaintext: u64) -> u64 {
@@ -65,7 +73,7 @@ impl Place {
 }
 
 /// Counts segments while sealing. It only goes forward and stops for good at the last segment, so
-/// no nonce comes twice.
+/// no nonce comes twice from one of them.
 struct Counter {
     next: u64,
     ended: bool,
@@ -108,9 +116,11 @@ impl Sealer {
         Self::starting_at(content_key, header, Counter::at(0))
     }
 
-    /// Begins in the middle of a blob that exists nowhere.
-    #[cfg(test)]
-    pub(crate) fn at(content_key: &Secret, header: &Header, number: u64) -> Self {
+    /// Begins in the middle of a blob, for one that comes in pieces. Then the same nonce may come
+    /// twice, after a piece was cut short and sent again. That is safe as long as the store takes only
+    /// the same bytes a second time ([`StoreError::Differs`](crate::store::StoreError::Differs)): equal
+    /// plaintext seals to equal bytes, and of other plaintext nothing ever leaves this process.
+    pub(in crate::pipeline) fn at(content_key: &Secret, header: &Header, number: u64) -> Self {
         Self::starting_at(content_key, header, Counter::at(number))
     }
 
