@@ -186,6 +186,7 @@ fn refusal(service: &Service, error: &Error) -> Answer {
         Error::Unauthorized
         | Error::Forbidden
         | Error::TooLarge { .. }
+        | Error::Chunk(_)
         | Error::Input(_)
         | Error::Damaged => (Reason::Failed, error.to_string()),
     };

@@ -5,7 +5,7 @@ use super::*;
 use crate::metadata::RedbMetadata;
 use crate::model::{Secret, SystemClock, Timekeeper};
 use crate::service::{Encryption, Parts, Policy, Service};
-use crate::store::MemoryStore;
+use crate::store::{MemoryStore, WaitingFiles};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -27,6 +27,7 @@ impl Server {
         let parts = Parts {
             metadata: Arc::new(RedbMetadata::in_memory().unwrap()),
             store: Arc::new(MemoryStore::new(None)),
+            waiting: WaitingFiles::open(&std::env::temp_dir(), 0).unwrap(),
             clock: Arc::new(Timekeeper::unquestioned(Arc::new(SystemClock::new()))),
             server_key: Secret::new([1; 32]),
             master_key: None,

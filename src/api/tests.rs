@@ -13,7 +13,7 @@ use crate::http::{Body, BodyLength, Headers, Method, Payload, Sink};
 use crate::metadata::RedbMetadata;
 use crate::model::{Secret, Timekeeper, Timestamp};
 use crate::service::{Encryption, Parts, Policy};
-use crate::store::MemoryStore;
+use crate::store::{MemoryStore, WaitingFiles};
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::net::{IpAddr, Ipv4Addr};
@@ -95,6 +95,7 @@ impl World {
                 RedbMetadata::create(&dir.path().join("db"), Arc::clone(&on_fatal)).unwrap(),
             ),
             store: Arc::new(store),
+            waiting: WaitingFiles::open(&std::env::temp_dir(), 0).unwrap(),
             clock: Arc::new(Timekeeper::unquestioned(
                 Arc::clone(&clock) as Arc<dyn Clock>
             )),

@@ -9,7 +9,7 @@ use crate::metadata::{Metadata, MetadataError, OnFatal, RedbMetadata};
 use crate::model::Timekeeper;
 use crate::pipeline::seal::keys;
 use crate::service::{Parts, Service};
-use crate::store::{DiskStore, Store};
+use crate::store::{DiskStore, Store, StoreError, WaitingFiles};
 use std::sync::Arc;
 
 /// Whether what is missing in a data directory is made.
@@ -73,9 +73,13 @@ pub(super) fn open(
         None => None,
     };
     let clock = Arc::new(clock(&*metadata)?);
+    let incoming = settings.data_dir.join(storage::INCOMING);
+    let waiting = WaitingFiles::open(&incoming, settings.min_free_space)
+        .map_err(|e| StartError::Store(StoreError::Unavailable(e)))?;
     let parts = Parts {
         metadata: Arc::clone(&metadata),
         store: Arc::clone(&storage.store),
+        waiting,
         clock,
         server_key,
         master_key,

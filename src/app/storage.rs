@@ -15,7 +15,7 @@ pub use crate::store::s3::{
 };
 
 /// Where the parts of uploads wait, in the data directory.
-const INCOMING: &str = "incoming";
+pub(super) const INCOMING: &str = "incoming";
 
 /// The bucket, with the secrets read; `None` when the settings name none.
 ///

@@ -6,7 +6,7 @@
 
 use super::IntakeError;
 use super::copying::{Copying, Sealing};
-use super::seal::{HEADER, Header, SEGMENT, SealError, Sealer, segment_start};
+use super::seal::{HEADER, Header, SEGMENT, Sealer, TAG, segment_start};
 use crate::model::Secret;
 use crate::store::{Assembly, Piece};
 use ring::hmac;
@@ -33,6 +33,8 @@ pub struct ChunkIntake {
     pub digest: [u8; 16],
     /// Parts of segments that the chunk does not hold as a whole: at most one at each end.
     pub edges: Vec<Span>,
+    /// What was written: durable once it is finished. `None` when the chunk holds no segment as a whole.
+    pub piece: Option<Box<dyn Piece>>,
 }
 
 /// A part of one segment.
@@ -62,19 +64,18 @@ impl Piecewise<'_> {
 }
 
 /// Reads `input` to its end and writes it to its place in `assembly`, at the byte `offset` of the plaintext.
-/// When it returns, what was written is durable.
+/// Does not finish the piece.
 ///
 /// # Errors
-/// [`IntakeError::TooLarge`] when there is more than `limit` bytes, or more than the file has from there;
-/// [`IntakeError`] otherwise. What was written until then stays, and may be written again.
+/// [`IntakeError::TooLarge`] when there is more than the file has from there; [`IntakeError`] otherwise. What
+/// was written until then stays, and may be written again.
 pub fn receive_chunk(
     input: &mut dyn Read,
     assembly: &dyn Assembly,
     file: &Piecewise<'_>,
     offset: u64,
-    limit: u64,
 ) -> Result<ChunkIntake, IntakeError> {
-    let limit = limit.min(file.size.saturating_sub(offset));
+    let limit = file.size.saturating_sub(offset);
     let mut hash = fingerprinting(file.content);
     let mut seen = |bytes: &[u8]| hash.update(bytes);
     let mut copying = Copying::new(input, &mut seen, limit);
@@ -110,9 +111,6 @@ pub fn receive_chunk(
         rest = copying.run(sealing, place, &ends, &mut write)?;
     }
     let length = copying.size();
-    if let Some(piece) = piece {
-        piece.finish().map_err(IntakeError::Store)?;
-    }
     if !rest.is_empty() {
         edges.push(span((offset + length) / FULL, 0, rest));
     }
@@ -121,6 +119,7 @@ pub fn receive_chunk(
         length,
         digest: shorten(&hash.sign()),
         edges,
+        piece,
     })
 }
 
@@ -132,7 +131,8 @@ fn span(segment: u64, start: usize, bytes: Zeroizing<Vec<u8>>) -> Span {
     }
 }
 
-/// Seals one segment of which all bytes have come, and writes it to its place. Durable when it returns.
+/// Seals one segment of which all bytes have come, and writes it to its place. Does not finish the piece;
+/// `None` when the file is stored as it comes.
 ///
 /// # Errors
 /// [`IntakeError::Store`]; [`IntakeError::TooLarge`] when `bytes` are not as many as the segment has.
@@ -141,24 +141,24 @@ pub fn seal_whole(
     file: &Piecewise<'_>,
     number: u64,
     bytes: &[u8],
-) -> Result<(), IntakeError> {
+) -> Result<Option<Box<dyn Piece>>, IntakeError> {
     let Some(header) = &file.header else {
-        // As they come, they have no edges.
-        return Ok(());
+        return Ok(None);
     };
-    let too_large = |_: SealError| IntakeError::TooLarge { limit: FULL };
     let start = if number == 0 { HEADER } else { 0 };
-    let mut sealed = Zeroizing::new(header.to_bytes()[..start].to_vec());
+    // Room for all at once: a buffer that moves while it grows leaves an unwiped one behind.
+    let mut sealed = Zeroizing::new(Vec::with_capacity(start + bytes.len() + TAG));
+    sealed.extend_from_slice(&header.to_bytes()[..start]);
     sealed.extend_from_slice(bytes);
     let last = number == file.size.saturating_sub(1) / FULL;
     let mut sealer = file.sealing(header, number).sealer;
-    let tag = sealer.seal(&mut sealed[start..], last).map_err(too_large)?;
+    let tag = sealer.seal(&mut sealed[start..], last);
+    let tag = tag.map_err(|_| IntakeError::TooLarge { limit: FULL })?;
     sealed.extend_from_slice(&tag);
-    let mut piece = assembly
-        .piece(segment_start(number))
-        .map_err(IntakeError::Store)?;
+    let piece = assembly.piece(segment_start(number));
+    let mut piece = piece.map_err(IntakeError::Store)?;
     piece.write(&sealed).map_err(IntakeError::Store)?;
-    piece.finish().map_err(IntakeError::Store)
+    Ok(Some(piece))
 }
 
 /// Reads `input` to its end and returns how many bytes it has and what tells them from others: an HMAC under the

@@ -11,7 +11,9 @@ mod copying;
 mod intake;
 mod output;
 pub mod seal;
+mod waiting;
 
 pub use chunk::{ChunkIntake, Piecewise, Span, fingerprint, receive_chunk, seal_whole};
 pub use intake::{Intake, IntakeError, Layout, receive};
 pub use output::{Output, SendError, Source};
+pub use waiting::{Waiting, wait};

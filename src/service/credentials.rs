@@ -8,7 +8,9 @@ use super::limiter::{Kind, Source};
 use super::passwords::{PASSWORD_MAX, Wait};
 use super::{Encryption, Error, RecoveryPhrase, Service, events};
 use crate::metadata::{AccountEdit, AccountEdited};
-use crate::model::{Account, AccountId, PasswordParams, Permissions, Secret, Token, folded_name};
+use crate::model::{
+    Account, AccountId, Lookup, PasswordParams, Permissions, Secret, Token, folded_name,
+};
 use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
 use std::net::IpAddr;
 
@@ -18,6 +20,8 @@ pub struct Session {
     pub account: AccountId,
     /// What the credential allows.
     pub permissions: Permissions,
+    /// The API key that was shown, if it was one.
+    pub(super) opener: Option<Lookup>,
     /// Opens what the account owns.
     pub(super) account_key: Secret,
 }
@@ -85,6 +89,7 @@ impl Service {
         };
         Ok(Some(Session {
             account: row.account,
+            opener: Some(lookup),
             permissions: row.permissions.and(account.role.permissions()),
             account_key,
         }))
@@ -132,6 +137,7 @@ impl Service {
             Some(Session {
                 account_key: by_password(&account, &password_key)?,
                 account: account.id,
+                opener: None,
                 permissions: account.role.permissions(),
             })
             .filter(|_| !account.disabled)

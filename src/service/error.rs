@@ -1,5 +1,6 @@
 //! Why the service did not do it. Each dialect maps these to its own words, exhaustively.
 
+use super::ChunkError;
 use std::fmt;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub enum Error {
     Away(String),
     /// A value makes no sense; carries what and the remedy.
     Invalid(String),
+    /// A chunk was not taken, or an upload in chunks not completed.
+    Chunk(ChunkError),
     /// The client's body failed: cut short, too slow, or malformed.
     Input(std::io::Error),
     /// The stored bytes are damaged or missing.
@@ -86,6 +89,7 @@ impl fmt::Display for Error {
             Self::ReadOnly => write!(f, "the disk of the server takes no changes at the moment"),
             Self::Away(why) => write!(f, "the storage of the server is not to be had now: {why}"),
             Self::Invalid(what) => write!(f, "{what}"),
+            Self::Chunk(why) => write!(f, "{why}"),
             Self::Input(e) => write!(f, "the upload broke off: {e}"),
             Self::Damaged => write!(f, "the stored file is damaged"),
             Self::Internal(_) => write!(f, "internal error, see the log of the server"),

@@ -49,6 +49,35 @@ pub(super) fn upload_refused(by: AccountId, error: &Error) {
     }
 }
 
+/// An upload in chunks has begun.
+pub(super) fn chunks_begun(upload: &Lookup, by: AccountId, size: u64) {
+    let AccountId(account) = by;
+    log::info!(target: event::UPLOAD, "result=begun upload={upload} account={account} size={size}");
+}
+
+/// A chunk is durable.
+pub(super) fn chunk_kept(upload: &Lookup, offset: u64, length: u64) {
+    log::debug!("a chunk is stored upload={upload} offset={offset} length={length}");
+}
+
+/// A chunk came to nothing.
+pub(super) fn chunk_refused(upload: &Lookup, by: AccountId, error: &Error) {
+    let AccountId(account) = by;
+    match error {
+        Error::Chunk(why) => log::info!(
+            target: event::UPLOAD,
+            "result=refused upload={upload} account={account} why=\"{why}\""
+        ),
+        error => upload_refused(by, error),
+    }
+}
+
+/// An upload in chunks has stood still for too long.
+pub(super) fn chunks_expired(upload: &Lookup, of: AccountId) {
+    let AccountId(account) = of;
+    log::info!(target: event::UPLOAD, "result=expired upload={upload} account={account}");
+}
+
 /// A transfer that is on no lease has ended.
 pub(super) fn transferred(link: &Lookup, complete: bool, counted: bool, from: IpAddr) {
     downloaded(link, complete, counted, Some(from));

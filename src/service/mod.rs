@@ -4,6 +4,7 @@
 mod accounts;
 mod api_keys;
 mod beginning;
+mod chunked;
 mod clock;
 mod cookies;
 mod counts;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use accounts::{AccountView, AccountWish, NewAccount, check_name, check_password};
 pub use api_keys::{KEYS_MAX, KeyView, NewApiKey};
+pub use chunked::{ChunkError, ChunkPlace, Parked};
 pub use credentials::{Proof, Session};
 pub use download::{Download, DownloadWish, LEASE_SECONDS_DEFAULT, Part};
 pub use error::Error;
@@ -43,13 +45,13 @@ pub use recovery::RecoveryPhrase;
 pub use upload::{Count, Lifetime, LinkWish, Received};
 
 use crate::metadata::{Metadata, MetadataError};
-use crate::model::{BlobId, Clock, Secret, Timekeeper};
+use crate::model::{BlobId, Clock, Lookup, Secret, Timekeeper};
 use crate::pipeline::seal::keys;
-use crate::store::Store;
+use crate::store::{Store, WaitingFiles};
 use lease_book::LeaseBook;
 use limiter::Limiter;
 use passwords::PasswordRoom;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -91,6 +93,8 @@ pub struct Parts {
     pub metadata: Arc<dyn Metadata>,
     /// The bytes.
     pub store: Arc<dyn Store>,
+    /// Where chunks wait whose place is not known yet.
+    pub waiting: WaitingFiles,
     /// Time, with its doubts.
     pub clock: Arc<Timekeeper>,
     /// The server key: keeps dedup tags and address hashes from being guessed. Lives on disk.
@@ -111,6 +115,10 @@ pub struct Service {
     passwords: PasswordRoom,
     /// Blobs between their rename and their commit: the orphan sweep keeps away from them.
     publishing: Mutex<HashSet<BlobId>>,
+    /// Uploads in chunks that somebody is at.
+    chunk_works: chunked::Works,
+    /// When the last chunk of each came, since the boot.
+    recent_chunks: Mutex<HashMap<Lookup, Duration>>,
     book: Mutex<LeaseBook>,
     /// Complete downloads of links without a limit since the last flush.
     counts: counts::Counts,
@@ -132,6 +140,8 @@ impl Service {
             limiter: Limiter::default(),
             passwords: PasswordRoom::default(),
             publishing: Mutex::default(),
+            chunk_works: chunked::Works::default(),
+            recent_chunks: Mutex::default(),
             book: Mutex::default(),
             counts: counts::Counts::default(),
             garbage: Mutex::default(),

@@ -2,7 +2,7 @@
 
 use super::label::{Label, row};
 use super::link_keys::{OwnerKeys, wrap_by_link};
-use super::{Count, Error, FileView, Lifetime, LinkWish, Received, Service, Session};
+use super::{Count, Error, FileView, Lifetime, LinkWish, Service, Session};
 use crate::metadata::{BlobSource, NewLink};
 use crate::model::{
     AccountId, Allowance, BlobFormat, BlobId, Expiry, Link, Moment, PasswordParams, Secret,
@@ -33,7 +33,8 @@ impl Service {
     pub(super) fn plan(
         &self,
         session: &Session,
-        received: &Received,
+        size: u64,
+        format: BlobFormat,
         wish: &LinkWish,
     ) -> Result<Plan, Error> {
         self.allows(Some(wish.count), Some(wish.lifetime))?;
@@ -60,8 +61,8 @@ impl Service {
             created,
             birth,
             owner: session.account,
-            size: received.intake.size,
-            format: received.format,
+            size,
+            format,
         })
     }
 }

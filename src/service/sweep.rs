@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Rows and files that are looked at in one step.
 pub(super) const PAGE: usize = 128;
 /// Steps of one sweep; what is left waits for the next.
-const STEPS: usize = 64;
+pub(super) const STEPS: usize = 64;
 /// A crash leaves an orphan for each upload that was between its rename and its commit. More of
 /// them in one page, and most of the page: then the database does not belong to these files.
 const ORPHANS_OF_A_CRASH: usize = 16;
@@ -114,8 +114,10 @@ impl Service {
         // Those first: somebody may wait for what they hold.
         let leases = self.sweep_leases();
         let links = self.sweep_links();
+        let chunks = self.sweep_chunks();
         self.sweep_garbage()?;
         leases?;
+        chunks?;
         clock?;
         links
     }
@@ -195,6 +197,9 @@ impl Service {
         let listed = page.len();
         *after = page.last().copied().filter(|_| listed == PAGE);
         let more = after.is_some();
+        if !more {
+            self.sweep_assemblies()?;
+        }
         // In this order: a file that was listed and is not being published any more by now has
         // its row by now, and the question comes after that.
         {
@@ -274,7 +279,7 @@ fn damage(blob: &Blob, size: &Result<u64, StoreError>) -> Option<String> {
     }
 }
 
-fn broken(error: &StoreError) -> Error {
+pub(super) fn broken(error: &StoreError) -> Error {
     let what = describe(error);
     log::error!("{what}");
     match error.is_read_only() {

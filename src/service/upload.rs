@@ -58,7 +58,7 @@ pub struct LinkWish {
 }
 
 /// A blob between its rename and its commit. While it lives, the orphan sweep keeps away.
-struct Publishing<'a> {
+pub(super) struct Publishing<'a> {
     service: &'a Service,
     id: BlobId,
 }
@@ -131,7 +131,7 @@ impl Service {
         received: Received,
         wish: LinkWish,
     ) -> Result<FileView, Error> {
-        let plan = self.plan(session, &received, &wish)?;
+        let plan = self.plan(session, received.intake.size, received.format, &wish)?;
         if plan.is_over() {
             // Over before it began: nobody could ever open it, so nothing is kept.
             return Ok(told(plan.view(), "none"));
@@ -174,28 +174,14 @@ impl Service {
             content,
             format,
         } = received;
-        self.publishing().insert(id);
-        let publishing = Publishing { service: self, id };
-        match stage.commit() {
-            Ok(()) => {}
-            Err(
-                error @ (StoreError::Full { .. }
-                | StoreError::TooLarge { .. }
-                | StoreError::Quota { .. }
-                | StoreError::Exists
-                | StoreError::Refused(_)),
-            ) => {
-                let refused = self.refused(&error);
-                events::upload_refused(session.account, &refused);
-                return Err(refused);
-            }
-            Err(error) => {
+        let publishing = self.shield(id);
+        if let Err(error) = stage.commit() {
+            if is_unknown(&error) {
                 std::mem::forget(publishing);
-                return Err(self.fatal(&format!(
-                    "a file could not be made durable, its state is unknown: {}",
-                    describe(&error)
-                )));
             }
+            let error = self.not_durable(&error, "a file");
+            events::upload_refused(session.account, &error);
+            return Err(error);
         }
         let by_plaintext = tag.map(|_| {
             keys::wrap(
@@ -280,6 +266,23 @@ impl Service {
         }
     }
 
+    /// Keeps the orphan sweep away from a blob until this is dropped.
+    pub(super) fn shield(&self, id: BlobId) -> Publishing<'_> {
+        self.publishing().insert(id);
+        Publishing { service: self, id }
+    }
+
+    /// What it means that `what` could not be made durable. When nobody knows its state, the process ends.
+    pub(super) fn not_durable(&self, error: &StoreError, what: &str) -> Error {
+        match is_unknown(error) {
+            false => self.refused(error),
+            true => self.fatal(&format!(
+                "{what} could not be made durable, its state is unknown: {}",
+                describe(error)
+            )),
+        }
+    }
+
     /// The blobs between rename and commit. Insertions and removals are single calls, so a panic
     /// elsewhere leaves the set whole.
     pub(super) fn publishing(&self) -> MutexGuard<'_, HashSet<BlobId>> {
@@ -289,7 +292,7 @@ impl Service {
     }
 
     /// What a refusal of the store means for an upload.
-    fn refused(&self, error: &StoreError) -> Error {
+    pub(super) fn refused(&self, error: &StoreError) -> Error {
         if let StoreError::Full { available, .. } = error {
             return Error::Full {
                 available: *available,
@@ -313,8 +316,21 @@ impl Service {
     }
 }
 
+/// Whether nobody knows what the medium holds after this, of a commit or of a piece that was to be durable.
+pub(super) fn is_unknown(error: &StoreError) -> bool {
+    !matches!(
+        error,
+        StoreError::Full { .. }
+            | StoreError::TooLarge { .. }
+            | StoreError::Quota { .. }
+            | StoreError::Exists
+            | StoreError::Differs
+            | StoreError::Refused(_)
+    )
+}
+
 /// Has the log tell of a new link.
-fn told(view: FileView, stored: &str) -> FileView {
+pub(super) fn told(view: FileView, stored: &str) -> FileView {
     let link = keys::lookup(TokenKind::Link, &view.id);
     events::uploaded(&link, view.owner, view.size, stored);
     view

@@ -14,6 +14,7 @@ mod memory;
 mod moving;
 mod reason;
 pub mod s3;
+mod waiting;
 
 pub use both::{BothStores, Place};
 pub use disk::DiskStore;
@@ -23,6 +24,7 @@ pub(crate) use forward::forward_assemblies;
 pub use memory::MemoryStore;
 pub use moving::{Moved, Moves, Wishes};
 pub use reason::Reason;
+pub use waiting::{Waited, WaitingFile, WaitingFiles};
 
 use crate::model::BlobId;
 use std::fmt;

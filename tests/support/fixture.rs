@@ -7,7 +7,7 @@ use crate::support::{MIB, Server, copy_tree, files_below, opener};
 use mayfly::metadata::{Metadata, RedbMetadata};
 use mayfly::model::{BlobId, Permissions, Secret, SystemClock, Timekeeper};
 use mayfly::service::{Count, Encryption, Lifetime, LinkWish, Parts, Policy, Service};
-use mayfly::store::{Assembly, Piece, Pieces, Stage, Store, StoreError, StoredBlob};
+use mayfly::store::{Assembly, Piece, Pieces, Stage, Store, StoreError, StoredBlob, WaitingFiles};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,6 +55,7 @@ fn fill(dir: &Path, key: &str, links: u64) {
         Parts {
             metadata: Arc::new(metadata) as Arc<dyn Metadata>,
             store: Arc::new(Nowhere),
+            waiting: WaitingFiles::open(&std::env::temp_dir(), 0).unwrap(),
             clock: Arc::new(Timekeeper::unquestioned(Arc::new(SystemClock::new()))),
             server_key: Secret::new([7; 32]),
             master_key: None,

@@ -8,7 +8,7 @@
 use super::wire;
 use crate::api::AWAY;
 use crate::http::Response;
-use crate::service::Error;
+use crate::service::{ChunkError, Error};
 use std::io::ErrorKind;
 
 /// A failure, ready for the wire.
@@ -24,6 +24,9 @@ pub struct Fault {
     pub retry_after: Option<u64>,
 }
 
+/// When to send a chunk again that is coming in already, in seconds.
+const CHUNK_RUNS: u64 = 5;
+
 /// Gokapi's error codes, as far as they are used here.
 mod code {
     pub const UNSPECIFIED: u16 = 0;
@@ -34,7 +37,9 @@ mod code {
     pub const NO_PERMISSION: u16 = 6;
     pub const INTERNAL: u16 = 8;
     pub const TOO_LARGE: u16 = 9;
+    pub const EXISTS: u16 = 7;
     pub const INVALID_INPUT: u16 = 10;
+    pub const CHUNK_TOO_SMALL: u16 = 11;
     pub const CANNOT_ALLOCATE: u16 = 13;
     pub const RATE_LIMITED: u16 = 16;
     pub const NO_END_TO_END: u16 = 17;
@@ -87,9 +92,46 @@ impl Fault {
         )
     }
 
+    /// The client asks for end-to-end encryption and does not say how large the file is.
+    pub fn no_real_size() -> Self {
+        let text = "e2e set, but realsize not submitted";
+        Self::new(400, code::CANNOT_PARSE, text)
+    }
+
+    /// A chunk in the middle of a file is too small.
+    pub fn chunk_too_small() -> Self {
+        Self::new(400, code::CHUNK_TOO_SMALL, "chunk is too small")
+    }
+
     /// The client asks for what this server does not offer.
     pub fn not_offered(text: &str) -> Self {
         Self::new(400, code::INVALID_INPUT, text)
+    }
+
+    /// What goes wrong with chunks. Gokapi takes a chunk again whatever it holds; here it has to be the same.
+    fn of_chunk(why: ChunkError, text: String) -> Self {
+        match why {
+            ChunkError::Unknown => Self::new(400, code::UNSPECIFIED, "chunk file does not exist"),
+            ChunkError::SizeDiffers => {
+                Self::new(400, code::UNSPECIFIED, "total filesize does not match")
+            }
+            ChunkError::Empty => Self::chunk_too_small(),
+            ChunkError::BeyondEnd => Self::new(
+                400,
+                code::CANNOT_ALLOCATE,
+                "chunksize will be bigger than total filesize from this offset",
+            ),
+            ChunkError::Overlaps | ChunkError::Differs => Self::new(409, code::EXISTS, text),
+            ChunkError::Running => Self {
+                retry_after: Some(CHUNK_RUNS),
+                ..Self::new(409, code::EXISTS, text)
+            },
+            // 400, as all of them: Gokapi's command line takes other statuses of the last call for a success.
+            ChunkError::Missing { .. } | ChunkError::Lost => {
+                Self::new(400, code::UNSPECIFIED, text)
+            }
+            ChunkError::TooMany { .. } => Self::new(400, code::CANNOT_ALLOCATE, text),
+        }
     }
 
     /// The same, but when a file was not found, in the words that this call has for it.
@@ -143,6 +185,7 @@ impl From<Error> for Fault {
                 ..Self::new(503, code::INTERNAL, text)
             },
             Error::Invalid(_) => Self::new(400, code::INVALID_INPUT, text),
+            Error::Chunk(why) => Self::of_chunk(why, text),
             Error::Input(e) if e.kind() == ErrorKind::TimedOut => {
                 Self::new(408, code::UNSPECIFIED, text)
             }
@@ -177,6 +220,16 @@ mod tests {
             (Error::ReadOnly, 503, 8),
             (Error::Away("no such bucket".into()), 503, 8),
             (Error::Invalid("no".into()), 400, 10),
+            (ChunkError::Unknown.into(), 400, 0),
+            (ChunkError::SizeDiffers.into(), 400, 0),
+            (ChunkError::Empty.into(), 400, 11),
+            (ChunkError::BeyondEnd.into(), 400, 13),
+            (ChunkError::Overlaps.into(), 409, 7),
+            (ChunkError::Differs.into(), 409, 7),
+            (ChunkError::Running.into(), 409, 7),
+            (ChunkError::Missing { from: 1, to: 2 }.into(), 400, 0),
+            (ChunkError::TooMany { most: 256 }.into(), 400, 13),
+            (ChunkError::Lost.into(), 400, 0),
             (Error::Input(io::ErrorKind::TimedOut.into()), 408, 0),
             (Error::Input(io::ErrorKind::UnexpectedEof.into()), 400, 0),
             (Error::Damaged, 500, 8),
@@ -186,9 +239,10 @@ mod tests {
             let name = format!("{error:?}");
             let fault = Fault::from(error);
             assert_eq!((fault.status, fault.code), (status, code), "{name}");
-            let retry = match (status, name.starts_with("Away")) {
+            let retry = match (status, &name[..]) {
                 (429, _) => Some(7),
-                (_, away) => away.then_some(AWAY),
+                (_, "Chunk(Running)") => Some(CHUNK_RUNS),
+                (_, name) => name.starts_with("Away").then_some(AWAY),
             };
             assert_eq!(fault.retry_after, retry, "{name}");
             assert!(!fault.text.contains("secret cause"));

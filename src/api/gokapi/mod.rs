@@ -4,6 +4,7 @@
 //! looked at, an address with a query or a slash too many is no call, and a key without the
 //! permission is treated like no key.
 
+mod chunks;
 pub(super) mod error;
 mod files;
 #[cfg(any(test, fuzzing))]
@@ -68,6 +69,24 @@ pub static ROUTES: &[Route] = &[
         path: "/api/files/modify",
         room: Workers::PasswordWhen(files::sets_password),
         run: key(Permissions::EDIT, files::modify),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/chunk/add",
+        room: Workers::Of(Room::Upload),
+        run: Run::Key(Keyed {
+            needed: Permissions::UPLOAD,
+            or_password: false,
+            query: true,
+            run: chunks::add,
+        }),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/chunk/complete",
+        // As an upload: a password may have to be stretched, and a bucket may take its time.
+        room: Workers::Of(Room::Upload),
+        run: key(Permissions::UPLOAD, chunks::complete),
     },
     Route {
         methods: Methods::Any,

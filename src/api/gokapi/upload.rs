@@ -13,9 +13,9 @@ use crate::service::{Count, Error, Lifetime, LinkWish, Received, Session};
 use zeroize::Zeroizing;
 
 /// The most that a form may have besides the file: boundaries, part headers, fields.
-const AROUND_FILE: u64 = 64 * 1024;
+pub(super) const AROUND_FILE: u64 = 64 * 1024;
 /// The longest form field.
-const FIELD: u64 = 4 * 1024;
+pub(super) const FIELD: u64 = 4 * 1024;
 const DAY: i64 = 86_400;
 
 /// Takes a file in and answers with its link.
@@ -150,7 +150,7 @@ impl Fields {
 }
 
 /// A number of days from `now`, as Gokapi means it: 0 is for ever, and less is over already.
-fn lifetime(now: Timestamp, days: i64) -> Lifetime {
+pub(super) fn lifetime(now: Timestamp, days: i64) -> Lifetime {
     match days {
         0 => Lifetime::Unlimited,
         days => Lifetime::Until(now.plus(days.saturating_mul(DAY))),

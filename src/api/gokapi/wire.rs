@@ -94,6 +94,17 @@ pub struct NewKey<'a> {
     pub public_id: &'a str,
 }
 
+/// All is well, and there is no more to say. Gokapi's command line compares the text.
+#[derive(Serialize)]
+pub struct Done {
+    result: &'static str,
+}
+
+impl Done {
+    /// All is well.
+    pub const OK: Self = Self { result: "OK" };
+}
+
 /// The answer to an upload and to a restore.
 #[derive(Serialize)]
 pub struct UploadResult<'a> {

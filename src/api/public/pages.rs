@@ -249,6 +249,7 @@ impl Pages {
                 )
                 .with("Retry-After", AWAY.to_string()),
             Error::Invalid(what) => self.message(400, "Not possible", what),
+            Error::Chunk(_) => self.message(400, "Not possible", &error.to_string()),
             Error::Input(_) => self.message(400, "Broken off", "The request broke off."),
             // For good, as far as anybody can tell: trying again helps nobody.
             Error::Damaged => self.message(

@@ -87,6 +87,7 @@ fn new_keys_have_the_basic_rights_or_none_and_open_the_same_files() {
     let weak = Session {
         account: session.account,
         permissions: Permissions::VIEW,
+        opener: None,
         account_key: session.account_key.clone(),
     };
     let key = service.create_api_key(&weak, "weak", true).unwrap();

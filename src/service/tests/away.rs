@@ -63,6 +63,7 @@ pub(super) fn service(
     let parts = Parts {
         metadata,
         store,
+        waiting: crate::store::WaitingFiles::open(&std::env::temp_dir(), 0).unwrap(),
         clock: Arc::new(Timekeeper::unquestioned(world.clock.clone())),
         server_key: keys::random_secret(),
         master_key: None,

@@ -3,6 +3,7 @@
 mod accounts;
 mod administration;
 mod away;
+mod chunks;
 mod clock;
 mod crowds;
 mod dedup;

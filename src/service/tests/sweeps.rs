@@ -202,6 +202,7 @@ fn a_new_database_beside_stored_files_is_refused() {
     let parts = Parts {
         metadata: std::sync::Arc::clone(&fresh.metadata),
         store: std::sync::Arc::new(world.store.clone()),
+        waiting: crate::store::WaitingFiles::open(&std::env::temp_dir(), 0).unwrap(),
         clock: std::sync::Arc::new(Timekeeper::unquestioned(fresh.clock.clone())),
         server_key: keys::random_secret(),
         master_key: None,

@@ -260,6 +260,7 @@ fn start(
     let parts = Parts {
         metadata: Arc::clone(metadata),
         store: Arc::new(store),
+        waiting: crate::store::WaitingFiles::open(&std::env::temp_dir(), 0).unwrap(),
         clock: Arc::new(clock),
         server_key: server_key.clone(),
         master_key: Some(master_key.clone()),

@@ -36,7 +36,7 @@ mod senders;
 mod settings;
 mod sign;
 mod socket;
-mod spool;
+pub(super) mod spool;
 mod stage;
 mod stopping;
 mod store;

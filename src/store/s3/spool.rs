@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const GRANT: u64 = 8 << 20;
 
 /// The directory of the files.
-pub(super) struct SpoolDir {
+pub(in crate::store) struct SpoolDir {
     directory: OwnedFd,
     min_free: u64,
     /// Bytes that spools were granted and have not written.
@@ -32,7 +32,7 @@ pub(super) struct SpoolDir {
 
 impl SpoolDir {
     /// Files in `directory`, which exists, on a file system of which `min_free` bytes stay free.
-    pub(super) fn open(directory: &Path, min_free: u64) -> io::Result<Self> {
+    pub(in crate::store) fn open(directory: &Path, min_free: u64) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self {
             directory: rustix::fs::openat(CWD, directory, flags, Mode::empty())?,
@@ -43,7 +43,7 @@ impl SpoolDir {
     }
 
     /// A new spool. It computes the SHA-256 of its bytes if `hashed`.
-    pub(super) fn spool(&self, hashed: bool) -> Result<Spool, StoreError> {
+    pub(in crate::store) fn spool(&self, hashed: bool) -> Result<Spool, StoreError> {
         let file = self.file().map_err(|e| self.full_or(e.into(), 1))?;
         Ok(Spool {
             file,
@@ -141,7 +141,7 @@ fn lock(promised: &Mutex<u64>) -> MutexGuard<'_, u64> {
 }
 
 /// A part that is being filled.
-pub(super) struct Spool {
+pub(in crate::store) struct Spool {
     file: File,
     length: u64,
     granted: Grant,
@@ -150,12 +150,16 @@ pub(super) struct Spool {
 
 impl Spool {
     /// Bytes so far.
-    pub(super) fn length(&self) -> u64 {
+    pub(in crate::store) fn length(&self) -> u64 {
         self.length
     }
 
     /// Appends all of `bytes`; `directory` is the one that it was made in.
-    pub(super) fn append(&mut self, bytes: &[u8], directory: &SpoolDir) -> Result<(), StoreError> {
+    pub(in crate::store) fn append(
+        &mut self,
+        bytes: &[u8],
+        directory: &SpoolDir,
+    ) -> Result<(), StoreError> {
         let length = bytes.len() as u64;
         let end = self.length + length;
         if length > self.granted.bytes {
@@ -173,7 +177,7 @@ impl Spool {
     }
 
     /// The part as it will be sent.
-    pub(super) fn finish(self) -> Part {
+    pub(in crate::store) fn finish(self) -> Part {
         let sha256 = self.hash.map(|hash| {
             let mut sum = [0; 32];
             sum.copy_from_slice(hash.finish().as_ref());
@@ -188,7 +192,7 @@ impl Spool {
 }
 
 /// A part that is complete, and can be sent any number of times.
-pub(super) struct Part {
+pub(in crate::store) struct Part {
     file: Option<File>,
     length: u64,
     sha256: Option<[u8; 32]>,
@@ -196,7 +200,7 @@ pub(super) struct Part {
 
 impl Part {
     /// Without any byte.
-    pub(super) fn empty(hashed: bool) -> Self {
+    pub(in crate::store) fn empty(hashed: bool) -> Self {
         let mut sum = [0; 32];
         sum.copy_from_slice(Context::new(&SHA256).finish().as_ref());
         Self {
@@ -207,17 +211,17 @@ impl Part {
     }
 
     /// Bytes.
-    pub(super) fn length(&self) -> u64 {
+    pub(in crate::store) fn length(&self) -> u64 {
         self.length
     }
 
     /// The SHA-256 of the bytes, if it was to be computed.
-    pub(super) fn sha256(&self) -> Option<&[u8; 32]> {
+    pub(in crate::store) fn sha256(&self) -> Option<&[u8; 32]> {
         self.sha256.as_ref()
     }
 
     /// The bytes from the start, until `ended` says that nobody wants them any more.
-    pub(super) fn reader<'a>(&'a self, ended: &'a dyn Fn() -> bool) -> impl Read + 'a {
+    pub(in crate::store) fn reader<'a>(&'a self, ended: &'a dyn Fn() -> bool) -> impl Read + 'a {
         Bytes {
             part: self,
             at: 0,
