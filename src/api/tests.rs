@@ -1,6 +1,7 @@
 //! The handler as a whole, over the real service: requests from memory, answers into memory.
 
 mod article;
+mod chunks;
 mod downloads;
 mod files;
 mod maxima;

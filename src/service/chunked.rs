@@ -114,9 +114,10 @@ impl Service {
         let room = self.parts.metadata.room_for_more();
         room.map_err(|error| self.failed(error))?;
         let work = self.chunk_works.enter(lookup);
-        let upload = self.upload_of(session, lookup, place, expected, &work)?;
-        // Before it is asked what came: whoever sends the same meanwhile has finished by then, or is refused.
+        // Before anything is looked up: from here on nobody completes the upload or gives it up, and whoever
+        // sends the same has finished or is refused.
         let claim = work.claim(place.offset)?;
+        let upload = self.upload_of(session, lookup, place, expected, &work)?;
         let wall = match self.neighbours(&upload, place.offset)? {
             Neighbours::Same(chunk) => return self.compare(&upload, &chunk, input),
             Neighbours::Until(wall) => wall,
@@ -152,14 +153,22 @@ impl Service {
     ) -> Result<Upload, Error> {
         // One begins it, the others find it begun.
         let mut turn = work.turn();
-        let upload = match self.find_upload(session, lookup)? {
-            Some(upload) => upload,
-            None => {
-                let (upload, assembly) = self.begin_upload(session, lookup, place, expected)?;
-                *turn = assembly;
-                upload
+        match self.find_upload(session, lookup)? {
+            Some(upload) if upload.row.size == place.size => return Ok(upload),
+            Some(_) => {
+                // A size that was said with nothing that was taken binds nobody.
+                let any = self.parts.metadata.chunks(lookup, None, 1);
+                let any = any.map_err(|error| self.failed(error))?;
+                if !any.is_empty() || !work.is_alone() {
+                    return Err(ChunkError::SizeDiffers.into());
+                }
+                *turn = None;
+                self.give_up(lookup)?;
             }
-        };
+            None => {}
+        }
+        let (upload, assembly) = self.begin_upload(session, lookup, place, expected)?;
+        *turn = assembly.map(|assembly| (upload.row.blob, assembly));
         match upload.row.size == place.size {
             true => Ok(upload),
             false => Err(ChunkError::SizeDiffers.into()),
@@ -236,13 +245,15 @@ impl Service {
     /// Where the bytes of an upload go.
     fn assembly(&self, upload: &Upload, work: &Entered<'_>) -> Result<Arc<dyn Assembly>, Error> {
         let mut turn = work.turn();
-        if let Some(assembly) = &*turn {
+        let blob = &upload.row.blob;
+        if let Some((of, assembly)) = &*turn
+            && of == blob
+        {
             return Ok(Arc::clone(assembly));
         }
-        let blob = &upload.row.blob;
         match self.parts.store.reassemble(blob, upload.stored()) {
             Ok(assembly) => {
-                *turn = Some(Arc::clone(&assembly));
+                *turn = Some((*blob, Arc::clone(&assembly)));
                 Ok(assembly)
             }
             Err(StoreError::NotFound) => Err(self.lost(upload)),
@@ -301,6 +312,12 @@ impl Service {
         let file = upload.piecewise();
         // Two chunks that meet in one segment put it together one after the other.
         let turn = work.turn();
+        // What was written belongs to this blob. Under the same name there may be another upload by now.
+        let row = self.parts.metadata.chunk_session(lookup);
+        let row = row.map_err(|error| self.failed(error))?;
+        if row.is_none_or(|row| row.blob != upload.row.blob) {
+            return Err(ChunkError::Unknown.into());
+        }
         let segments: Vec<_> = intake.edges.iter().map(|edge| edge.segment).collect();
         let known = match segments.is_empty() {
             true => Vec::new(),

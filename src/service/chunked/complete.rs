@@ -139,8 +139,8 @@ impl Service {
         let blob = &upload.row.blob;
         let kept = work.turn().take();
         let assembly = match kept {
-            Some(assembly) => Ok(assembly),
-            None => self.parts.store.reassemble(blob, upload.stored()),
+            Some((of, assembly)) if of == *blob => Ok(assembly),
+            _ => self.parts.store.reassemble(blob, upload.stored()),
         };
         match assembly {
             Ok(assembly) => {

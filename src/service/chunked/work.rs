@@ -2,7 +2,7 @@
 //! same time, and an upload is not completed while one of its chunks comes in.
 
 use super::ChunkError;
-use crate::model::Lookup;
+use crate::model::{BlobId, Lookup};
 use crate::store::Assembly;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,8 +17,11 @@ pub(super) struct Work {
     running: Mutex<Running>,
     /// Held for what one at a time does: beginning the upload, and putting edges together. The assembly is
     /// kept as long as anybody is at the upload.
-    turn: Mutex<Option<Arc<dyn Assembly>>>,
+    turn: Mutex<Kept>,
 }
+
+/// An assembly, and the blob that it becomes.
+type Kept = Option<(BlobId, Arc<dyn Assembly>)>;
 
 /// The chunks that are coming in, by the bytes of the plaintext that they have taken so far.
 #[derive(Default)]
@@ -69,7 +72,7 @@ impl Drop for Entered<'_> {
 
 impl Entered<'_> {
     /// Waits until nobody else does what only one may.
-    pub(super) fn turn(&self) -> MutexGuard<'_, Option<Arc<dyn Assembly>>> {
+    pub(super) fn turn(&self) -> MutexGuard<'_, Kept> {
         let turn = self.work.turn.lock();
         turn.unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,6 +95,11 @@ impl Entered<'_> {
         running.next += 1;
         running.claims.push((id, from, from));
         Ok(Claim { entered: self, id })
+    }
+
+    /// Whether no more than one chunk is coming in.
+    pub(super) fn is_alone(&self) -> bool {
+        self.running().claims.len() <= 1
     }
 
     /// Keeps chunks away while the upload is completed.

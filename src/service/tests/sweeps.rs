@@ -81,6 +81,7 @@ fn ten_idle_minutes_write_nothing() {
         "due",
         "count_due",
         "garbage",
+        "idle_chunks",
         "blobs",
         "unknown_blobs",
         "offer_clock",
