@@ -29,6 +29,7 @@ use crate::pipeline::{self, ChunkIntake, IntakeError, Piecewise};
 use crate::store::{Assembly, Piece, Pieces, StoreError};
 use edges::{Joined, join};
 use std::io::{self, Read};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use work::{Claim, Entered};
 use zeroize::Zeroize;
@@ -72,8 +73,8 @@ impl Upload {
 }
 
 impl Service {
-    /// Takes a chunk in. `expected` is the most that it can have, if the client said so. When it returns, the
-    /// chunk is durable.
+    /// Takes a chunk in. `expected` is how few and how many bytes it can have, as far as the client said: one
+    /// that cannot fit is refused before anything of it is stored. When it returns, the chunk is durable.
     ///
     /// # Errors
     /// [`Error::Chunk`], [`Error::TooLarge`], [`Error::Full`], [`Error::Quota`], [`Error::Input`]; what was acknowledged before stays.
@@ -81,7 +82,7 @@ impl Service {
         &self,
         session: &Session,
         place: &ChunkPlace<'_>,
-        expected: Option<u64>,
+        expected: Option<&RangeInclusive<u64>>,
         input: &mut dyn Read,
     ) -> Result<(), Error> {
         let lookup = self.chunks_lookup(session, place.upload)?;
@@ -100,15 +101,16 @@ impl Service {
         session: &Session,
         lookup: &Lookup,
         place: &ChunkPlace<'_>,
-        expected: Option<u64>,
+        expected: Option<&RangeInclusive<u64>>,
         input: &mut dyn Read,
     ) -> Result<(), Error> {
         let limit = self.policy.max_file_size.min(MAX_PLAINTEXT);
         if place.size > limit {
             return Err(Error::TooLarge { limit });
         }
+        let least = expected.map_or(0, |expected| *expected.start());
         let is_outside = place.offset >= place.size && (place.offset, place.size) != (0, 0);
-        if is_outside {
+        if is_outside || least > place.size - place.offset {
             return Err(ChunkError::BeyondEnd.into());
         }
         let room = self.parts.metadata.room_for_more();
@@ -120,6 +122,9 @@ impl Service {
         let upload = self.upload_of(session, lookup, place, expected, &work)?;
         let wall = match self.neighbours(&upload, place.offset)? {
             Neighbours::Same(chunk) => return self.compare(&upload, &chunk, input),
+            Neighbours::Until(wall) if least > wall - place.offset => {
+                return Err(ChunkError::Overlaps.into());
+            }
             Neighbours::Until(wall) => wall,
         };
         let assembly = self.assembly(&upload, &work)?;
@@ -148,7 +153,7 @@ impl Service {
         session: &Session,
         lookup: &Lookup,
         place: &ChunkPlace<'_>,
-        expected: Option<u64>,
+        expected: Option<&RangeInclusive<u64>>,
         work: &Entered<'_>,
     ) -> Result<Upload, Error> {
         // One begins it, the others find it begun.
@@ -194,7 +199,7 @@ impl Service {
         session: &Session,
         lookup: &Lookup,
         place: &ChunkPlace<'_>,
-        expected: Option<u64>,
+        expected: Option<&RangeInclusive<u64>>,
     ) -> Result<(Upload, Option<Arc<dyn Assembly>>), Error> {
         let sealed = self.policy.encryption != Encryption::None;
         let header = sealed.then(|| Header::draw(Cipher::for_this_cpu()));
@@ -415,11 +420,12 @@ fn open(session: &Session, row: ChunkSession) -> Result<Upload, Error> {
     })
 }
 
-/// Where the pieces will probably begin, judged by one chunk that has up to `expected` bytes: those that a form
+/// Where the pieces will probably begin, judged by one chunk that has `expected` bytes: those that a form
 /// adds are less than a segment, and chunks are mostly a round number of those.
-fn pieces(sealed: bool, place: &ChunkPlace<'_>, expected: Option<u64>) -> Pieces {
+fn pieces(sealed: bool, place: &ChunkPlace<'_>, expected: Option<&RangeInclusive<u64>>) -> Pieces {
     const FULL: u64 = SEGMENT as u64;
-    let chunk = expected.unwrap_or(place.size).min(place.size);
+    let most = expected.map_or(place.size, |expected| *expected.end());
+    let chunk = most.min(place.size);
     let each = (chunk / FULL * FULL).max(FULL);
     match sealed {
         true => Pieces {

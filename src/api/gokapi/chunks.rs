@@ -58,8 +58,9 @@ pub fn add(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Faul
                 let place = fields.place()?;
                 place.check_length(length)?;
                 let given = place.given();
+                let expected = length.saturating_sub(AROUND_FILE)..=length;
                 api.service
-                    .receive_chunk(&session, &given, Some(length), &mut part)?;
+                    .receive_chunk(&session, &given, Some(&expected), &mut part)?;
                 Chunk::Taken
             }
             None => Chunk::Waits(api.service.park_chunk(&session, &mut part)?),
@@ -75,7 +76,7 @@ pub fn add(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Faul
             let given = place.given();
             let mut bytes = parked.reader();
             api.service
-                .receive_chunk(&session, &given, Some(length), &mut bytes)?;
+                .receive_chunk(&session, &given, Some(&(length..=length)), &mut bytes)?;
         }
     }
     Ok(wire::json(200, &wire::Done::OK))

@@ -20,9 +20,10 @@ impl World {
             offset: range.start as u64,
         };
         let chunk = &bytes[range];
-        let expected = Some(chunk.len() as u64 + 300);
+        let length = chunk.len() as u64;
+        let expected = length.saturating_sub(65_536)..=length + 300;
         self.service
-            .receive_chunk(who, &place, expected, &mut &chunk[..])
+            .receive_chunk(who, &place, Some(&expected), &mut &chunk[..])
     }
 
     fn send(&self, bytes: &[u8], range: Range<usize>) -> Result<(), Error> {
@@ -225,6 +226,29 @@ fn what_does_not_fit_the_declared_file_is_refused() {
     let limit = world.policy.max_file_size;
     let large = send(limit + 1, 0, &bytes);
     assert!(matches!(large, Err(Error::TooLarge { limit: l }) if l == limit));
+}
+
+#[test]
+fn a_chunk_that_cannot_fit_stores_nothing_that_would_be_in_the_way() {
+    let world = World::new();
+    let bytes = content(600_000);
+    world.send(&bytes, 500_000..600_000).unwrap();
+    let wrong = vec![7; 600_000];
+    let send = |offset: u64, length: usize| {
+        let place = ChunkPlace {
+            upload: UUID,
+            size: bytes.len() as u64,
+            offset,
+        };
+        let expected = length as u64..=length as u64;
+        let input = &mut &wrong[..length];
+        (world.service).receive_chunk(&world.owner, &place, Some(&expected), input)
+    };
+    assert_eq!(refused(send(100_000, 500_001)), ChunkError::BeyondEnd);
+    assert_eq!(refused(send(100_000, 400_001)), ChunkError::Overlaps);
+    world.send(&bytes, 0..500_000).unwrap();
+    let file = world.complete(bytes.len()).unwrap();
+    assert!(world.fetch(&file).unwrap() == bytes);
 }
 
 #[test]
