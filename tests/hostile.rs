@@ -10,9 +10,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use support::{
-    Blobs, Conn, Figures, GIB, Launch, MB, Server, Upload, optimised, reset, within,
-};
+use support::{Blobs, Conn, Figures, GIB, Launch, MB, Server, Upload, optimised, reset, within};
 
 /// Sieges take turns: they measure.
 static TURN: Mutex<()> = Mutex::new(());
