@@ -50,7 +50,8 @@ use std::sync::Arc;
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The database, in domain words. Every method is one transaction; a method that changes something
-/// returns when the change is durable.
+/// returns when the change is durable. Only what an ended upload in chunks leaves behind, which nothing
+/// shows any more, goes in further ones.
 ///
 /// # Errors
 /// Every method: [`MetadataError`].
