@@ -1,5 +1,10 @@
 //! What every store must do with blobs that come in pieces.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a suite of tests: whatever fails is to panic"
+)]
+
 use super::{get, id, put};
 use crate::store::{Assembly, Pieces, Store, StoreError};
 use std::sync::{Arc, Barrier};
