@@ -83,6 +83,7 @@ fn ten_idle_minutes_write_nothing() {
         "garbage",
         "blobs",
         "unknown_blobs",
+        "idle_chunks",
         "offer_clock",
     ];
     assert!(
