@@ -23,6 +23,8 @@ fn each_path_of_the_api_needs_exactly_the_permission_that_gokapi_asks_for() {
         .collect();
     let wanted = BTreeMap::from([
         ("/api/auth/create", 8),
+        ("/api/chunk/add", 2),
+        ("/api/chunk/complete", 2),
         ("/api/files/add", 2),
         ("/api/files/delete", 4),
         ("/api/files/download/{id}", 512),
