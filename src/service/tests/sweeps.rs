@@ -80,6 +80,7 @@ fn ten_idle_minutes_write_nothing() {
     let reading = [
         "due",
         "count_due",
+        "idle_chunks",
         "garbage",
         "blobs",
         "unknown_blobs",
