@@ -8,8 +8,8 @@ use std::io::{Read, Seek, SeekFrom};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use support::{
-    Blobs, MB, MIB, Payload, Server, Shell, figures_say_nothing, have, hex, in_buckets, slow,
-    within,
+    Blobs, Launch, MB, MIB, Payload, Server, Shell, figures_say_nothing, have, hex, in_buckets,
+    slow, within,
 };
 
 const UUID: &str = "0123-456789-abcdef";
@@ -231,8 +231,9 @@ fn what_was_acknowledged_survives_a_kill_in_the_middle_of_a_chunk_and_between_tw
     if left_out() || in_buckets() {
         return;
     }
-    for chunk in [6 * MIB, UNALIGNED] {
-        let mut server = Server::demo();
+    let plain = Launch::with_settings("encryption = \"none\"\n");
+    for (chunk, launch) in [(6 * MIB, plain), (UNALIGNED, Launch::default())] {
+        let mut server = Server::launched(launch);
         let sender = Sender::new(&server, 20 * MIB, chunk);
         assert_eq!(sender.send(1), OK);
         let mut child = begun(&server, sender.direct(2, "chunk2"), 2 * chunk + MIB);

@@ -388,6 +388,36 @@ fn an_upload_that_stands_still_for_a_day_is_removed() {
 }
 
 #[test]
+fn what_was_put_together_and_has_no_link_is_completed_later_or_removed() {
+    for later in [true, false] {
+        let world = World::new();
+        let bytes = content(100_000);
+        world.send(&bytes, 0..100_000).unwrap();
+        for call in 0.. {
+            world.metadata_faults.heal();
+            world.metadata_faults.fail_after(call, Fail::Before);
+            assert!(world.complete(bytes.len()).is_err(), "{call}");
+            if !world.blobs().is_empty() {
+                break;
+            }
+        }
+        world.metadata_faults.heal();
+        world.sweep_orphans();
+        assert_eq!((world.assemblies(), world.blobs().len()), (0, 1));
+        if later {
+            world.send(&bytes, 0..100_000).unwrap();
+            let file = world.complete(bytes.len()).unwrap();
+            assert!(world.fetch(&file).unwrap() == bytes);
+        } else {
+            world.clock.advance(25 * 3600);
+            world.service.sweep().unwrap();
+            assert_eq!(world.blobs().len(), 0);
+            assert_eq!(refused(world.complete(bytes.len())), ChunkError::Unknown);
+        }
+    }
+}
+
+#[test]
 fn a_clock_that_is_set_forward_ends_no_upload() {
     let world = World::new();
     let bytes = content(100_000);
