@@ -22,8 +22,9 @@ use std::time::{Duration, Instant};
 
 /// The first size of a head's buffer.
 const FIRST: usize = 1024;
-/// The most that is read and thrown away before a connection ends, in bytes.
-const LINGER_BYTES: usize = 256 * 1024;
+/// The most that is read and thrown away before a connection ends, in bytes: more than a chunk of Gokapi's
+/// clients (45 MiB), which would send it again and again if they never got to read why it is refused.
+const LINGER_BYTES: usize = 64 << 20;
 /// The longest wait for the client to end a connection that we have ended.
 pub(super) const LINGER_TIME: Duration = Duration::from_secs(2);
 /// The longest wait for a free backend connection.
@@ -304,7 +305,7 @@ pub(super) async fn linger(entry: &Entry) {
         let mut budget = LINGER_BYTES;
         while budget > 0 && client.readable().await.is_ok() {
             // On the stack between two waits only: a crowd of these has no memory of its own.
-            let mut scratch = [0; 4096];
+            let mut scratch = [0; 16 * 1024];
             match std::io::Read::read(&mut client.get_ref(), &mut scratch) {
                 Ok(0) => return,
                 Ok(count) => budget = budget.saturating_sub(count),

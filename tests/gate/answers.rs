@@ -212,7 +212,7 @@ fn a_client_that_takes_nothing_is_cut_off_and_not_counted() {
 #[test]
 fn a_client_that_takes_a_little_now_and_then_is_not_cut_off() {
     let rig = rig(Limits {
-        write_stall: Duration::from_millis(300),
+        write_stall: Duration::from_secs(1),
         ..patient()
     });
     // The socket of the server holds so much that it is not writable for longer than that.
@@ -224,7 +224,7 @@ fn a_client_that_takes_a_little_now_and_then_is_not_cut_off() {
         let mut piece = [0; 64 * 1024];
         for _ in 0..40 {
             client.stream.read_exact(&mut piece).unwrap();
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(120));
         }
         let mut rest = Vec::new();
         while rest.len() < 5_000_000 - 40 * piece.len() {
