@@ -3,6 +3,7 @@
 use rustix::net::sockopt;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -90,7 +91,7 @@ impl Conn {
             SocketAddr::V4(_) => rustix::net::AddressFamily::INET,
             SocketAddr::V6(_) => rustix::net::AddressFamily::INET6,
         };
-        let socket = rustix::net::socket(family, rustix::net::SocketType::STREAM, None)?;
+        let socket = stream_socket(family)?;
         sockopt::set_socket_recv_buffer_size(&socket, bytes)?;
         rustix::net::connect(&socket, &address)?;
         Self::on(TcpStream::from(socket))
@@ -98,8 +99,7 @@ impl Conn {
 
     /// As [`Conn::open`], from another address of this machine.
     pub fn open_from(local: Ipv4Addr, address: SocketAddr) -> io::Result<Self> {
-        let kind = rustix::net::SocketType::STREAM;
-        let socket = rustix::net::socket(rustix::net::AddressFamily::INET, kind, None)?;
+        let socket = stream_socket(rustix::net::AddressFamily::INET)?;
         rustix::net::bind(&socket, &SocketAddr::from((local, 0)))?;
         rustix::net::connect(&socket, &address)?;
         Self::on(TcpStream::from(socket))
@@ -294,4 +294,11 @@ pub fn fetch(address: SocketAddr, method: &str, target: &str, lines: &[&str]) ->
 /// A GET that has to be answered.
 pub fn get(address: SocketAddr, target: &str, lines: &[&str]) -> Reply {
     fetch(address, "GET", target, lines).unwrap_or_else(|e| panic!("GET {target}: {e}"))
+}
+
+/// A socket that ends when it is dropped: a server that another test starts meanwhile does not inherit it.
+fn stream_socket(family: rustix::net::AddressFamily) -> io::Result<OwnedFd> {
+    let flags = rustix::net::SocketFlags::CLOEXEC;
+    let kind = rustix::net::SocketType::STREAM;
+    Ok(rustix::net::socket_with(family, kind, flags, None)?)
 }
