@@ -40,7 +40,7 @@ impl Complaint {
         new
     }
 
-    fn is_over(&self) {
+    fn withdraw(&self) {
         self.is_new("");
     }
 }
@@ -102,7 +102,7 @@ impl Service {
                 break;
             }
             if !garbage.is_empty() && removed.gone.len() == garbage.len() {
-                self.complaint.is_over();
+                self.complaint.withdraw();
             }
             progress.after = garbage.last().copied().filter(|_| garbage.len() == PAGE);
             if progress.after.is_none() && !std::mem::take(&mut begins_in_the_middle) {
@@ -188,7 +188,7 @@ mod tests {
             [new("away"), new("away"), new("denied")],
             [true, false, true]
         );
-        complaint.is_over();
+        complaint.withdraw();
         assert!(new("denied"));
     }
 }

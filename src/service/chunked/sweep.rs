@@ -45,7 +45,12 @@ impl Service {
         let idle = self.parts.metadata.idle_chunks(before, PAGE);
         for row in idle.map_err(|error| self.failed(error))? {
             let lookup = &row.lookup;
-            if self.recent_chunks().contains_key(lookup) || self.chunk_works.is_busy(lookup) {
+            let work = self.chunk_works.enter(lookup);
+            // From here on no chunk of it begins; one that has just come is looked for after that.
+            let Ok(_closed) = work.close() else {
+                continue;
+            };
+            if self.recent_chunks().contains_key(lookup) {
                 continue;
             }
             self.give_up(lookup)?;
