@@ -486,11 +486,44 @@ fn small_calls_are_fast() {
     assert!(median < Duration::from_millis(1), "{median:?}");
 }
 
-/// Seconds for each item of `count`.
-fn each(count: u32, mut work: impl FnMut(u32)) -> f64 {
-    let began = Instant::now();
-    (0..count).for_each(&mut work);
-    began.elapsed().as_secs_f64() / f64::from(count)
+/// Seconds that one of `count` items usually takes: a hiccup of the disk does not move the median.
+fn usually(count: u32, mut work: impl FnMut(u32)) -> f64 {
+    let mut took: Vec<f64> = (0..count)
+        .map(|n| {
+            let began = Instant::now();
+            work(n);
+            began.elapsed().as_secs_f64()
+        })
+        .collect();
+    took.sort_by(f64::total_cmp);
+    took[took.len() / 2]
+}
+
+/// Seconds to make a link, to delete one, and to list one of the `links` of `server`.
+fn costs(server: &Server, links: u64) -> [f64; 3] {
+    let mut made = Vec::new();
+    let create = usually(200, |_| {
+        made.push(Upload::fresh(100).downloads(1).to(server).id);
+    });
+    let delete = usually(200, |n| {
+        let id = format!("id: {}", made[n as usize]);
+        let reply = server.api("DELETE", "/api/files/delete", &[&id]);
+        assert_eq!(reply.status(), 200);
+    });
+    // Processor time: how fast the client takes it all says nothing.
+    let repeats = if links < 10_000 { 50 } else { 1 };
+    let key = format!("apikey: {}", server.key);
+    let list = server_cpu(server, || {
+        for _ in 0..repeats {
+            let mut conn = server.connect();
+            conn.ask("GET", "/api/files/list", &[&key, "Connection: close"])
+                .unwrap();
+            let head = conn.head().unwrap();
+            assert!(conn.body(&head, |_| {}));
+        }
+    });
+    let listed = links as f64 * f64::from(repeats);
+    [create, delete, list.as_secs_f64() / listed]
 }
 
 #[test]
@@ -502,48 +535,22 @@ fn nothing_gets_slower_with_the_number_of_links() {
     let many = if slow() { 1_000_000 } else { 20_000 };
     let servers =
         [1_000, many].map(|links| (links, Server::on_copy_of(&fixture::with_links(links))));
-    let mut figures: Vec<[f64; 3]> = Vec::new();
-    for (links, server) in &servers {
-        let mut best = [f64::MAX; 3];
-        for _ in 0..3 {
-            let mut made = Vec::new();
-            let create = each(200, |_| {
-                made.push(Upload::fresh(100).downloads(1).to(server).id);
-            });
-            let delete = each(200, |n| {
-                let id = format!("id: {}", made[n as usize]);
-                assert_eq!(
-                    server.api("DELETE", "/api/files/delete", &[&id]).status(),
-                    200
-                );
-            });
-            // Processor time: how fast the client takes it all says nothing.
-            let repeats = if *links < 10_000 { 50 } else { 1 };
-            let key = format!("apikey: {}", server.key);
-            let cost = server_cpu(server, || {
-                for _ in 0..repeats {
-                    let mut conn = server.connect();
-                    let lines = [key.as_str(), "Connection: close"];
-                    conn.ask("GET", "/api/files/list", &lines).unwrap();
-                    let head = conn.head().unwrap();
-                    assert!(conn.body(&head, |_| {}));
-                }
-            });
-            let list = cost.as_secs_f64() / (*links as f64 * f64::from(repeats));
-            for (best, new) in best.iter_mut().zip([create, delete, list]) {
-                *best = best.min(new);
-            }
+    // In turns, so that a disk that is slow for a while is so for both.
+    let mut least = [[f64::MAX; 3]; 2];
+    for round in 1..=8 {
+        for ((links, server), least) in servers.iter().zip(&mut least) {
+            let new = costs(server, *links);
+            *least = std::array::from_fn(|n| least[n].min(new[n]));
+            let [create, delete, list] = least.map(|seconds| seconds * 1e6);
+            eprintln!(
+                "{links} links: create {create:.0} µs, delete {delete:.0} µs, list {list:.2} µs"
+            );
         }
-        eprintln!(
-            "{links} links: create {:.0} µs, delete {:.0} µs, list {:.2} µs for each",
-            best[0] * 1e6,
-            best[1] * 1e6,
-            best[2] * 1e6
-        );
-        figures.push(best);
+        let ratios: [f64; 3] = std::array::from_fn(|n| least[1][n] / least[0][n]);
+        eprintln!("create, delete, list with {many} links: {ratios:.2?} x");
+        if round > 1 && ratios.iter().all(|ratio| *ratio <= 2.0) {
+            return;
+        }
     }
-    for (what, n) in [("create", 0), ("delete", 1), ("list", 2)] {
-        let ratio = figures[1][n] / figures[0][n];
-        assert!(ratio <= 2.0, "{what}: {ratio:.2} x with {many} links");
-    }
+    panic!("more than twice as slow with {many} links as with 1,000");
 }
