@@ -56,11 +56,32 @@ impl Turn<'_> {
         body: &[u8],
         limit: usize,
     ) -> Result<Answer, S3Error> {
-        self.client.call_resting(request, body, limit, |time| {
+        self.call_until(request, body, limit, None)
+    }
+
+    /// The same, with an end `within` this time.
+    pub(super) fn call_within(
+        &self,
+        request: &Request<'_>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Answer, S3Error> {
+        self.call_until(request, &[], limit, Some(within))
+    }
+
+    fn call_until(
+        &self,
+        request: &Request<'_>,
+        body: &[u8],
+        limit: usize,
+        within: Option<Duration>,
+    ) -> Result<Answer, S3Error> {
+        let rest = |time| {
             self.seat.leave();
             self.client.rest(time);
             self.seat.take().map(drop).map_err(no_turn)
-        })
+        };
+        self.client.call_resting(request, body, limit, within, rest)
     }
 }
 

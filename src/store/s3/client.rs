@@ -94,20 +94,23 @@ impl Client {
         body: &[u8],
         limit: usize,
     ) -> Result<Answer, S3Error> {
-        self.call_resting(request, body, limit, |time| {
+        self.call_resting(request, body, limit, None, |time| {
             self.rest(time);
             Ok(())
         })
     }
 
-    /// The same; `rest` waits between the attempts.
+    /// The same, with an end `within` this time, if given; `rest` waits between the attempts.
     pub(super) fn call_resting(
         &self,
         request: &Request<'_>,
         body: &[u8],
         limit: usize,
+        within: Option<Duration>,
         rest: impl Fn(Duration) -> Result<(), S3Error>,
     ) -> Result<Answer, S3Error> {
+        let end = within.map(|within| self.clock().elapsed() + within);
+        let left = || end.map(|end| end.saturating_sub(self.clock().elapsed()));
         // Where nothing else comes any more, one attempt shows whether that is over.
         let attempts = match self.health().problem() {
             Some(_) => 1,
@@ -116,7 +119,7 @@ impl Client {
         let mut paused = Duration::ZERO;
         let mut attempt = 1;
         loop {
-            let outcome = self.once(request, body, limit, None);
+            let outcome = self.once(request, body, limit, left());
             let Err(error) = outcome else {
                 return outcome;
             };
@@ -126,7 +129,8 @@ impl Client {
             if !matches!(error.kind(), Kind::Skewed { .. }) {
                 let pause = pause(attempt, error.retry_after(), random());
                 paused += pause;
-                if attempt >= attempts || paused > PAUSES {
+                let is_late = left().is_some_and(|left| left <= pause);
+                if attempt >= attempts || paused > PAUSES || is_late {
                     return Err(error);
                 }
                 rest(pause)?;

@@ -25,6 +25,8 @@ use std::time::Duration;
 
 /// Longest answer to a deletion, in bytes.
 const ANSWER: usize = 64 << 10;
+/// A deletion that takes longer is tried again later: who sweeps has other things to do.
+const DELETION: Duration = Duration::from_secs(20);
 /// Most bytes that one call of a fetcher reads.
 const CHUNK: usize = 256 << 10;
 
@@ -127,7 +129,7 @@ impl Reads {
             query: &[],
             headers: &[],
         };
-        match self.in_turn(|turn| turn.call(&request, &[], ANSWER)) {
+        match self.in_turn(|turn| turn.call_within(&request, ANSWER, DELETION)) {
             Ok(_) | Err(StoreError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }

@@ -12,7 +12,7 @@ use crate::store::s3::{Client, Method};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SIZE: usize = 3000;
 /// What opening an object gets of it.
@@ -150,4 +150,19 @@ fn a_small_request_that_waits_for_its_next_attempt_keeps_nobody_from_reading() {
         .map(|s| s.head[..3].to_owned())
         .collect();
     assert_eq!(methods, ["DEL", "GET", "DEL"]);
+}
+
+#[test]
+fn a_request_with_an_end_is_over_by_then_though_the_server_says_nothing() {
+    let server = Server::following(vec![Act::Hang(Vec::new())]);
+    let settings = settings(format!("http://{}", server.address));
+    let client = Client::patient(&settings, Arc::<Hand>::default(), Patience::default()).unwrap();
+    let reads = Reads::new(client);
+    let delete = request(Method::Delete, "key");
+    let began = Instant::now();
+    let ended = reads.in_turn(|turn| turn.call_within(&delete, 9, Duration::from_millis(100)));
+    ended.unwrap_err();
+    // Without an end it is silence that breaks off each of four attempts, after a minute.
+    assert!(began.elapsed() < Duration::from_secs(50));
+    assert_eq!(server.seen().len(), 1);
 }
