@@ -7,7 +7,7 @@ use aes_gcm::Aes256Gcm;
 use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use hkdf::Hkdf;
-use redb::{Database, ReadableDatabase, TableDefinition};
+use redb::{Database, ReadableDatabase, TableDefinition, TableError};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -73,7 +73,7 @@ pub fn lookup(id: &str) -> Vec<u8> {
         .to_vec()
 }
 
-/// Every value of a table of the database, as raw bytes, key first.
+/// Every value of a table of the database, as raw bytes, key first. A table is made with its first row.
 pub fn rows(dir: &Path, table: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
     // On a copy: opening may repair, and the original belongs to the server.
     let copy = tempfile::NamedTempFile::new().unwrap();
@@ -81,7 +81,10 @@ pub fn rows(dir: &Path, table: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
     let database = Database::open(copy.path()).unwrap();
     let transaction = database.begin_read().unwrap();
     let definition: TableDefinition<&[u8], &[u8]> = TableDefinition::new(table);
-    let table = transaction.open_table(definition).unwrap();
+    let table = match transaction.open_table(definition) {
+        Err(TableError::TableDoesNotExist(_)) => return Vec::new(),
+        table => table.unwrap(),
+    };
     let rows = table.range::<&[u8]>(..).unwrap();
     rows.map(|row| {
         let (key, value) = row.unwrap();

