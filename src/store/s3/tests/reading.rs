@@ -1,6 +1,6 @@
 //! How long a reader waits that has begun, for whom, and for which answers.
 
-use crate::model::{BlobId, progress};
+use crate::model::{BlobId, SystemClock, progress};
 use crate::store::StoredBlob;
 use crate::store::s3::access::PATIENCE;
 use crate::store::s3::exchange::Patience;
@@ -156,7 +156,7 @@ fn a_small_request_that_waits_for_its_next_attempt_keeps_nobody_from_reading() {
 fn a_request_with_an_end_is_over_by_then_though_the_server_says_nothing() {
     let server = Server::following(vec![Act::Hang(Vec::new())]);
     let settings = settings(format!("http://{}", server.address));
-    let client = Client::patient(&settings, Arc::<Hand>::default(), Patience::default()).unwrap();
+    let client = Client::new(&settings, Arc::new(SystemClock::new())).unwrap();
     let reads = Reads::new(client);
     let delete = request(Method::Delete, "key");
     let began = Instant::now();
