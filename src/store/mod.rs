@@ -5,6 +5,7 @@
 //! one metadata transaction. Deletion runs the other way round.
 
 mod both;
+mod compare;
 pub mod contract;
 mod disk;
 mod fault;

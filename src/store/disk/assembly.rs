@@ -4,17 +4,15 @@
 //! aside; what has not come is a hole, or reads as zeros. Each piece is written where it belongs, once, and
 //! is durable before it counts as finished. Nothing else is written down: which pieces are there, the
 //! caller knows.
-//!
-//! Bytes that are sealed must never be replaced by others that are sealed with the same key and number. So before
-//! anything is written where there may be data, it is read: each block of the medium must be empty, or
-//! have the same bytes, or, at an end of what was written before, be empty up to there.
+//! Where there may be data, only the same bytes are written again.
 
 use super::names::assembly_name;
 use super::place::{Place, WriteBack};
 use super::{not_found_or_unavailable, unavailable};
 use crate::model::BlobId;
+use crate::store::compare::Before;
 use crate::store::{Assembly, Piece, StoreError};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -22,10 +20,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// The unit in which `st_blocks` counts, and the smallest that a medium writes whole or not at all.
-const BLOCK: usize = 512;
-/// What is compared in one go.
-const COMPARED: usize = 8 * BLOCK;
+/// The unit in which `st_blocks` counts, in bytes.
+const BLOCK: u64 = 512;
 
 /// A blob that is being put together.
 pub(super) struct DiskAssembly {
@@ -118,7 +114,7 @@ impl Assembly for DiskAssembly {
             id: self.id,
             size: self.size,
             at: offset,
-            known: offset,
+            before: Before::from(offset),
             write_back: WriteBack::from(offset),
         }))
     }
@@ -158,7 +154,7 @@ pub(super) fn unwritten(incoming: &OwnedFd, id: &BlobId) -> Result<u64, StoreErr
 
 fn still_to_come(stat: &Stat) -> u64 {
     let taken = u64::try_from(stat.st_blocks).unwrap_or(0);
-    let taken = taken.saturating_mul(BLOCK as u64);
+    let taken = taken.saturating_mul(BLOCK);
     length_of(stat).unwrap_or(0).saturating_sub(taken)
 }
 
@@ -176,91 +172,8 @@ struct DiskPiece {
     size: u64,
     /// Where the next byte goes.
     at: u64,
-    /// Up to where it was looked for data from before.
-    known: u64,
+    before: Before,
     write_back: WriteBack,
-}
-
-impl DiskPiece {
-    /// Fails when other bytes than these may have been there before.
-    fn compare(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let end = self.at + bytes.len() as u64;
-        while self.known < end {
-            let from = self.known.max(self.at);
-            let Some((data, hole)) = next_data(&self.file, from).map_err(unavailable)? else {
-                self.known = u64::MAX;
-                return Ok(());
-            };
-            if data < end {
-                let stop = hole.min(end);
-                let within = |offset: u64| usize::try_from(offset - self.at).ok();
-                // Both are within the slice, whose length is a number that the machine can count to.
-                let part = within(data).zip(within(stop));
-                let part = part.and_then(|(from, to)| bytes.get(from..to));
-                self.compare_with(part.unwrap_or_default(), data)?;
-                self.known = stop;
-            } else {
-                self.known = data;
-            }
-        }
-        Ok(())
-    }
-
-    fn compare_with(&self, mut bytes: &[u8], mut offset: u64) -> Result<(), StoreError> {
-        let mut buffer = [0; COMPARED];
-        while !bytes.is_empty() {
-            // Up to where a block ends.
-            let into = (offset % COMPARED as u64) as usize;
-            let (now, later) = bytes.split_at(bytes.len().min(COMPARED - into));
-            let there = &mut buffer[..now.len()];
-            self.file
-                .read_exact_at(there, offset)
-                .map_err(StoreError::Unavailable)?;
-            let first = (BLOCK - into % BLOCK).min(now.len());
-            let agree = |now: &[u8], there: &[u8]| {
-                let (begin, end) = there.split_at(first);
-                may_be_written(&now[..first], begin)
-                    && (now[first..].chunks(BLOCK).zip(end.chunks(BLOCK)))
-                        .all(|(now, there)| may_be_written(now, there))
-            };
-            if !agree(now, there) {
-                return Err(StoreError::Differs);
-            }
-            offset += now.len() as u64;
-            bytes = later;
-        }
-        Ok(())
-    }
-}
-
-/// Whether `there`, which lies in one block, is empty, or has the same bytes where it is not.
-fn may_be_written(bytes: &[u8], there: &[u8]) -> bool {
-    let is_written = |byte: &u8| *byte != 0;
-    let (Some(first), Some(last)) = (
-        there.iter().position(is_written),
-        there.iter().rposition(is_written),
-    ) else {
-        return true;
-    };
-    bytes.get(first..=last) == there.get(first..=last)
-}
-
-/// Where the next data are at or after `from`, and where they end. Without help from the file system all of the
-/// file is data.
-fn next_data(file: &File, from: u64) -> rustix::io::Result<Option<(u64, u64)>> {
-    let data = match rustix::fs::seek(file, SeekFrom::Data(from)) {
-        Ok(data) => data,
-        Err(Errno::NXIO) => return Ok(None),
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => from,
-        Err(e) => return Err(e),
-    };
-    match rustix::fs::seek(file, SeekFrom::Hole(data)) {
-        Ok(hole) => Ok(Some((data, hole))),
-        // Nothing is in its way any more.
-        Err(Errno::NXIO) => Ok(None),
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some((data, u64::MAX))),
-        Err(e) => Err(e),
-    }
 }
 
 impl Piece for DiskPiece {
@@ -271,7 +184,7 @@ impl Piece for DiskPiece {
                 "a piece goes beyond the end of its blob",
             )));
         }
-        self.compare(bytes)?;
+        self.before.allows(&self.file, self.at, bytes)?;
         // The same bytes, too: what lies there need not have reached the medium.
         self.file
             .write_all_at(bytes, self.at)

@@ -26,7 +26,7 @@ mod tests;
 use super::{Assembly, Pieces, Stage, Store, StoreError, StoredBlob};
 use crate::model::BlobId;
 use assembly::DiskAssembly;
-use names::{Names, Shard, assembly_of};
+use names::{Names, Shard, is_kept};
 use place::Place;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -180,7 +180,7 @@ impl Store for DiskStore {
             let entry = entry.map_err(unavailable)?;
             let name = entry.file_name();
             let bytes = name.to_bytes();
-            let is_live = bytes.starts_with(self.process.as_bytes()) || assembly_of(name).is_some();
+            let is_live = bytes.starts_with(self.process.as_bytes()) || is_kept(name);
             if bytes == b"." || bytes == b".." || is_live {
                 continue;
             }

@@ -1,6 +1,7 @@
 //! The names of blobs in the directories of a store. What does not look like a blob is not one.
 
 use crate::model::BlobId;
+use crate::store::s3::BUCKET_ASSEMBLY;
 use rustix::fs::Dir;
 use std::collections::BinaryHeap;
 use std::ffi::CStr;
@@ -17,6 +18,12 @@ pub(super) fn assembly_name(id: &BlobId) -> String {
 /// The blob that is being assembled under this name in `incoming`, if one is.
 pub(super) fn assembly_of(name: &CStr) -> Option<BlobId> {
     BlobId::from_hex(name.to_str().ok()?.strip_prefix(ASSEMBLY)?)
+}
+
+/// Whether this name in `incoming` is that of something that is gone on with after a restart: here, or of a
+/// bucket.
+pub(super) fn is_kept(name: &CStr) -> bool {
+    assembly_of(name).is_some() || name.to_bytes().starts_with(BUCKET_ASSEMBLY.as_bytes())
 }
 
 /// One of the 256 directories of blobs.

@@ -6,6 +6,7 @@
 mod abandoned;
 mod access;
 mod answer;
+mod assembly;
 mod bucket;
 mod claims;
 mod client;
@@ -18,6 +19,7 @@ mod failure;
 mod fetchers;
 mod health;
 mod journal;
+mod ledger;
 mod leftovers;
 mod link;
 mod listing;
@@ -26,6 +28,7 @@ mod multipart;
 mod names;
 mod parts;
 mod permits;
+mod pieces;
 mod place;
 mod presence;
 mod read;
@@ -58,6 +61,8 @@ pub use diagnose::{Finding, Mend, Outcome, Trouble, diagnose, diagnose_redirects
 pub use error::{Kind, S3Error};
 pub use explain::{endpoint_in, is_temporary_key};
 pub use health::Health;
+pub(super) use ledger::NAMES as BUCKET_ASSEMBLY;
+
 pub use journal::{Journal, MemoryJournal, OpenUpload};
 pub use request::{Method, Request};
 pub use settings::{Credentials, S3Settings};

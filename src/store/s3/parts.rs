@@ -22,6 +22,18 @@ const LARGEST: u64 = 5 << 30;
 /// The largest blob that a bucket takes, in bytes.
 pub(super) const MAX_BLOB: u64 = 5 << 40;
 
+/// The size of all parts but the last of a blob of `size` bytes that comes in pieces of mostly `each`: one that
+/// divides those, if there is one. `None` when no bucket takes so many.
+pub(super) fn grid(size: u64, each: u64) -> Option<u64> {
+    let least = Plan::new(Some(size))?.size;
+    let floor = size.div_ceil(STEADY).max(5 << 20);
+    let most = each / floor;
+    let fitting = (1..=most.min(MOST)).rev().find(|n| each % n == 0);
+    // Few large ones would wait on the disk as they come.
+    let fitting = fitting.map(|count| each / count);
+    Some(fitting.filter(|part| *part <= 4 * least).unwrap_or(least))
+}
+
 /// The parts of one blob.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Plan {
@@ -130,6 +142,22 @@ mod tests {
         // A tenth more than was said.
         let short = Plan::new(Some(200 * GIB)).unwrap();
         assert!(count(&short, 220 * GIB).is_some());
+    }
+
+    #[test]
+    fn the_grid_fits_the_pieces_where_it_can_and_the_number_of_parts_always() {
+        let chunk = 2880 * 16_400;
+        assert_eq!(grid(GIB, chunk), Some(chunk / 9));
+        assert_eq!(grid(100, 0), Some(COMMON));
+        assert_eq!(grid(GIB, 4 << 20), Some(COMMON));
+        assert_eq!(grid(MAX_BLOB + 1, chunk), None);
+        for size in lengths().filter(|size| *size <= MAX_BLOB) {
+            for each in [1, 5 << 20, chunk, 64 << 20, 99_999_989, u64::MAX] {
+                let part = grid(size, each).unwrap();
+                assert!(size.div_ceil(part) <= STEADY, "{size} {each}: {part}");
+                assert!((5 << 20..=LARGEST).contains(&part), "{size} {each}: {part}");
+            }
+        }
     }
 
     #[test]

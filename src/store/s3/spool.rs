@@ -52,10 +52,7 @@ impl SpoolDir {
         Ok(Spool {
             file,
             length: 0,
-            granted: Grant {
-                promised: Arc::clone(&self.promised),
-                bytes: 0,
-            },
+            granted: self.no_grant(),
             sum: Crc32::new(),
             hash: hashed.then(|| Context::new(&SHA256)),
         })
@@ -86,6 +83,62 @@ impl SpoolDir {
         Ok(self.free()?.saturating_sub(*promised))
     }
 
+    /// A grant of nothing yet.
+    pub(super) fn no_grant(&self) -> Grant {
+        Grant {
+            promised: Arc::clone(&self.promised),
+            bytes: 0,
+        }
+    }
+
+    /// Puts bytes into a file of the directory, beside the reserve.
+    pub(super) fn write_at(
+        &self,
+        grant: &mut Grant,
+        file: &File,
+        at: u64,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let length = bytes.len() as u64;
+        if length > grant.bytes {
+            self.grant(grant, length)?;
+        }
+        file.write_all_at(bytes, at)
+            .map_err(|e| self.full_or(e, length))?;
+        grant.written(length);
+        Ok(())
+    }
+
+    /// Opens a file of the directory that has a name.
+    pub(super) fn named(&self, name: &str, flags: OFlags) -> rustix::io::Result<File> {
+        let flags = flags | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let private = Mode::RUSR | Mode::WUSR;
+        rustix::fs::openat(&self.directory, name, flags, private).map(File::from)
+    }
+
+    /// Removes such a file; one that is not there is no error.
+    pub(super) fn remove(&self, name: &str) -> rustix::io::Result<()> {
+        match rustix::fs::unlinkat(&self.directory, name, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Makes the names durable.
+    pub(super) fn sync(&self) -> rustix::io::Result<()> {
+        rustix::fs::fsync(&self.directory)
+    }
+
+    /// Calls `found` with each name.
+    pub(super) fn each_name(&self, mut found: impl FnMut(&str)) -> rustix::io::Result<()> {
+        for entry in rustix::fs::Dir::read_from(&self.directory)? {
+            if let Ok(name) = entry?.file_name().to_str() {
+                found(name);
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the grant at least `needed` bytes, and some more where there is room.
     fn grant(&self, grant: &mut Grant, needed: u64) -> Result<(), StoreError> {
         // Looked at and taken as one, or two would be given the same room.
@@ -108,7 +161,7 @@ impl SpoolDir {
         Ok(free.saturating_sub(self.min_free))
     }
 
-    fn full_or(&self, error: io::Error, needed: u64) -> StoreError {
+    pub(super) fn full_or(&self, error: io::Error, needed: u64) -> StoreError {
         match Errno::from_io_error(&error) {
             Some(Errno::NOSPC | Errno::DQUOT) => StoreError::Full {
                 needed,
@@ -121,7 +174,7 @@ impl SpoolDir {
 }
 
 /// Room beside the reserve that a spool may fill.
-struct Grant {
+pub(super) struct Grant {
     promised: Arc<Mutex<u64>>,
     bytes: u64,
 }
@@ -208,6 +261,16 @@ pub(in crate::store) struct Part {
 }
 
 impl Part {
+    /// All of a file of `length` bytes with this CRC-32, with their SHA-256 if it is wanted.
+    pub(super) fn of_file(file: File, length: u64, sum: u32, sha256: Option<[u8; 32]>) -> Self {
+        Self {
+            file: Some(file),
+            length,
+            sum,
+            sha256,
+        }
+    }
+
     /// Without any byte.
     pub(in crate::store) fn empty(hashed: bool) -> Self {
         let mut sum = [0; 32];

@@ -13,7 +13,7 @@ use super::multipart::{Multipart, Sending};
 use super::parts::Plan;
 use super::senders::Turn;
 use super::spool::{Part, Spool};
-use super::stopping::{Bell, stopping};
+use super::stopping::Bell;
 use super::tries::Wish;
 use super::uploads::{Context, Uploads, live};
 use crate::model::BlobId;
@@ -89,49 +89,16 @@ impl S3Stage {
     }
 
     fn begin(&mut self) -> Result<Arc<Multipart>, StoreError> {
-        let context = Arc::clone(self.uploads.context());
-        let key = context.bucket.key(&self.id);
-        // Before the request: should its answer be lost, a sweep knows where to look.
-        let unnamed = OpenUpload {
-            id: self.id,
-            place: context.bucket.place(),
-            upload: String::new(),
-            begun: context.bucket.client().clock().now(),
-        };
-        let own = key.clone();
-        let keeper = Arc::clone(&context);
-        let beginning = Beginning::new(&keeper, &unnamed)?;
-        let Begun { name, unclear } = self
-            .uploads
-            .ask(move |context| Ok(context.bucket.begin(&own, &Awaited::now(context))))
-            .map_err(refused)?;
-        let upload = match name {
-            Ok(upload) => upload,
-            Err(error) => {
-                if !unclear {
-                    context.ended(&unnamed);
-                }
-                return Err(refused(error));
-            }
-        };
-        let open = OpenUpload {
-            upload,
-            ..unnamed.clone()
-        };
-        let multipart = Arc::new(Multipart::new(context, key, open));
-        // From here on dropping the stage gives it up.
-        self.multipart = Some(Arc::clone(&multipart));
-        let context = &multipart.context;
-        let own = Arc::clone(&multipart);
-        self.bell = Some(context.stopping.bell(move || own.fail(stopping())));
-        context.live().insert(live(&multipart.open));
-        drop(beginning);
-        let taken_down = match unclear {
-            true => context.journal.begun(&multipart.open),
-            false => context.journal.named(&unnamed, &multipart.open),
-        };
-        taken_down.map_err(StoreError::Refused)?;
-        Ok(multipart)
+        begin(&self.uploads, &self.id, |open, key| {
+            let context = Arc::clone(self.uploads.context());
+            let multipart = Arc::new(Multipart::new(context, key, open));
+            // From here on dropping the stage gives it up.
+            self.multipart = Some(Arc::clone(&multipart));
+            let own = Arc::clone(&multipart);
+            let stopping = &multipart.context.stopping;
+            self.bell = Some(stopping.bell(move || own.fail(super::stopping::stopping())));
+            multipart
+        })
     }
 
     fn commit_whole(&mut self) -> Result<(), StoreError> {
@@ -199,6 +166,50 @@ impl Drop for S3Stage {
     }
 }
 
+/// Begins a multipart upload and takes it down. `begun` makes what answers for it.
+pub(super) fn begin<T>(
+    uploads: &Arc<Uploads>,
+    id: &BlobId,
+    begun: impl FnOnce(OpenUpload, String) -> T,
+) -> Result<T, StoreError> {
+    let context = uploads.context();
+    let key = context.bucket.key(id);
+    // Before the request: should its answer be lost, a sweep knows where to look.
+    let unnamed = OpenUpload {
+        id: *id,
+        place: context.bucket.place(),
+        upload: String::new(),
+        begun: context.bucket.client().clock().now(),
+    };
+    let own = key.clone();
+    let beginning = Beginning::new(context, &unnamed)?;
+    let Begun { name, unclear } = uploads
+        .ask(move |context| Ok(context.bucket.begin(&own, &Awaited::now(context))))
+        .map_err(refused)?;
+    let upload = match name {
+        Ok(upload) => upload,
+        Err(error) => {
+            if !unclear {
+                context.ended(&unnamed);
+            }
+            return Err(refused(error));
+        }
+    };
+    let open = OpenUpload {
+        upload,
+        ..unnamed.clone()
+    };
+    let keeper = begun(open.clone(), key);
+    context.live().insert(live(&open));
+    drop(beginning);
+    let taken_down = match unclear {
+        true => context.journal.begun(&open),
+        false => context.journal.named(&unnamed, &open),
+    };
+    taken_down.map_err(StoreError::Refused)?;
+    Ok(keeper)
+}
+
 /// An upload that is about to begin: no sweep ends it meanwhile.
 struct Beginning<'a> {
     context: &'a Context,
@@ -222,13 +233,13 @@ impl Drop for Beginning<'_> {
 }
 
 /// What somebody waits for to its end.
-struct Awaited<'a> {
+pub(super) struct Awaited<'a> {
     context: &'a Context,
     since: Duration,
 }
 
 impl<'a> Awaited<'a> {
-    fn now(context: &'a Context) -> Self {
+    pub(super) fn now(context: &'a Context) -> Self {
         let since = context.elapsed();
         Self { context, since }
     }
@@ -258,7 +269,7 @@ pub(super) fn refused(error: S3Error) -> StoreError {
 }
 
 /// The same, for a request that must not replace an object.
-fn refused_or_there(error: S3Error) -> StoreError {
+pub(super) fn refused_or_there(error: S3Error) -> StoreError {
     match error.kind() {
         Kind::Precondition => StoreError::Exists,
         _ => refused(error),

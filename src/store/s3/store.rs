@@ -10,7 +10,7 @@ use super::read::Reads;
 use super::trials;
 use super::uploads::Uploads;
 use crate::model::BlobId;
-use crate::store::{Assembly, Pieces, Reason, Stage, Store, StoreError, StoredBlob};
+use crate::store::{Assembly, Pieces, Stage, Store, StoreError, StoredBlob};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -245,21 +245,29 @@ impl Store for S3Store {
         Ok(MAX_BLOB)
     }
 
-    fn assemble(&self, _: &BlobId, _: u64, _: Pieces) -> Result<Arc<dyn Assembly>, StoreError> {
-        let why = "a bucket does not take files in chunks yet: send the file in one request";
-        Err(StoreError::Refused(Reason::from(why.to_owned()).into()))
+    fn assemble(
+        &self,
+        id: &BlobId,
+        size: u64,
+        pieces: Pieces,
+    ) -> Result<Arc<dyn Assembly>, StoreError> {
+        if !self.marker.is_ours() || self.client.health().problem().is_some() {
+            self.look_for_mark()?;
+        }
+        self.uploads.assemble(id, size, pieces)
     }
 
-    fn reassemble(&self, _: &BlobId, _: u64) -> Result<Arc<dyn Assembly>, StoreError> {
-        Err(StoreError::NotFound)
+    fn reassemble(&self, id: &BlobId, size: u64) -> Result<Arc<dyn Assembly>, StoreError> {
+        self.uploads.reassemble(id, size)
     }
 
-    fn abandon(&self, _: &BlobId) -> Result<(), StoreError> {
-        Ok(())
+    fn abandon(&self, id: &BlobId) -> Result<(), StoreError> {
+        self.uploads.abandon(id)
     }
 
-    fn assemblies(&self, _: Option<&BlobId>, _: usize) -> Result<Vec<BlobId>, StoreError> {
-        Ok(Vec::new())
+    /// From the disk: needs no server.
+    fn assemblies(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
+        self.uploads.assemblies(after, limit)
     }
 }
 

@@ -1,9 +1,11 @@
 //! What all uploads of a store share.
 
+use super::assembly::Shared;
 use super::bucket::Bucket;
 use super::client::Client;
 use super::error::S3Error;
 use super::journal::{Journal, OpenUpload};
+use super::ledger;
 use super::parts::{MAX_BLOB, Plan};
 use super::permits::{Permit, Permits};
 use super::senders::{Job, Senders, Turn};
@@ -13,11 +15,11 @@ use super::stopping::{Stopping, stopping};
 use super::tries::Retries;
 use crate::model::{BlobId, progress};
 use crate::store::{Stage, StoreError};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// Most complete parts that may wait for each thread that sends, the one that it sends among them.
@@ -30,6 +32,8 @@ pub struct Uploads {
     senders: Senders,
     /// When what could not be ended is to be tried again, by the clock of the client.
     pub(super) again: Mutex<Option<Duration>>,
+    /// The blobs that pieces come of, as far as somebody in this process is at them.
+    pub(super) assemblies: Mutex<HashMap<BlobId, Weak<Shared>>>,
 }
 
 /// What jobs of the senders need.
@@ -56,19 +60,21 @@ impl Uploads {
         min_free: u64,
         retries: Retries,
     ) -> io::Result<Arc<Self>> {
+        let spools = SpoolDir::open(incoming, min_free)?;
         let count = client.settings().concurrency.max(1);
         let clock = Arc::clone(client.clock());
         Ok(Arc::new(Self {
             context: Arc::new(Context {
                 bucket: Bucket::new(client, retries),
                 journal,
-                spools: SpoolDir::open(incoming, min_free)?,
-                live: Mutex::default(),
+                live: Mutex::new(ledger::live(&spools)?),
+                spools,
                 stopping: Arc::default(),
             }),
             permits: Permits::new(count * WAITING, clock),
             senders: Senders::start(count)?,
             again: Mutex::default(),
+            assemblies: Mutex::default(),
         }))
     }
 
@@ -82,14 +88,20 @@ impl Uploads {
         id: &BlobId,
         expected: Option<u64>,
     ) -> Result<Box<dyn Stage>, StoreError> {
+        self.is_ready()?;
+        let plan = Plan::new(expected).ok_or(StoreError::TooLarge { most: MAX_BLOB })?;
+        Ok(Box::new(S3Stage::new(Arc::clone(self), id, plan)))
+    }
+
+    /// Fails while no upload can begin.
+    pub(super) fn is_ready(&self) -> Result<(), StoreError> {
         if self.context.stopping.has_come() {
             return Err(refused(stopping()));
         }
-        if let Some(why) = self.context.bucket.client().health().refuses() {
-            return Err(StoreError::Refused(why.into()));
+        match self.context.bucket.client().health().refuses() {
+            Some(why) => Err(StoreError::Refused(why.into())),
+            None => Ok(()),
         }
-        let plan = Plan::new(expected).ok_or(StoreError::TooLarge { most: MAX_BLOB })?;
-        Ok(Box::new(S3Stage::new(Arc::clone(self), id, plan)))
     }
 
     pub(super) fn context(&self) -> &Arc<Context> {

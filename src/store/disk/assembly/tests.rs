@@ -1,6 +1,7 @@
 //! What only a disk has: room that is promised, blocks, links, and what an earlier process has left.
 
 use super::*;
+use crate::store::compare::next_data;
 use crate::store::{DiskStore, Pieces, Store};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -96,24 +97,6 @@ fn what_is_set_aside_is_not_promised_twice() {
     write(&*assembly, 5, &[1; 100_000]).unwrap();
     let next = DiskStore::open(dir.path(), 0).unwrap();
     assert_eq!(next.place.promised().total, 0);
-}
-
-#[test]
-fn a_block_may_be_empty_or_the_same_or_empty_up_to_where_it_is_the_same() {
-    for (there, may) in [
-        (*b"\0\0\0\0\0\0\0\0", true),
-        (*b"abcdefgh", true),
-        (*b"abc\0\0\0\0\0", true),
-        (*b"\0\0\0\0\0fgh", true),
-        (*b"\0\0cde\0\0\0", true),
-        (*b"abc\0\0\0\0h", false),
-        (*b"abcdefgH", false),
-        (*b"x\0\0\0\0\0\0\0", false),
-    ] {
-        assert_eq!(may_be_written(b"abcdefgh", &there), may, "{there:?}");
-    }
-    // Zeros that are meant are bytes as others are.
-    assert!(may_be_written(b"a\0\0d", b"a\0\0d"));
 }
 
 #[test]
