@@ -165,6 +165,49 @@ fn what_is_given_up_leaves_nothing_in_the_bucket_and_nothing_on_the_disk() {
     assert!(write(&*assembly, 11 << 20, 20 << 20).is_err());
 }
 
+#[test]
+fn while_the_server_is_away_a_piece_is_refused_and_it_may_come_again_when_it_is_back() {
+    let Some(mut server) = S3Server::start("pieces for a server that goes away") else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let journal = Arc::<MemoryJournal>::default();
+    let settings = server.settings();
+    let impatient = Retries {
+        tries: 2,
+        first: Duration::from_millis(1),
+        away: Duration::ZERO,
+    };
+    let new = || {
+        let client = Client::new(&settings, Arc::new(SystemClock::new())).unwrap();
+        let own = Arc::<MemoryJournal>::clone(&journal);
+        let uploads = Uploads::new(client.clone(), own, home.path(), 0, impatient).unwrap();
+        S3Store::new(client, uploads, MARK)
+    };
+    let (size, middle) = (20 << 20, 9 << 20);
+    let store = new();
+    let assembly = store.assemble(&ID, size, pieces()).unwrap();
+    write(&*assembly, 0, middle).unwrap();
+    let mut begun = assembly.piece(middle).unwrap();
+    begun.write(&bytes_at(middle, 100)).unwrap();
+    server.kill();
+    let rest = bytes_at(middle + 100, (size - middle - 100) as usize);
+    let refused = begun.write(&rest).and_then(|()| begun.finish());
+    assert!(
+        matches!(refused, Err(StoreError::Refused(_))),
+        "{refused:?}"
+    );
+    // Whoever gives it up or looks for it needs no server.
+    assert_eq!(store.assemblies(None, 9).unwrap(), [ID]);
+    server.restart();
+    drop((assembly, store));
+    let store = new();
+    let assembly = store.reassemble(&ID, size).unwrap();
+    write(&*assembly, middle, size).unwrap();
+    assembly.commit().unwrap();
+    assert_whole(&store, size);
+}
+
 /// The share of a blob of six chunks that was written to the disk, when `together` come at a time.
 fn share_written(server: &S3Server, together: u64) -> Option<f64> {
     let Some(disk) = LoopDisk::mount(400) else {

@@ -72,10 +72,12 @@ pub(super) fn all(spools: &SpoolDir) -> rustix::io::Result<Vec<BlobId>> {
     Ok(ids)
 }
 
-/// The uploads that wait for more pieces: no sweep ends them.
+/// The uploads that wait for more pieces: no sweep ends them. For the start of a process.
 pub(super) fn live(spools: &SpoolDir) -> io::Result<HashSet<Live>> {
     let mut live = HashSet::new();
-    for id in all(spools)? {
+    let ids = all(spools)?;
+    remove_strays(spools, &ids)?;
+    for id in ids {
         match open(spools, &id, |_| {}) {
             Ok((header, _)) => {
                 live.insert((id, header.open.upload));
@@ -84,6 +86,19 @@ pub(super) fn live(spools: &SpoolDir) -> io::Result<HashSet<Live>> {
         }
     }
     Ok(live)
+}
+
+/// Removes parts of blobs that have no file any more: a piece was being written when they were given up.
+fn remove_strays(spools: &SpoolDir, known: &[BlobId]) -> rustix::io::Result<()> {
+    let mut strays = Vec::new();
+    spools.each_name(|name| {
+        let part = name.strip_prefix(NAMES).and_then(|n| n.split_once('-'));
+        let id = part.and_then(|(id, _)| BlobId::from_hex(id));
+        if id.is_some_and(|id| !known.contains(&id)) {
+            strays.push(name.to_owned());
+        }
+    })?;
+    strays.iter().try_for_each(|name| spools.remove(name))
 }
 
 /// Makes the file, durably.
@@ -276,7 +291,13 @@ mod tests {
             add(&file, &[]).unwrap();
         }
         assert_eq!(all(&spools).unwrap(), [id]);
+        let part = spools.named(&part_name(&id, 2), OFlags::CREATE).unwrap();
+        let stray = part_name(&BlobId([8; 16]), 2);
+        spools.named(&stray, OFlags::CREATE).unwrap();
         let live = live(&spools).unwrap();
+        assert!(!dir.path().join(stray).exists());
+        assert!(dir.path().join(part_name(&id, 2)).exists());
+        drop(part);
         assert!(live.contains(&(id, "a name/with+signs".into())));
     }
 }

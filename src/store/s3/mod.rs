@@ -37,6 +37,7 @@ mod redirect;
 mod request;
 mod senders;
 mod settings;
+mod shares;
 mod sign;
 mod socket;
 pub(super) mod spool;

@@ -28,7 +28,9 @@ pub(super) fn grid(size: u64, each: u64) -> Option<u64> {
     let least = Plan::new(Some(size))?.size;
     let floor = size.div_ceil(STEADY).max(5 << 20);
     let most = each / floor;
-    let fitting = (1..=most.min(MOST)).rev().find(|n| each % n == 0);
+    let fitting = (1..=most.min(MOST))
+        .rev()
+        .find(|count| each.is_multiple_of(*count));
     // Few large ones would wait on the disk as they come.
     let fitting = fitting.map(|count| each / count);
     Some(fitting.filter(|part| *part <= 4 * least).unwrap_or(least))

@@ -1,7 +1,7 @@
 //! A piece of a blob on its way into the parts that it covers.
 
-use super::assembly::{Sending, Shared, Sums, finished};
 use super::ledger::{Row, Sum};
+use super::shares::{Sending, Shared, Sums, finished};
 use super::spool::Grant;
 use super::uploads::Uploads;
 use crate::store::compare::Before;

@@ -1,6 +1,5 @@
 //! What all uploads of a store share.
 
-use super::assembly::Shared;
 use super::bucket::Bucket;
 use super::client::Client;
 use super::error::S3Error;
@@ -9,6 +8,7 @@ use super::ledger;
 use super::parts::{MAX_BLOB, Plan};
 use super::permits::{Permit, Permits};
 use super::senders::{Job, Senders, Turn};
+use super::shares::Shared;
 use super::spool::{Spool, SpoolDir};
 use super::stage::{S3Stage, not_sent, refused};
 use super::stopping::{Stopping, stopping};
