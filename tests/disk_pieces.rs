@@ -46,7 +46,7 @@ fn contract_on(dir: &Path) {
 #[test]
 fn pieces_that_were_acknowledged_survive_a_power_cut_and_the_others_may_come_again() {
     let Some(disk) = LoopDisk::mount(160) else {
-        println!("LEFT OUT: pieces and a power cut (needs root and mkfs.ext4)");
+        eprintln!("LEFT OUT: pieces and a power cut (needs root and mkfs.ext4)");
         return;
     };
     contract_on(disk.path());
@@ -94,7 +94,7 @@ fn pieces_that_were_acknowledged_survive_a_power_cut_and_the_others_may_come_aga
 #[test]
 fn btrfs_keeps_the_contract_and_a_quota_that_does_not_give_the_room_says_so_at_once() {
     let Some(disk) = QuotaDisk::mount(96) else {
-        println!("LEFT OUT: pieces under a quota (needs root and btrfs-progs)");
+        eprintln!("LEFT OUT: pieces under a quota (needs root and btrfs-progs)");
         return;
     };
     contract_on(&disk.path());

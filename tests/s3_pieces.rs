@@ -211,7 +211,7 @@ fn while_the_server_is_away_a_piece_is_refused_and_it_may_come_again_when_it_is_
 /// The share of a blob of six chunks that was written to the disk, when `together` come at a time.
 fn share_written(server: &S3Server, together: u64) -> Option<f64> {
     let Some(disk) = LoopDisk::mount(400) else {
-        println!("LEFT OUT: what is written to the disk (needs root and mkfs.ext4)");
+        eprintln!("LEFT OUT: what is written to the disk (needs root and mkfs.ext4)");
         return None;
     };
     let journal = Arc::<MemoryJournal>::default();
@@ -239,14 +239,14 @@ fn share_written(server: &S3Server, together: u64) -> Option<f64> {
     assembly.commit().unwrap();
     let written = disk.written().unwrap() - before;
     assert_whole(&store, size);
-    println!("{together} at a time: {written} of {size} bytes were written to the disk");
+    eprintln!("{together} at a time: {written} of {size} bytes were written to the disk");
     Some(written as f64 / size as f64)
 }
 
 #[test]
 fn what_comes_in_order_is_hardly_written_to_the_disk_and_what_comes_together_in_small_part() {
     if std::env::var_os("MAYFLY_SLOW").is_none() {
-        println!("LEFT OUT: what is written to the disk (slow)");
+        eprintln!("LEFT OUT: what is written to the disk (slow)");
         return;
     }
     let Some(server) = S3Server::start("what pieces write to the disk") else {
