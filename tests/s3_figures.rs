@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use support::{
-    Figures, GIB, Launch, LoopDisk, MB, MIB, Payload, S3Server, Server, Upload, Uploaded, get,
-    have, optimised, slow, slow_readers, within,
+    Chunks, Figures, GIB, Launch, LoopDisk, MB, MIB, Payload, S3Server, Server, Upload, Uploaded,
+    get, have, optimised, slow, slow_readers, within,
 };
 use tempfile::TempDir;
 
@@ -266,6 +266,63 @@ fn of_a_gibibyte_for_the_bucket_next_to_nothing_is_written_to_the_disk() {
     );
     assert!(device <= 8 * MIB && process <= 8 * MIB);
     bucket.delete(&[file]);
+    drop(bucket);
+}
+
+#[test]
+fn sixteen_files_in_chunks_into_the_bucket_take_little_memory_and_are_hardly_written_to_the_disk() {
+    let _turn = turn();
+    let test = "files in chunks into a bucket";
+    if figures_are_left_out(test) {
+        return;
+    }
+    let disk = LoopDisk::mount(2048);
+    if disk.is_none() {
+        eprintln!(
+            "LEFT OUT: what is written to the disk: it needs root, mkfs.ext4 and loop devices"
+        );
+    }
+    let launch = Launch::default();
+    let launch = match &disk {
+        Some(disk) => launch.keeping_data_in(&disk.path().join("data")),
+        None => launch,
+    };
+    let Some(bucket) = Bucket::with(test, launch) else {
+        return;
+    };
+    let (server, figures) = (&bucket.server, bucket.figures());
+    let written = || {
+        disk.as_ref().map_or(0, |disk| {
+            rustix::fs::syncfs(std::fs::File::open(disk.path()).unwrap()).unwrap();
+            disk.written().unwrap()
+        })
+    };
+    let size = size(64 * MIB);
+    let before = (written(), figures.caused_to_be_written());
+    let next = Mutex::new(0..16);
+    let what = format!("16 files of {} MiB in chunks of 45 MiB", size / MIB);
+    let began = Instant::now();
+    let (links, holds) = peak_while(figures, &what, PEAK, || {
+        at_once(16, || {
+            let number = next.lock().unwrap().next().unwrap();
+            let file = Chunks::fresh(size, 45 * MIB, &format!("0123456789-{number}"));
+            (0..file.count()).for_each(|chunk| file.send(server, chunk));
+            let link = file.link(server);
+            (file, link)
+        })
+    });
+    let took = began.elapsed().as_secs_f64();
+    let device = (written() - before.0) as f64 / (16 * size) as f64;
+    let process = figures.caused_to_be_written().saturating_sub(before.1);
+    let process = process as f64 / (16 * size) as f64;
+    eprintln!(
+        "{what}, in order, in {took:.0} s: of each byte {device:.4} were written to the disk, {process:.4} by the process"
+    );
+    for (file, link) in links.iter().take(2) {
+        assert!(file.come_back(server, link), "{}", server.log());
+    }
+    assert!(holds, "memory");
+    assert!(device <= 0.1 && process <= 0.1, "{device} {process}");
     drop(bucket);
 }
 

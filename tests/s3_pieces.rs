@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{LoopDisk, S3Server, within};
+use support::{FaultyFront, LoopDisk, S3Server, within};
 
 const MARK: &str = "0123456789abcdef0123456789abcdef";
 const ID: BlobId = BlobId([0x5A; 16]);
@@ -112,6 +112,11 @@ fn after_a_kill_another_process_goes_on_and_no_sweep_ends_what_waits() {
     write(&*assembly, ends[0], ends[1]).unwrap();
     let mut half = assembly.piece(ends[1]).unwrap();
     half.write(&bytes_at(ends[1], 9 << 20)).unwrap();
+    // Two parts are whole with it, and go at once. A process that was killed would do no more.
+    let part = |n: u64| home.path().join(format!("s3-{}-{n}", ID.to_hex()));
+    let gone = || !part(1).exists() && !part(2).exists();
+    assert!(within(Duration::from_secs(120), gone));
+    assert!(part(3).exists());
     // What a kill leaves is not cleared up by anybody.
     std::mem::forget((half, assembly, killed));
 
@@ -163,6 +168,90 @@ fn what_is_given_up_leaves_nothing_in_the_bucket_and_nothing_on_the_disk() {
     assert!(within(Duration::from_secs(120), ended));
     assert!(store.is_empty().unwrap());
     assert!(write(&*assembly, 11 << 20, 20 << 20).is_err());
+}
+
+#[test]
+fn what_is_given_up_while_a_piece_is_written_is_not_there_any_more() {
+    let Some(server) = S3Server::start("pieces that are given up while they come") else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let store = open(&server.settings(), &Arc::default(), home.path());
+    for end in [1 << 20, 11 << 20, 20 << 20] {
+        let assembly = store.assemble(&ID, 20 << 20, pieces()).unwrap();
+        let mut piece = assembly.piece(0).unwrap();
+        piece.write(&bytes_at(0, 600_000)).unwrap();
+        store.abandon(&ID).unwrap();
+        let rest = bytes_at(600_000, end - 600_000);
+        let ended = piece.write(&rest).and_then(|()| piece.finish());
+        assert!(matches!(ended, Err(StoreError::NotFound)), "{ended:?}");
+        assert_eq!(names(home.path()), [""; 0]);
+    }
+}
+
+#[test]
+fn a_kill_right_after_the_object_was_made_loses_nothing_and_the_next_process_finds_it() {
+    let Some(server) = S3Server::start("pieces that are whole when the process ends") else {
+        return;
+    };
+    let front = FaultyFront::before(server.address, server.home(), 1, 0);
+    for endpoint in [server.endpoint(), format!("http://{}", front.address)] {
+        let home = tempfile::tempdir().unwrap();
+        let journal = Arc::<MemoryJournal>::default();
+        let mut settings = server.settings();
+        settings.endpoint = endpoint;
+        let store = open(&settings, &journal, home.path());
+        let assembly = store.assemble(&ID, 9 << 20, pieces()).unwrap();
+        write(&*assembly, 0, 9 << 20).unwrap();
+        let ledger = names(home.path()).pop().unwrap();
+        let ledger = home.path().join(ledger);
+        let text = std::fs::read(&ledger).unwrap();
+        assembly.commit().unwrap();
+        drop((assembly, store));
+        std::fs::write(ledger, text).unwrap();
+        let next = open(&settings, &journal, home.path());
+        let assembly = next.reassemble(&ID, 9 << 20).unwrap();
+        assembly.commit().unwrap();
+        assert_whole(&next, 9 << 20);
+        assert_eq!(names(home.path()), [""; 0]);
+        next.delete(&ID).unwrap();
+    }
+}
+
+#[test]
+fn an_upload_that_the_bucket_has_ended_by_itself_is_lost_and_leaves_nothing() {
+    let Some(server) = S3Server::start("pieces of an upload that a bucket has ended") else {
+        return;
+    };
+    // It says of an upload that it is not there, which s3s-fs does not.
+    let front = FaultyFront::before(server.address, server.home(), 1, 0);
+    let mut settings = server.settings();
+    settings.endpoint = format!("http://{}", front.address);
+    // The last part is small: s3s-fs does not read one that it refuses.
+    let middle = CHUNK / 9 * 2;
+    let size = middle + 1000;
+    for whole in [false, true] {
+        let home = tempfile::tempdir().unwrap();
+        let journal = Arc::<MemoryJournal>::default();
+        let store = open(&settings, &journal, home.path());
+        let assembly = store.assemble(&ID, size, pieces()).unwrap();
+        write(&*assembly, 0, if whole { size } else { middle }).unwrap();
+        // As a rule for the age of unfinished uploads would.
+        for name in names(server.home()) {
+            if name.starts_with(".upload-") {
+                std::fs::remove_file(server.home().join(name)).unwrap();
+            }
+        }
+        let lost = match whole {
+            true => assembly.commit(),
+            false => write(&*assembly, middle, size),
+        };
+        assert!(matches!(lost, Err(StoreError::Refused(_))), "{lost:?}");
+        let gone = store.reassemble(&ID, size);
+        assert!(matches!(gone, Err(StoreError::NotFound)));
+        assert_eq!(names(home.path()), [""; 0]);
+        assert_eq!(journal.open(None, 9).unwrap(), []);
+    }
 }
 
 #[test]

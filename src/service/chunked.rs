@@ -223,8 +223,11 @@ impl Service {
 
     /// Makes a piece durable. When nobody knows whether it is, this process says nothing more.
     fn finish(&self, piece: Box<dyn Piece>) -> Result<(), Error> {
-        let finished = piece.finish();
-        finished.map_err(|error| self.not_durable(&error, "a chunk"))
+        piece.finish().map_err(|error| match error {
+            // Given up meanwhile: the account is gone.
+            StoreError::NotFound => ChunkError::Unknown.into(),
+            error => self.not_durable(&error, "a chunk"),
+        })
     }
 
     fn not_taken(&self, error: IntakeError) -> Error {
@@ -232,6 +235,7 @@ impl Service {
             IntakeError::Input(error) => Error::Input(error),
             IntakeError::TooLarge { .. } => ChunkError::BeyondEnd.into(),
             IntakeError::Store(StoreError::Differs) => ChunkError::Differs.into(),
+            IntakeError::Store(StoreError::NotFound) => ChunkError::Unknown.into(),
             IntakeError::Store(error) => self.refused(&error),
         }
     }

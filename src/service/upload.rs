@@ -324,6 +324,7 @@ pub(super) fn is_unknown(error: &StoreError) -> bool {
             | StoreError::TooLarge { .. }
             | StoreError::Quota { .. }
             | StoreError::Exists
+            | StoreError::NotFound
             | StoreError::Differs
             | StoreError::Refused(_)
     )

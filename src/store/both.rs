@@ -137,9 +137,10 @@ impl Store for BothStores {
         }
     }
 
+    /// The far one first: what it knows of the blob may be among the files of the near one.
     fn abandon(&self, id: &BlobId) -> Result<(), StoreError> {
-        let near = self.near.abandon(id);
-        self.far.abandon(id).and(near)
+        let far = self.far.abandon(id);
+        self.near.abandon(id).and(far)
     }
 
     fn assemblies(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {

@@ -142,12 +142,12 @@ pub trait Assembly: Send + Sync {
     /// Begins the piece at `offset`. Pieces may be written at the same time, as long as they do not overlap.
     ///
     /// # Errors
-    /// As [`Store::stage`].
+    /// As [`Store::stage`]; [`StoreError::NotFound`] when the blob was committed, or given up.
     fn piece(&self, offset: u64) -> Result<Box<dyn Piece>, StoreError>;
     /// As [`Stage::commit`]; every byte belongs to a finished piece by then.
     ///
     /// # Errors
-    /// As [`Stage::commit`].
+    /// As [`Stage::commit`]; [`StoreError::NotFound`] when it was committed, or given up.
     fn commit(&self) -> Result<(), StoreError>;
 }
 
@@ -163,8 +163,8 @@ pub trait Piece: Send {
     /// Makes the piece durable. When it returns, its bytes survive a power cut.
     ///
     /// # Errors
-    /// As [`Piece::write`]. The piece may be sent again then, but for an error that leaves the outcome
-    /// unknown, as of [`Stage::commit`].
+    /// As [`Piece::write`], and [`StoreError::NotFound`] when the blob was given up meanwhile. The piece may be
+    /// sent again then, but for an error that leaves the outcome unknown, as of [`Stage::commit`].
     fn finish(self: Box<Self>) -> Result<(), StoreError>;
 }
 

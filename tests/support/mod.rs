@@ -8,6 +8,7 @@
     reason = "every test program uses a part of this"
 )]
 
+mod chunks;
 mod crowd;
 mod dice;
 mod disk;
@@ -28,6 +29,7 @@ mod shell;
 pub mod tls_front;
 mod upload;
 
+pub use chunks::Chunks;
 pub use crowd::slow_readers;
 pub use dice::Dice;
 pub use disk::{Blobs, copy_tree, files_below};

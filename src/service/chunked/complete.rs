@@ -142,21 +142,23 @@ impl Service {
             Some((of, assembly)) if of == *blob => Ok(assembly),
             _ => self.parts.store.reassemble(blob, upload.stored()),
         };
-        match assembly {
-            Ok(assembly) => {
-                let committed = assembly.commit();
-                committed.map_err(|error| {
-                    let error = self.not_durable(&error, "a file");
-                    crate::service::events::upload_refused(session.account, &error);
-                    error
-                })
-            }
+        let committed = match assembly {
+            Ok(assembly) => assembly.commit(),
+            Err(StoreError::NotFound) => Err(StoreError::NotFound),
+            Err(error) => return Err(self.refused(&error)),
+        };
+        match committed {
+            Ok(()) => Ok(()),
             Err(StoreError::NotFound) => match self.parts.store.open(blob) {
                 Ok(stored) if stored.size() == upload.stored() => Ok(()),
                 Ok(_) | Err(StoreError::NotFound) => Err(self.lost(upload)),
                 Err(error) => Err(self.refused(&error)),
             },
-            Err(error) => Err(self.refused(&error)),
+            Err(error) => {
+                let error = self.not_durable(&error, "a file");
+                crate::service::events::upload_refused(session.account, &error);
+                Err(error)
+            }
         }
     }
 }

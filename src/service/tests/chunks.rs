@@ -529,15 +529,41 @@ fn chunks_at_once_become_the_file_and_two_of_the_same_place_do_not_mix() {
     }
 }
 
+/// Input that does something before each read.
+struct Then<'a>(&'a [u8], Box<dyn FnMut() + 'a>);
+
+impl Read for Then<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        (self.1)();
+        self.0.read(buffer)
+    }
+}
+
+#[test]
+fn an_account_that_is_removed_while_its_chunk_comes_in_ends_that_chunk_and_nothing_else() {
+    let world = World::new();
+    let other = world.another("other");
+    let bytes = content(100_000);
+    world.send_as(&other, &bytes, 0..10_000).unwrap();
+    let remove = || {
+        while world.metadata.remove_account(other.account).unwrap() == AccountRemoved::HasKeys {}
+        world.sweep_orphans();
+    };
+    let mut input = Then(&bytes[10_000..], Box::new(remove));
+    let place = ChunkPlace {
+        upload: UUID,
+        size: bytes.len() as u64,
+        offset: 10_000,
+    };
+    let ended = (world.service).receive_chunk(&other, &place, None, &mut input);
+    assert_eq!(refused(ended), ChunkError::Unknown);
+    assert_eq!(world.fatal.lock().unwrap().len(), 0);
+    drop(input);
+    assert_eq!(world.assemblies(), 0);
+}
+
 #[test]
 fn a_chunk_that_runs_into_one_that_is_coming_in_is_refused() {
-    struct Then<'a>(&'a [u8], Box<dyn FnMut() + 'a>);
-    impl Read for Then<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-            (self.1)();
-            self.0.read(buffer)
-        }
-    }
     let world = World::new();
     let bytes = content(100_000);
     let mut asked = false;

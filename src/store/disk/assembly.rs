@@ -6,13 +6,13 @@
 //! caller knows.
 //! Where there may be data, only the same bytes are written again.
 
-use super::names::assembly_name;
+use super::names::{assembly_name, bucket_assembly_of};
 use super::place::{Place, WriteBack};
 use super::{not_found_or_unavailable, unavailable};
 use crate::model::BlobId;
 use crate::store::compare::Before;
 use crate::store::{Assembly, Piece, StoreError};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -139,6 +139,24 @@ pub(super) fn abandon(place: &Place, id: &BlobId) -> Result<(), StoreError> {
         Err(e) => return Err(unavailable(e)),
     }
     place.promised().settle(id, 0);
+    abandon_for_bucket(place, id).map_err(unavailable)
+}
+
+/// Removes what waits to go into a bucket. While that is in use, it was removed there.
+fn abandon_for_bucket(place: &Place, id: &BlobId) -> rustix::io::Result<()> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(&place.incoming)? {
+        let entry = entry?;
+        if bucket_assembly_of(entry.file_name()).as_ref() == Some(id) {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    for name in names {
+        match rustix::fs::unlinkat(&place.incoming, &name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(e) => return Err(e),
+        }
+    }
     Ok(())
 }
 

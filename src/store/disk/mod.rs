@@ -4,6 +4,7 @@
 //! DIR/blobs/ab/abcdef...   a blob: 32 hexadecimal digits, in the directory of the first two
 //! DIR/incoming/...         a blob that is being written; of no use after a restart
 //! DIR/incoming/chunks-...  a blob that is being assembled from pieces; gone on with after a restart
+//! DIR/incoming/s3-...      the same on its way into a bucket; known here by name only
 //! ```
 //!
 //! All names are opened relative to open directories, and no symbolic link is followed at any
@@ -26,7 +27,7 @@ mod tests;
 use super::{Assembly, Pieces, Stage, Store, StoreError, StoredBlob};
 use crate::model::BlobId;
 use assembly::DiskAssembly;
-use names::{Names, Shard, is_kept};
+use names::{Names, Shard, kept};
 use place::Place;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -180,7 +181,7 @@ impl Store for DiskStore {
             let entry = entry.map_err(unavailable)?;
             let name = entry.file_name();
             let bytes = name.to_bytes();
-            let is_live = bytes.starts_with(self.process.as_bytes()) || is_kept(name);
+            let is_live = bytes.starts_with(self.process.as_bytes()) || kept(name).is_some();
             if bytes == b"." || bytes == b".." || is_live {
                 continue;
             }
@@ -213,6 +214,7 @@ impl Store for DiskStore {
         assembly::abandon(&self.place, id)
     }
 
+    /// What waits to go into a bucket is among them: a bucket that is not used any more lists nothing.
     fn assemblies(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
         let names = Names::assemblies(&self.place.incoming).map_err(unavailable)?;
         names.smallest(after, limit).map_err(unavailable)

@@ -3,7 +3,7 @@
 use crate::model::BlobId;
 use crate::store::s3::BUCKET_ASSEMBLY;
 use rustix::fs::Dir;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
@@ -20,10 +20,15 @@ pub(super) fn assembly_of(name: &CStr) -> Option<BlobId> {
     BlobId::from_hex(name.to_str().ok()?.strip_prefix(ASSEMBLY)?)
 }
 
-/// Whether this name in `incoming` is that of something that is gone on with after a restart: here, or of a
-/// bucket.
-pub(super) fn is_kept(name: &CStr) -> bool {
-    assembly_of(name).is_some() || name.to_bytes().starts_with(BUCKET_ASSEMBLY.as_bytes())
+/// The blob of which something waits under this name in `incoming` to go into a bucket, if that is so.
+pub(super) fn bucket_assembly_of(name: &CStr) -> Option<BlobId> {
+    let name = name.to_str().ok()?.strip_prefix(BUCKET_ASSEMBLY)?;
+    BlobId::from_hex(name.split_once('-').map_or(name, |(id, _)| id))
+}
+
+/// The blob that is gone on with after a restart, here or in a bucket, to which this name in `incoming` belongs.
+pub(super) fn kept(name: &CStr) -> Option<BlobId> {
+    assembly_of(name).or_else(|| bucket_assembly_of(name))
 }
 
 /// One of the 256 directories of blobs.
@@ -68,7 +73,8 @@ impl Names {
         })
     }
 
-    /// Those that are being assembled.
+    /// Those that are being assembled, also those of which something waits to go into a bucket: perhaps nobody
+    /// else has one any more.
     pub(super) fn assemblies(incoming: &OwnedFd) -> rustix::io::Result<Self> {
         Ok(Self {
             shard: None,
@@ -82,18 +88,19 @@ impl Names {
         after: Option<&BlobId>,
         limit: usize,
     ) -> rustix::io::Result<Vec<BlobId>> {
-        let mut smallest = BinaryHeap::new();
+        // One may have several names.
+        let mut smallest = BTreeSet::new();
         for id in self {
             let id = id?;
             if after.is_some_and(|after| id <= *after) {
                 continue;
             }
-            smallest.push(id);
+            smallest.insert(id);
             if smallest.len() > limit {
-                smallest.pop();
+                smallest.pop_last();
             }
         }
-        Ok(smallest.into_sorted_vec())
+        Ok(smallest.into_iter().collect())
     }
 }
 
@@ -109,7 +116,7 @@ impl Iterator for Names {
             let name = entry.file_name();
             let id = match self.shard {
                 Some(shard) => shard.holds(name),
-                None => assembly_of(name),
+                None => kept(name),
             };
             if let Some(id) = id {
                 return Some(Ok(id));

@@ -121,7 +121,11 @@ impl Piece for MemoryPiece {
     }
 
     fn finish(self: Box<Self>) -> Result<(), StoreError> {
-        Ok(())
+        let is_there = self.store.state().assemblies.contains_key(&self.id);
+        match is_there {
+            true => Ok(()),
+            false => Err(StoreError::NotFound),
+        }
     }
 }
 

@@ -84,7 +84,11 @@ impl Assembly for S3Assembly {
                     .complete(&own.key, upload, &tags, size, &wish)
             })
         }
-        .map_err(refused_or_there)?;
+        .map_err(|error| {
+            // An object of this size would have been found.
+            shared.judge(&error);
+            refused_or_there(error)
+        })?;
         shared.forget();
         shared.context.ended(&shared.header.open);
         Ok(())
@@ -175,7 +179,9 @@ impl Uploads {
     /// As [`Store::abandon`](crate::store::Store::abandon). Waits for no server: what is in the bucket is ended
     /// later, by the sweep at the latest.
     pub(super) fn abandon(self: &Arc<Self>, id: &BlobId) -> Result<(), StoreError> {
-        let shared = self.assemblies_here().remove(id);
+        // Nobody finds it while it goes.
+        let mut here = self.assemblies_here();
+        let shared = here.remove(id);
         let header = match ledger::open(&self.context().spools, id, |_| {}) {
             Ok((header, _)) => Some(header),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -188,6 +194,7 @@ impl Uploads {
             Some(shared) => shared.forget(),
             None => remove_files(self.context(), id),
         }
+        drop(here);
         if let Some(header) = header {
             self.give_up(&header);
         }

@@ -2,7 +2,7 @@
 //! to, when two come at once; in this process no two do.
 
 use crate::model::BlobId;
-use crate::store::{Stage, StoreError};
+use crate::store::{Assembly, Piece, Stage, StoreError};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +14,15 @@ impl Claims {
     fn names(&self) -> MutexGuard<'_, HashSet<BlobId>> {
         // Each change is one call.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the name, until what comes back is dropped.
+    fn claim(self: Arc<Self>, id: BlobId) -> Result<Claim, StoreError> {
+        let is_new = self.names().insert(id);
+        match is_new {
+            true => Ok(Claim { id, claims: self }),
+            false => Err(StoreError::Exists),
+        }
     }
 }
 
@@ -31,11 +40,26 @@ impl Stage for Claiming {
 
     fn commit(self: Box<Self>) -> Result<(), StoreError> {
         let Self { id, stage, claims } = *self;
-        if !claims.names().insert(id) {
-            return Err(StoreError::Exists);
-        }
-        let _claim = Claim { id, claims };
+        let _claim = claims.claim(id)?;
         stage.commit()
+    }
+}
+
+/// The same for a blob that comes in pieces.
+pub(super) struct ClaimingAssembly {
+    pub(super) id: BlobId,
+    pub(super) assembly: Arc<dyn Assembly>,
+    pub(super) claims: Arc<Claims>,
+}
+
+impl Assembly for ClaimingAssembly {
+    fn piece(&self, offset: u64) -> Result<Box<dyn Piece>, StoreError> {
+        self.assembly.piece(offset)
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        let _claim = Arc::clone(&self.claims).claim(self.id)?;
+        self.assembly.commit()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A part is sent with one content only: its sum is taken down before the first attempt.
 
-use super::error::S3Error;
+use super::error::{Kind, S3Error};
 use super::ledger::{self, Header, Row, Sum};
 use super::permits::Permit;
 use super::senders::Turn;
@@ -46,7 +46,7 @@ pub(super) struct Known {
     pub(super) sent: Option<Sum>,
     pub(super) tag: Option<Box<str>>,
     pub(super) sending: bool,
-    failure: Option<S3Error>,
+    failure: Option<Box<S3Error>>,
 }
 
 impl Known {
@@ -110,7 +110,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fails when the blob is complete or given up.
+    /// Fails when the blob is complete or given up, or the server has ended the upload.
     pub(super) fn is_there(&self) -> Result<(), StoreError> {
         match self.state().ledger {
             Some(_) => Ok(()),
@@ -149,8 +149,12 @@ impl Shared {
     /// The file in which a part waits.
     pub(super) fn file(&self, number: u64) -> Result<File, StoreError> {
         let name = ledger::part_name(&self.header.open.id, number);
-        let file = self.context.spools.named(&name, OFlags::CREATE);
-        file.map_err(|e| self.context.spools.full_or(e.into(), 1))
+        let spools = &self.context.spools;
+        let file = spools.named(&name, OFlags::CREATE);
+        let file = file.map_err(|e| spools.full_or(e.into(), 1))?;
+        // It may have been given up, and the files have gone, since somebody looked.
+        self.is_there().inspect_err(|_| _ = spools.remove(&name))?;
+        Ok(file)
     }
 
     /// Waits until nobody sends this part any more.
@@ -162,10 +166,28 @@ impl Shared {
                 .unwrap_or_else(PoisonError::into_inner)
         });
         let part = state.parts.entry(number).or_default();
+        let failure = part.failure.take();
         match part.tag {
             Some(_) => Ok(()),
-            None => Err(refused(part.failure.take().unwrap_or_else(not_sent))),
+            None => match failure {
+                Some(failure) if *failure.kind() == Kind::NoUpload => Err(refused(*failure)),
+                _ if state.ledger.is_none() => Err(StoreError::NotFound),
+                failure => Err(refused(failure.map_or_else(not_sent, |failure| *failure))),
+            },
         }
+    }
+
+    /// After an upload that the server does not know any more nothing can be gone on with.
+    pub(super) fn judge(&self, error: &S3Error) {
+        if *error.kind() != Kind::NoUpload {
+            return;
+        }
+        log::error!(
+            "a file that was coming in chunks is lost, because the bucket has ended its upload; a rule for the \
+             age of unfinished uploads may be too short: {error}"
+        );
+        self.forget();
+        self.context.ended(&self.header.open);
     }
 
     /// Nothing of the blob is left here, and nobody goes on with it.
@@ -226,14 +248,14 @@ impl Sending {
             Err(own) => {
                 let came = shared.part(number, |part| part.came.clone());
                 for (start, end, sum) in came.into_iter().chain([own]) {
-                    let there = sums_of(&file, start, end).map_err(StoreError::Unavailable)?;
+                    let there = sums_of(&file, start, end).map_err(StoreError::Refused)?;
                     if there.sha256 != sum {
-                        return Err(StoreError::Unavailable(io::Error::other(
+                        return Err(StoreError::Refused(io::Error::other(
                             "the disk has other bytes of the upload than those that came: it may be failing",
                         )));
                     }
                 }
-                sums_of(&file, 0, length).map_err(StoreError::Unavailable)?
+                sums_of(&file, 0, length).map_err(StoreError::Refused)?
             }
         };
         match shared.part(number, |part| part.sent) {
@@ -257,6 +279,9 @@ impl Sending {
         let wish = Awaited::now(context);
         self.result = (context.bucket).part(&shared.key, upload, self.number, &part, &wish);
         drop((part, permit));
+        if let Err(error) = &self.result {
+            shared.judge(error);
+        }
     }
 }
 
@@ -276,7 +301,7 @@ impl Drop for Sending {
         }
         self.shared.part(number, |part| {
             part.sending = false;
-            part.failure = taken_down.err().flatten();
+            part.failure = taken_down.err().flatten().map(Box::new);
         });
         self.shared.changed.notify_all();
     }

@@ -1,7 +1,7 @@
 //! Blobs as objects in a bucket, named `PREFIX` and 32 hex digits. Nothing else of them is there: no
 //! names, no links, and no plaintext unless sealing is switched off.
 
-use super::claims::{Claiming, Claims};
+use super::claims::{Claiming, ClaimingAssembly, Claims};
 use super::client::Client;
 use super::listing::{Listed, Listing};
 use super::marker::Marker;
@@ -133,6 +133,14 @@ impl S3Store {
         }
     }
 
+    fn claiming(&self, id: &BlobId, assembly: Arc<dyn Assembly>) -> Arc<dyn Assembly> {
+        Arc::new(ClaimingAssembly {
+            id: *id,
+            assembly,
+            claims: Arc::clone(&self.claims),
+        })
+    }
+
     fn key(&self, id: &BlobId) -> String {
         format!("{}{}", self.client.settings().prefix, id.to_hex())
     }
@@ -254,11 +262,13 @@ impl Store for S3Store {
         if !self.marker.is_ours() || self.client.health().problem().is_some() {
             self.look_for_mark()?;
         }
-        self.uploads.assemble(id, size, pieces)
+        let assembly = self.uploads.assemble(id, size, pieces)?;
+        Ok(self.claiming(id, assembly))
     }
 
     fn reassemble(&self, id: &BlobId, size: u64) -> Result<Arc<dyn Assembly>, StoreError> {
-        self.uploads.reassemble(id, size)
+        let assembly = self.uploads.reassemble(id, size)?;
+        Ok(self.claiming(id, assembly))
     }
 
     fn abandon(&self, id: &BlobId) -> Result<(), StoreError> {

@@ -185,3 +185,34 @@ fn the_sweep_spares_assemblies_and_nothing_that_is_only_named_like_one() {
     assert_eq!(next.sweep_staged().unwrap(), 4);
     next.reassemble(&ID, 5).unwrap();
 }
+
+#[test]
+fn what_waits_for_a_bucket_that_nobody_uses_any_more_is_listed_and_given_up_by_its_name() {
+    let (dir, store) = store();
+    let incoming = dir.path().join("incoming");
+    let other = "cd".repeat(16);
+    let third = "ee".repeat(16);
+    for name in [
+        format!("s3-{other}"),
+        format!("s3-{other}-1"),
+        format!("s3-{other}-20"),
+        format!("s3-{third}-3"),
+        "s3-strange".to_owned(),
+    ] {
+        std::fs::write(incoming.join(name), "bytes").unwrap();
+    }
+    store.assemble(&ID, 1000, PIECES).unwrap();
+    let third = BlobId([0xEE; 16]);
+    assert_eq!(store.sweep_staged().unwrap(), 1, "the strange one");
+    assert_eq!(store.assemblies(None, 9).unwrap(), [ID, OTHER, third]);
+    assert_eq!(store.assemblies(Some(&ID), 1).unwrap(), [OTHER]);
+    assert!(matches!(
+        store.reassemble(&OTHER, 5),
+        Err(StoreError::NotFound)
+    ));
+    store.abandon(&OTHER).unwrap();
+    assert_eq!(store.assemblies(None, 9).unwrap(), [ID, third]);
+    store.abandon(&third).unwrap();
+    assert_eq!(std::fs::read_dir(&incoming).unwrap().count(), 1);
+    store.reassemble(&ID, 1000).unwrap();
+}
