@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::tls_front::TlsFront;
 use support::{
-    Blobs, Conn, Dice, FaultyFront, Launch, Payload, S3Server, Server, Upload, get, have, hex,
-    opener, preload, slow, stranger, within,
+    Blobs, Chunks, Conn, Dice, FaultyFront, Launch, Payload, S3Server, Server, Upload, Uploaded,
+    get, have, hex, opener, preload, slow, stranger, within,
 };
 
 /// Clients at once.
@@ -38,6 +38,8 @@ const SWEPT: Duration = Duration::from_secs(180);
 /// bytes, and all of it a head of 40.
 const ONE_PART: u64 = 7_856_600;
 const TWO_PARTS: u64 = 15_713_240;
+/// Of a file in chunks.
+const CHUNK: u64 = 5_300_001;
 
 /// Bucket, front and server.
 struct World {
@@ -71,7 +73,10 @@ impl Client {
 
     fn work(&mut self, world: &World) {
         while world.uploads.fetch_add(1, Ordering::SeqCst) < world.wanted {
-            self.upload(world);
+            match self.dice.roll(5) {
+                0 => self.upload_in_chunks(world),
+                _ => self.upload(world),
+            }
             match self.dice.roll(10) {
                 0 | 1 => self.delete(world),
                 2..=5 => self.download(world),
@@ -145,6 +150,73 @@ impl Client {
         }
         self.wrong
             .push(format!("{size} bytes were never taken (known: {known})"));
+    }
+
+    /// The same for a file in chunks, in any order, each of them until it is acknowledged.
+    fn upload_in_chunks(&mut self, world: &World) {
+        let size = 2 * CHUNK + self.dice.roll(CHUNK);
+        let mut file = Chunks::fresh(size, CHUNK, "");
+        file.payload = Payload::new(self.number << 32 | self.names, size);
+        file.name = format!("{}-{}.bin", self.number, self.names);
+        file.uuid = format!("0123456789-{}", file.name);
+        self.names += 1;
+        let mut left: Vec<u64> = (0..file.count()).collect();
+        let mut unanswered = false;
+        let began = Instant::now();
+        while began.elapsed() < PERSISTENCE {
+            let server = world.server.read().unwrap();
+            let next = self.dice.roll(left.len().max(1) as u64);
+            let next = usize::try_from(next).unwrap();
+            let reply = match left.get(next) {
+                Some(chunk) => file.attempt(&server, &server.key, *chunk),
+                None => file.complete(&server, &server.key),
+            };
+            drop(server);
+            let Some(reply) = reply.ok().filter(|r| r.whole) else {
+                world.unanswered.fetch_add(1, Ordering::SeqCst);
+                unanswered |= left.is_empty();
+                std::thread::sleep(BREATH);
+                continue;
+            };
+            match reply.status() {
+                200 if left.is_empty() => {
+                    let json = reply.json();
+                    self.oracle.files.push(Known::new(
+                        Uploaded {
+                            id: json["FileInfo"]["Id"].as_str().unwrap().to_owned(),
+                            url: String::new(),
+                            sha256: file.payload.sha256(),
+                            name: file.name,
+                            size,
+                            json,
+                        },
+                        0,
+                    ));
+                    return;
+                }
+                200 => _ = left.remove(next),
+                // The try before it is still under way.
+                409 if reply.head.field("retry-after").is_some() => {}
+                503 => _ = world.refused.fetch_add(1, Ordering::SeqCst),
+                400 if unanswered && reply.text().contains("does not exist") => {
+                    self.oracle.unanswered.push(Unanswered {
+                        name: file.name,
+                        payload: file.payload,
+                        limit: 0,
+                    });
+                    return;
+                }
+                status => {
+                    let (text, name) = (reply.text(), &file.name);
+                    self.wrong.push(format!("{name}: chunk: {status} {text}"));
+                    return;
+                }
+            }
+            if reply.status() != 200 {
+                std::thread::sleep(BREATH);
+            }
+        }
+        self.wrong.push(format!("{}: never taken", file.name));
     }
 
     fn one(&mut self) -> Option<usize> {

@@ -12,6 +12,8 @@ pub struct Chunks {
     /// Bytes of each chunk but the last.
     pub each: u64,
     pub uuid: String,
+    /// What the file will be called.
+    pub name: String,
 }
 
 impl Chunks {
@@ -21,6 +23,7 @@ impl Chunks {
             payload: Payload::fresh(size),
             each,
             uuid: uuid.to_owned(),
+            name: "a.bin".to_owned(),
         }
     }
 
@@ -90,7 +93,7 @@ impl Chunks {
             format!("apikey: {key}"),
             format!("uuid: {}", self.uuid),
             format!("filesize: {}", self.payload.size()),
-            "filename: a.bin".to_owned(),
+            format!("filename: {}", self.name),
             "allowedDownloads: 0".to_owned(),
             "expiryDays: 0".to_owned(),
             "Content-Length: 0".to_owned(),
