@@ -7,6 +7,7 @@ mod support;
 use mayfly::model::{BlobId, SystemClock};
 use mayfly::store::s3::{Client, Journal, MemoryJournal, Retries, S3Settings, S3Store, Uploads};
 use mayfly::store::{Assembly, Pieces, Store, StoreError, contract};
+use rustix::process::{Pid, Signal, kill_process};
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
@@ -132,6 +133,12 @@ fn after_a_kill_another_process_goes_on_and_no_sweep_ends_what_waits() {
     let mut bytes = bytes_at(ends[3], (ends[4] - ends[3]) as usize);
     bytes[100] ^= 4;
     let refused = other.write(&bytes).and_then(|()| other.finish());
+    assert!(matches!(refused, Err(StoreError::Differs)), "{refused:?}");
+    // Also where the part was put together from two pieces and is in the bucket, and this one never ended.
+    let mut other = assembly.piece(ends[1]).unwrap();
+    let mut bytes = bytes_at(ends[1], 4 << 20);
+    bytes[100] ^= 4;
+    let refused = other.write(&bytes);
     assert!(matches!(refused, Err(StoreError::Differs)), "{refused:?}");
     write(&*assembly, ends[1], ends[2]).unwrap();
     drop((assembly, next, uploads));
@@ -293,6 +300,38 @@ fn while_the_server_is_away_a_piece_is_refused_and_it_may_come_again_when_it_is_
     let store = new();
     let assembly = store.reassemble(&ID, size).unwrap();
     write(&*assembly, middle, size).unwrap();
+    assembly.commit().unwrap();
+    assert_whole(&store, size);
+}
+
+#[test]
+fn when_the_process_is_to_end_nobody_waits_for_a_part_that_hangs() {
+    let Some(server) = S3Server::start("pieces for a server that hangs") else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let journal = Arc::<MemoryJournal>::default();
+    let (store, uploads) = open_both(&server.settings(), &journal, home.path());
+    let size = 6 << 20;
+    let assembly = store.assemble(&ID, size, pieces()).unwrap();
+    let s3s = Pid::from_raw(i32::try_from(server.pid()).unwrap()).unwrap();
+    kill_process(s3s, Signal::STOP).unwrap();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| write(&*assembly, 0, size).unwrap_err());
+        let ledger = home.path().join(format!("s3-{}", ID.to_hex()));
+        let is_sent = || std::fs::read_to_string(&ledger).is_ok_and(|text| text.contains("sent 1"));
+        assert!(within(Duration::from_secs(120), is_sent));
+        uploads.stop();
+        let StoreError::Refused(why) = waits.join().unwrap() else {
+            panic!("it was not refused");
+        };
+        assert!(why.to_string().contains("stopping"), "{why}");
+    });
+    kill_process(s3s, Signal::CONT).unwrap();
+    drop((assembly, store, uploads));
+    let store = open(&server.settings(), &journal, home.path());
+    let assembly = store.reassemble(&ID, size).unwrap();
+    write(&*assembly, 0, size).unwrap();
     assembly.commit().unwrap();
     assert_whole(&store, size);
 }

@@ -14,7 +14,6 @@ use data_encoding::HEXLOWER;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 
@@ -42,6 +41,13 @@ pub(super) struct Header {
 pub(super) enum Row {
     /// These bytes of it are durable on the disk, or in the bucket.
     Came {
+        number: u64,
+        start: u64,
+        end: u64,
+        sum: Sum,
+    },
+    /// It is going to be sent with these bytes of it, which need not be durable.
+    Meant {
         number: u64,
         start: u64,
         end: u64,
@@ -156,32 +162,7 @@ pub(super) fn open(
 
 /// Adds rows, durably.
 pub(super) fn add(mut file: &File, rows: &[Row]) -> io::Result<()> {
-    let mut lines = String::new();
-    for row in rows {
-        // Writing to a string does not fail.
-        let _ = match row {
-            Row::Came {
-                number,
-                start,
-                end,
-                sum,
-            } => writeln!(
-                lines,
-                "came {number} {start} {end} {}.",
-                HEXLOWER.encode(sum)
-            ),
-            Row::Sent { number, sum } => {
-                writeln!(lines, "sent {number} {}.", HEXLOWER.encode(sum))
-            }
-            Row::Stored { number, tag } => {
-                writeln!(
-                    lines,
-                    "stored {number} {}.",
-                    HEXLOWER.encode(tag.as_bytes())
-                )
-            }
-        };
-    }
+    let lines: String = rows.iter().map(line_of).collect();
     let before = file.metadata()?.len();
     let added = file.write_all(lines.as_bytes()).and_then(|()| {
         rustix::fs::fdatasync(file)?;
@@ -192,6 +173,27 @@ pub(super) fn add(mut file: &File, rows: &[Row]) -> io::Result<()> {
         let _ = file.set_len(before);
     }
     added
+}
+
+fn line_of(row: &Row) -> String {
+    match row {
+        Row::Came {
+            number,
+            start,
+            end,
+            sum,
+        } => format!("came {number} {start} {end} {}.\n", HEXLOWER.encode(sum)),
+        Row::Meant {
+            number,
+            start,
+            end,
+            sum,
+        } => format!("meant {number} {start} {end} {}.\n", HEXLOWER.encode(sum)),
+        Row::Sent { number, sum } => format!("sent {number} {}.\n", HEXLOWER.encode(sum)),
+        Row::Stored { number, tag } => {
+            format!("stored {number} {}.\n", HEXLOWER.encode(tag.as_bytes()))
+        }
+    }
 }
 
 fn header_in(id: &BlobId, line: &str) -> Option<Header> {
@@ -216,6 +218,12 @@ fn row_in(line: &str) -> Option<Row> {
     let number = words.next()?.parse().ok()?;
     let row = match kind {
         "came" => Row::Came {
+            number,
+            start: words.next()?.parse().ok()?,
+            end: words.next()?.parse().ok()?,
+            sum: sum_in(words.next()?)?,
+        },
+        "meant" => Row::Meant {
             number,
             start: words.next()?.parse().ok()?,
             end: words.next()?.parse().ok()?,
@@ -268,6 +276,12 @@ mod tests {
                 start: 0,
                 end: 9,
                 sum: [9; 32],
+            },
+            Row::Meant {
+                number: 1,
+                start: 9,
+                end: 60,
+                sum: [7; 32],
             },
             Row::Sent {
                 number: 1,

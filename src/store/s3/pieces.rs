@@ -23,8 +23,6 @@ pub(super) struct S3Piece {
     waiting: Vec<Range>,
     /// Parts that the senders have.
     sent: Vec<u64>,
-    /// What this piece has of them, where that is not all: to be told from other bytes that come again.
-    shares: Vec<Row>,
 }
 
 /// What this piece has written of one part.
@@ -58,7 +56,6 @@ impl S3Piece {
             filling: None,
             waiting: Vec::new(),
             sent: Vec::new(),
-            shares: Vec::new(),
         }
     }
 
@@ -104,11 +101,7 @@ impl S3Piece {
         } = filling;
         let sum = finished(filling.hash);
         let length = self.shared.length(number);
-        let known = self.shared.part(number, |part| {
-            let same = part.came.iter().find(|c| (c.0, c.1) == (start, at));
-            let same = same.map(|came| came.2);
-            same.or(part.sent.filter(|_| (start, at) == (0, length)))
-        });
+        let known = (self.shared).part(number, |part| part.sum(length, start, at));
         if known.is_some_and(|known| known != sum) {
             return Err(StoreError::Differs);
         }
@@ -123,10 +116,8 @@ impl S3Piece {
             crc: filling.crc.finalize(),
             file,
         };
-        match self.send_if_whole(&range)? {
-            true if (start, at) == (0, length) => {}
-            true => self.shares.extend(self.new_row(&range)),
-            false => self.waiting.push(range),
+        if !self.send_if_whole(&range)? {
+            self.waiting.push(range);
         }
         Ok(())
     }
@@ -224,11 +215,6 @@ impl Piece for S3Piece {
         for number in std::mem::take(&mut self.sent) {
             self.shared.sent(number)?;
         }
-        // Not before the bytes are in the bucket: their file need not be durable.
-        let shares = std::mem::take(&mut self.shares);
-        match shares.is_empty() {
-            true => Ok(()),
-            false => self.shared.take_down(shares),
-        }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What all who are at a blob that comes in pieces know of its parts, and how a part that is whole is sent.
 //!
-//! A part is sent with one content only: its sum is taken down before the first attempt.
+//! A part is sent with one content only: its sum is taken down before the first attempt, and that of each range
+//! that it was put together from, so that other bytes are told from those also when it is stored.
 
 use super::error::{Kind, S3Error};
 use super::ledger::{self, Header, Row, Sum};
@@ -8,6 +9,7 @@ use super::permits::Permit;
 use super::senders::Turn;
 use super::spool::Part;
 use super::stage::{Awaited, not_sent, refused};
+use super::stopping::stopping;
 use super::uploads::{Context, Uploads};
 use crate::model::{BlobId, progress};
 use crate::store::StoreError;
@@ -43,6 +45,8 @@ pub(super) type Came = (u64, u64, Sum);
 pub(super) struct Known {
     /// What is durable.
     pub(super) came: Vec<Came>,
+    /// What it was sent with, and is durable nowhere else.
+    pub(super) meant: Vec<Came>,
     pub(super) sent: Option<Sum>,
     pub(super) tag: Option<Box<str>>,
     pub(super) sending: bool,
@@ -64,11 +68,22 @@ impl Known {
         reach >= length
     }
 
+    /// The sum of the bytes from `start` to `end`, of `length` in all, if it was taken down.
+    pub(super) fn sum(&self, length: u64, start: u64, end: u64) -> Option<Sum> {
+        let mut ranges = self.came.iter().chain(&self.meant);
+        let same = ranges.find(|range| (range.0, range.1) == (start, end));
+        let whole = self.sent.filter(|_| (start, end) == (0, length));
+        same.map(|range| range.2).or(whole)
+    }
+
     fn note(&mut self, row: Row) {
         match row {
             Row::Came {
                 start, end, sum, ..
             } => self.came.push((start, end, sum)),
+            Row::Meant {
+                start, end, sum, ..
+            } => self.meant.push((start, end, sum)),
             Row::Sent { sum, .. } => self.sent = Some(sum),
             Row::Stored { tag, .. } => self.tag = Some(tag),
         }
@@ -77,7 +92,10 @@ impl Known {
 
 fn number_of(row: &Row) -> u64 {
     match row {
-        Row::Came { number, .. } | Row::Sent { number, .. } | Row::Stored { number, .. } => *number,
+        Row::Came { number, .. }
+        | Row::Meant { number, .. }
+        | Row::Sent { number, .. }
+        | Row::Stored { number, .. } => *number,
     }
 }
 
@@ -146,6 +164,13 @@ impl Shared {
         Ok(())
     }
 
+    /// Has those who wait look again.
+    fn wake(&self) {
+        // Whoever is about to wait looks under the lock.
+        drop(self.state());
+        self.changed.notify_all();
+    }
+
     /// The file in which a part waits.
     pub(super) fn file(&self, number: u64) -> Result<File, StoreError> {
         let name = ledger::part_name(&self.header.open.id, number);
@@ -157,9 +182,12 @@ impl Shared {
         Ok(file)
     }
 
-    /// Waits until nobody sends this part any more.
-    pub(super) fn sent(&self, number: u64) -> Result<(), StoreError> {
-        let waits = |state: &mut State| state.parts.get(&number).is_some_and(|p| p.sending);
+    /// Waits until nobody sends this part any more, or the process is to end.
+    pub(super) fn sent(self: &Arc<Self>, number: u64) -> Result<(), StoreError> {
+        let is_sent = |state: &State| state.parts.get(&number).is_none_or(|part| !part.sending);
+        let waits = |state: &mut State| !is_sent(state) && !self.context.stopping.has_come();
+        let own = Arc::clone(self);
+        let _bell = self.context.stopping.bell(move || own.wake());
         let mut state = progress::waiting(|| {
             self.changed
                 .wait_while(self.state(), waits)
@@ -169,6 +197,7 @@ impl Shared {
         let failure = part.failure.take();
         match part.tag {
             Some(_) => Ok(()),
+            None if self.context.stopping.has_come() => Err(refused(stopping())),
             None => match failure {
                 Some(failure) if *failure.kind() == Kind::NoUpload => Err(refused(*failure)),
                 _ if state.ledger.is_none() => Err(StoreError::NotFound),
@@ -243,9 +272,20 @@ impl Sending {
     ) -> Result<(), StoreError> {
         let (shared, number) = (Arc::clone(&self.shared), self.number);
         let length = shared.length(number);
+        let mut rows = Vec::new();
         let Sums { sha256: sum, crc } = match sums {
             Ok(sums) => sums,
             Err(own) => {
+                let (start, end, sum) = own;
+                if start < end && shared.part(number, |part| part.sum(length, start, end).is_none())
+                {
+                    rows.push(Row::Meant {
+                        number,
+                        start,
+                        end,
+                        sum,
+                    });
+                }
                 let came = shared.part(number, |part| part.came.clone());
                 for (start, end, sum) in came.into_iter().chain([own]) {
                     let there = sums_of(&file, start, end).map_err(StoreError::Refused)?;
@@ -261,7 +301,10 @@ impl Sending {
         match shared.part(number, |part| part.sent) {
             Some(earlier) if earlier != sum => return Err(StoreError::Differs),
             Some(_) => {}
-            None => shared.take_down(vec![Row::Sent { number, sum }])?,
+            None => rows.push(Row::Sent { number, sum }),
+        }
+        if !rows.is_empty() {
+            shared.take_down(rows)?;
         }
         let permit = uploads.permit().map_err(refused)?;
         let wanted = shared.context.bucket.wants_hashes().then_some(sum);
@@ -303,7 +346,7 @@ impl Drop for Sending {
             part.sending = false;
             part.failure = taken_down.err().flatten().map(Box::new);
         });
-        self.shared.changed.notify_all();
+        self.shared.wake();
     }
 }
 
