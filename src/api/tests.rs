@@ -2,6 +2,7 @@
 
 mod article;
 mod chunks;
+mod copies;
 mod downloads;
 mod files;
 mod maxima;

@@ -1,6 +1,7 @@
 //! What becomes of a change that may be refused for a reason of its own.
 
-use crate::model::ChunkSession;
+use super::Freed;
+use crate::model::{ChunkSession, Link};
 
 /// What became of a publish.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,6 +14,17 @@ pub enum Published {
     OwnerGone,
     /// The session of the link's chunks was ended meanwhile; nothing was changed.
     SessionGone,
+}
+
+/// What became of a [`Rewrite`](super::Rewrite).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Rewritten {
+    /// It is done: the link as it is now, and what went with the bytes it had and with the donor.
+    Done(Box<Link>, Vec<Freed>),
+    /// Link or donor were changed since they were read; nothing was changed.
+    Outdated,
+    /// Link, donor or new owner are no more; nothing was changed.
+    Gone,
 }
 
 /// What became of a change of an account.

@@ -164,6 +164,11 @@ pub(super) fn edit(to: &Change<'_>, lookup: &Lookup, edit: LinkEdit) -> Result<O
     let Some(old) = find_link(to, lookup)? else {
         return Ok(None);
     };
+    if let Some(password) = &edit.password
+        && password.seen != old.by_owner
+    {
+        return Ok(Some(old));
+    }
     let mut new = old.clone();
     let mut revoked = Vec::new();
     // An end that somebody named is right as it is.
@@ -178,9 +183,10 @@ pub(super) fn edit(to: &Change<'_>, lookup: &Lookup, edit: LinkEdit) -> Result<O
     if let Some(pending_delete) = edit.pending_delete {
         new.pending_delete = pending_delete;
     }
-    if let Some((password, by_link)) = edit.password {
-        new.password = password;
-        new.by_link = by_link;
+    if let Some(password) = edit.password {
+        new.password = password.params;
+        new.by_link = password.by_link;
+        new.by_owner = password.by_owner;
     }
     if named {
         BIRTHS.delete(to, &lookup.0)?;
@@ -213,11 +219,7 @@ impl Removal {
 
     /// Removes it.
     pub(super) fn run(self, to: &Change<'_>) -> Result<Freed> {
-        let Self {
-            link,
-            leases,
-            mut blob,
-        } = self;
+        let Self { link, leases, blob } = self;
         for lease in &leases {
             drop_lease(to, lease)?;
         }
@@ -234,22 +236,26 @@ impl Removal {
         PLACES.delete(to, &link.lookup.0)?;
         LINKS.delete(to, &key_of(&link))?;
 
-        blob.references = blob.references.saturating_sub(1);
-        let freed = blob.references == 0;
-        if freed {
-            if let Some(tag) = &blob.tag {
-                TAGS.delete(to, tag)?;
-            }
-            BLOBS.delete(to, &blob.id.0)?;
-            GARBAGE.put(to, &blob.id.0, &Mark)?;
-        } else {
-            BLOBS.put(to, &blob.id.0, &blob)?;
-        }
         Ok(Freed {
             link: Some(link.lookup),
-            blob: freed.then_some(blob.id),
+            blob: release(to, blob)?,
         })
     }
+}
+
+/// Takes one reference from a blob; with the last of them it goes.
+pub(super) fn release(to: &Change<'_>, mut blob: Blob) -> Result<Option<BlobId>> {
+    blob.references = blob.references.saturating_sub(1);
+    if blob.references > 0 {
+        BLOBS.put(to, &blob.id.0, &blob)?;
+        return Ok(None);
+    }
+    if let Some(tag) = &blob.tag {
+        TAGS.delete(to, tag)?;
+    }
+    BLOBS.delete(to, &blob.id.0)?;
+    GARBAGE.put(to, &blob.id.0, &Mark)?;
+    Ok(Some(blob.id))
 }
 
 pub(super) fn remove(to: &Change<'_>, lookup: &Lookup) -> Result<Option<Freed>> {

@@ -1,87 +1,23 @@
 //! [`Metadata`] in one redb file: reads see the last commit and wait for nobody, changes go through
 //! the writer.
 
-use super::clock::{self, Ride};
+use super::clock;
 use super::keys::account_key;
 use super::records::Number;
 use super::schema::{
-    ACCOUNTS, BIRTHS, BLOBS, CLOCK, HOTLINKS, KEYS, LINKS, MARK, NAMES, SCHEMA, SESSIONS, STATE,
-    View, find_link, storage_error,
+    ACCOUNTS, BIRTHS, CLOCK, HOTLINKS, KEYS, LINKS, MARK, NAMES, SESSIONS, find_link,
 };
-use super::writer::Writer;
 use super::{
     AccountEdit, AccountEdited, AccountRemoved, ChunkAdded, ChunksBegun, Due, Duplicate, Freed,
-    Hotlink, KeyAdded, LinkCursor, LinkEdit, Metadata, MetadataError, NewLink, OnFatal, Published,
-    Taken, accounts, changes, chunks, ended, file, leases, reads,
+    Hotlink, KeyAdded, LinkCursor, LinkEdit, Metadata, MetadataError, NewLink, Published,
+    RedbMetadata, Rewrite, Rewritten, Taken, accounts, changes, chunks, ended, leases, reads,
+    rewrite,
 };
 use crate::model::{
     Account, AccountId, ApiKey, Blob, BlobId, Chunk, ChunkSession, ClockRow, Lease, LeaseId, Link,
     Lookup, Rebase, Timestamp, folded_name,
 };
-use redb::{Database, ReadableDatabase};
 use std::ops::Range;
-use std::sync::Arc;
-
-/// The database file.
-///
-/// Dropping it ends the writing thread and closes the file.
-pub struct RedbMetadata {
-    pub(super) database: Arc<Database>,
-    pub(super) on_fatal: OnFatal,
-    pub(super) ride: Ride,
-    // Dropped last: its thread closes the database, where a panic of the engine does no harm.
-    pub(super) writer: Writer,
-}
-
-impl RedbMetadata {
-    /// The blob of that name, for whoever checks how many links refer to it.
-    ///
-    /// # Errors
-    /// [`MetadataError`].
-    pub fn blob(&self, id: &BlobId) -> Result<Option<Blob>, MetadataError> {
-        self.read(|view| BLOBS.get(view, &id.0))
-    }
-
-    /// After an I/O error the engine refuses everything, reads as well: that is fatal. A damaged
-    /// page is not, unless the engine gave up on it in a way that it does not come back from.
-    pub(super) fn read<T>(
-        &self,
-        read: impl FnOnce(&View) -> Result<T, MetadataError>,
-    ) -> Result<T, MetadataError> {
-        let result = self.try_read(read);
-        let fatal = match &result {
-            Err(MetadataError::Unavailable(what)) => Some(what),
-            Err(MetadataError::Corrupt(what)) => self
-                .try_read(|view| STATE.has(view, SCHEMA))
-                .is_err()
-                .then_some(what),
-            _ => None,
-        };
-        if let Some(what) = fatal {
-            (self.on_fatal)(what);
-        }
-        result
-    }
-
-    fn try_read<T>(
-        &self,
-        read: impl FnOnce(&View) -> Result<T, MetadataError>,
-    ) -> Result<T, MetadataError> {
-        file::guarded(|| {
-            let transaction = self.database.begin_read().map_err(|e| match e {
-                redb::TransactionError::Storage(e) => storage_error(&e),
-                other => MetadataError::Unavailable(other.to_string()),
-            })?;
-            read(&View(transaction))
-        })
-    }
-}
-
-impl std::fmt::Debug for RedbMetadata {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RedbMetadata").finish_non_exhaustive()
-    }
-}
 
 impl Metadata for RedbMetadata {
     fn link(&self, lookup: &Lookup) -> Result<Option<Link>, MetadataError> {
@@ -117,6 +53,14 @@ impl Metadata for RedbMetadata {
     fn edit(&self, lookup: &Lookup, edit: LinkEdit) -> Result<Option<Link>, MetadataError> {
         let lookup = *lookup;
         self.writer.run(move |to| changes::edit(to, &lookup, edit))
+    }
+
+    fn rewrite(&self, change: Rewrite) -> Result<Rewritten, MetadataError> {
+        self.writer.run(move |to| rewrite::rewrite(to, change))
+    }
+
+    fn is_in_doubt(&self, lookup: &Lookup) -> Result<bool, MetadataError> {
+        self.read(|view| BIRTHS.has(view, &lookup.0))
     }
 
     fn remove(&self, lookup: &Lookup) -> Result<Option<Freed>, MetadataError> {

@@ -10,6 +10,7 @@ mod changes;
 mod chunks;
 mod clock;
 mod codec;
+mod database;
 mod ended;
 mod engine;
 mod error;
@@ -22,6 +23,7 @@ mod multiparts;
 mod opening;
 mod reads;
 mod records;
+mod rewrite;
 mod room;
 mod rows;
 mod schema;
@@ -31,12 +33,13 @@ mod verify;
 mod writer;
 
 pub use answers::{
-    AccountEdited, AccountRemoved, ChunkAdded, ChunksBegun, KeyAdded, Published, Taken,
+    AccountEdited, AccountRemoved, ChunkAdded, ChunksBegun, KeyAdded, Published, Rewritten, Taken,
 };
-pub use engine::RedbMetadata;
+pub use database::RedbMetadata;
 pub use error::MetadataError;
 pub use multiparts::Multipart;
 pub use records::decode_any;
+pub use rewrite::{Donor, Rewrite};
 
 use crate::model::{
     Account, AccountId, Allowance, ApiKey, Blob, BlobId, Chunk, ChunkSession, ClockRow, Expiry,
@@ -80,8 +83,14 @@ pub trait Metadata: Send + Sync {
     fn room_for_more(&self) -> Result<(), MetadataError>;
     /// Makes a link visible, with its blob, its hotlink and its place in the dedup index.
     fn publish(&self, new: NewLink) -> Result<Published, MetadataError>;
-    /// Changes a link. `None` when there is no such link; otherwise the link after the change.
+    /// Changes a link. `None` when there is no such link; otherwise the link after the change. A change
+    /// of the password that was made from what is no more changes nothing: the link then has another
+    /// `by_owner` than the change.
     fn edit(&self, lookup: &Lookup, edit: LinkEdit) -> Result<Option<Link>, MetadataError>;
+    /// Gives a link other bytes, or another owner: unless what it was made from is no more.
+    fn rewrite(&self, change: Rewrite) -> Result<Rewritten, MetadataError>;
+    /// Whether the end of a link is still to be put right by [`Metadata::rebase`].
+    fn is_in_doubt(&self, lookup: &Lookup) -> Result<bool, MetadataError>;
     /// Removes a link. `None` when there was none; otherwise the blob to unlink, if that was its
     /// last reference. A freed blob is in [`Metadata::garbage`] until [`Metadata::collected`].
     fn remove(&self, lookup: &Lookup) -> Result<Option<Freed>, MetadataError>;
@@ -322,8 +331,21 @@ pub struct LinkEdit {
     pub allowance: Option<Allowance>,
     /// Hidden and due, or restored.
     pub pending_delete: Option<Option<Timestamp>>,
-    /// Another password, or none: with the content key wrapped anew.
-    pub password: Option<(Option<PasswordParams>, Vec<u8>)>,
+    /// Another password, or none.
+    pub password: Option<PasswordEdit>,
+}
+
+/// Another password of a link, or none: with its keys wrapped anew.
+#[derive(Clone, Debug)]
+pub struct PasswordEdit {
+    /// How the password becomes a key; `None` for no password.
+    pub params: Option<PasswordParams>,
+    /// The new [`Link::by_link`].
+    pub by_link: Vec<u8>,
+    /// The new [`Link::by_owner`].
+    pub by_owner: Vec<u8>,
+    /// The [`Link::by_owner`] that both were made from.
+    pub seen: Vec<u8>,
 }
 
 /// What a removal freed.

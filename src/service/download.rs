@@ -245,7 +245,7 @@ impl Service {
         file: OpenFile,
         wish: DownloadWish<'_>,
     ) -> Result<Download, Error> {
-        let cargo = cargo(&wish.parts, file.size)?;
+        let cargo = cargo(&wish.parts, &file)?;
         let mut cookie = None;
         let lease = if file.counts && !file.link.allowance.unlimited {
             self.transfer(&file.link, cargo, wish.cookie, wish.peer)?
@@ -378,7 +378,8 @@ impl Service {
 }
 
 /// What a wish takes from a lease. An empty file counts as one byte, so that it can be leased.
-fn cargo(parts: &[Part], size: u64) -> Result<Cargo, Error> {
+fn cargo(parts: &[Part], file: &OpenFile) -> Result<Cargo, Error> {
+    let size = file.size;
     let fits = |part: &Part| part.range.start <= part.range.end && part.range.end <= size;
     let mut ranges: Vec<_> = parts.iter().map(|part| part.range.clone()).collect();
     if size == 0 {
@@ -391,5 +392,6 @@ fn cargo(parts: &[Part], size: u64) -> Result<Cargo, Error> {
     Ok(Cargo {
         ranges,
         span: size.max(1),
+        blob: file.link.blob,
     })
 }

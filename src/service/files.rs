@@ -3,10 +3,18 @@
 use super::label::{Label, row};
 use super::link_keys::{OwnerKeys, wrap_by_link};
 use super::{Count, Error, Lifetime, Service, Session, events};
-use crate::metadata::{LinkCursor, LinkEdit};
-use crate::model::{AccountId, Allowance, BlobFormat, Expiry, Link, Lookup, Timestamp, Token};
+use crate::metadata::{LinkCursor, LinkEdit, PasswordEdit};
+use crate::model::{
+    AccountId, Allowance, BlobFormat, Expiry, Link, Lookup, PasswordParams, Secret, Timestamp,
+    Token,
+};
 use crate::pipeline::seal::keys::{self, TokenKind};
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
 use zeroize::Zeroizing;
+
+/// How often a change is made again that was made from what is no more.
+pub(super) const ATTEMPTS: usize = 16;
 
 /// A file, as its owner sees it.
 pub struct FileView {
@@ -165,53 +173,71 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Invalid`].
     pub fn modify(&self, session: &Session, id: &str, changes: Changes) -> Result<FileView, Error> {
-        let OwnLink { link, keys } = self.own_visible(session, id)?;
+        let mut own = self.own_visible(session, id)?;
         self.allows(changes.count, changes.lifetime)?;
-        let now = self.parts.clock.now();
         let password = match &changes.password {
             PasswordChange::Keep => None,
             PasswordChange::Remove => Some(None),
             PasswordChange::Set(password) => Some(self.new_password(Some(password))?),
         };
-        let password = password.map(|password| {
-            let key = password.as_ref().map(|(_, key)| key);
-            let context = row(&link.lookup, &link.blob);
-            let by_link = wrap_by_link(&keys.id, key, &context, &keys.content);
-            (password.map(|(params, _)| params), by_link)
-        });
-        let expiry = changes.lifetime.map(|lifetime| match lifetime {
-            // The number stays, as in Gokapi.
-            Lifetime::Unlimited => Expiry {
-                unlimited: true,
-                ..link.expiry
-            },
-            Lifetime::Until(_) => lifetime.expiry(now),
-        });
-        let mut what = Vec::new();
-        what.extend(changes.count.map(|_| "downloads"));
-        what.extend(expiry.map(|_| "expiry"));
-        what.extend(password.as_ref().map(|_| "password"));
-        let edit = LinkEdit {
-            expiry,
-            allowance: changes.count.map(|count| allowance(count, link.allowance)),
-            pending_delete: None,
-            password,
-        };
-        if changes.count.is_some() {
-            // Fewer than are in progress: the database takes the youngest back.
-            self.book().doubt(&link.lookup);
+        let _turn = password.as_ref().map(|_| self.rewriting());
+        for _ in 0..ATTEMPTS {
+            let OwnLink { link, keys } = own;
+            let expiry = changes.lifetime.map(|lifetime| match lifetime {
+                // The number stays, as in Gokapi.
+                Lifetime::Unlimited => Expiry {
+                    unlimited: true,
+                    ..link.expiry
+                },
+                Lifetime::Until(_) => lifetime.expiry(self.parts.clock.now()),
+            });
+            let (keys, password) = match &password {
+                None => (keys, None),
+                Some(password) => {
+                    let (keys, edit) = with_password(session, &link, keys, password.as_ref());
+                    (keys, Some(edit))
+                }
+            };
+            let mut what = Vec::new();
+            what.extend(changes.count.map(|_| "downloads"));
+            what.extend(expiry.map(|_| "expiry"));
+            what.extend(password.as_ref().map(|_| "password"));
+            let wrapped = password.as_ref().map(|edit| edit.by_owner.clone());
+            let edit = LinkEdit {
+                expiry,
+                allowance: changes.count.map(|count| allowance(count, link.allowance)),
+                pending_delete: None,
+                password,
+            };
+            if changes.count.is_some() {
+                // Fewer than are in progress: the database takes the youngest back.
+                self.book().doubt(&link.lookup);
+            }
+            let changed = self.edit(&link.lookup, edit)?;
+            if wrapped.is_some_and(|wrapped| wrapped != changed.by_owner) {
+                own = self.own_visible(session, id)?;
+                continue;
+            }
+            events::changed(&link.lookup, session.account, &what);
+            // What the clock is not sure of is refused, and goes later.
+            if changed.is_over(self.parts.clock.now().min(self.removable())) {
+                self.end_link(&changed.lookup)?;
+                events::expired(&changed.lookup, "change");
+            }
+            return self.view_of(OwnLink {
+                link: changed,
+                keys,
+            });
         }
-        let changed = self.edit(&link.lookup, edit)?;
-        events::changed(&link.lookup, session.account, &what);
-        // What the clock is not sure of is refused, and goes later.
-        if changed.is_over(now.min(self.removable())) {
-            self.end_link(&changed.lookup)?;
-            events::expired(&changed.lookup, "change");
-        }
-        self.view_of(OwnLink {
-            link: changed,
-            keys,
-        })
+        Err(changes_all_the_time())
+    }
+
+    /// One change at a time to what the owner's key opens in a link: those that were made from what is no
+    /// more have to be made again. Only for that: another process may be at it, too.
+    pub(super) fn rewriting(&self) -> MutexGuard<'_, ()> {
+        self.rewriting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn edit(&self, lookup: &Lookup, edit: LinkEdit) -> Result<Link, Error> {
@@ -264,7 +290,7 @@ impl Service {
         Ok(OwnLink { link, keys })
     }
 
-    fn view_of(&self, own: OwnLink) -> Result<FileView, Error> {
+    pub(super) fn view_of(&self, own: OwnLink) -> Result<FileView, Error> {
         let OwnLink { link, keys } = own;
         let label = Label::open(&link.label, &keys.content, &link.lookup, &link.blob);
         let label = label.ok_or(Error::Damaged)?;
@@ -288,6 +314,29 @@ impl Service {
             hotlink: keys.hotlink.filter(|_| !has_password),
         })
     }
+}
+
+/// Another change came between each time.
+pub(super) fn changes_all_the_time() -> Error {
+    Error::TooMany(Duration::from_secs(1))
+}
+
+/// The keys of a link with another password, and the change that makes it so.
+fn with_password(
+    session: &Session,
+    link: &Link,
+    mut keys: OwnerKeys,
+    password: Option<&(PasswordParams, Secret)>,
+) -> (OwnerKeys, PasswordEdit) {
+    let context = row(&link.lookup, &link.blob);
+    keys.password = password.map(|(_, key)| key.clone());
+    let edit = PasswordEdit {
+        params: password.map(|(params, _)| *params),
+        by_link: wrap_by_link(&keys.id, keys.password.as_ref(), &context, &keys.content),
+        by_owner: keys.wrap(&session.account_key, &context),
+        seen: link.by_owner.clone(),
+    };
+    (keys, edit)
 }
 
 /// The allowance after a change, as [`LinkEdit`] takes it.

@@ -17,7 +17,7 @@
 //!    and the delivery of L settles it at once, which makes L again the byte of point 2.
 
 use super::ranges::Ranges;
-use crate::model::{LeaseId, Lookup};
+use crate::model::{BlobId, LeaseId, Lookup};
 use crate::pipeline::seal::SEGMENT;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -70,6 +70,8 @@ pub(super) struct Cargo {
     pub(super) ranges: Vec<Range<u64>>,
     /// Bytes of the whole file; an empty file counts as one byte.
     pub(super) span: u64,
+    /// Of which file: the bytes of a link may be replaced while leases on it are open.
+    pub(super) blob: BlobId,
 }
 
 impl Cargo {
@@ -102,6 +104,8 @@ pub(super) struct LeaseBook {
 /// The bytes of one lease.
 #[derive(Default)]
 struct Account {
+    /// The file that all of this is about; `None` until the first transfer after a restart.
+    blob: Option<BlobId>,
     /// Ever acknowledged.
     delivered: Ranges,
     /// Handed out and not given back: not for neighbours.
@@ -125,7 +129,9 @@ struct Account {
 }
 
 impl Account {
-    fn grants(&self, bearer: Bearer, wanted: &Ranges, last: bool, now: Duration) -> bool {
+    fn grants(&self, bearer: Bearer, cargo: &Cargo, wanted: &Ranges, now: Duration) -> bool {
+        let last = cargo.has_last();
+        let same_file = self.blob.is_none_or(|blob| blob == cargo.blob);
         let open = self.end.is_none() && now.saturating_sub(self.taken) < LIFE;
         let taken = match bearer {
             Bearer::Owner => &self.in_flight,
@@ -138,12 +144,14 @@ impl Account {
             .map(Ranges::pieces)
             .into_iter()
             .max();
-        open && !last_is_gone
+        open && same_file
+            && !last_is_gone
             && !wanted.meets(taken)
             && pieces.unwrap_or_default() + wanted.pieces() <= PIECES
     }
 
-    fn start(&mut self, wanted: &Ranges, now: Duration) {
+    fn start(&mut self, cargo: &Cargo, wanted: &Ranges, now: Duration) {
+        self.blob = Some(cargo.blob);
         self.held.add_all(wanted);
         self.in_flight.add_all(wanted);
         self.transfers += 1;
@@ -171,9 +179,9 @@ impl LeaseBook {
         let Some(account) = self.leases.get_mut(claim) else {
             return false;
         };
-        let granted = account.grants(Bearer::Owner, &wanted, cargo.has_last(), now);
+        let granted = account.grants(Bearer::Owner, cargo, &wanted, now);
         if granted {
-            account.start(&wanted, now);
+            account.start(cargo, &wanted, now);
         }
         granted
     }
@@ -195,9 +203,9 @@ impl LeaseBook {
         self.leases
             .range_mut(name([0; 16])..=name([255; 16]))
             .take(CANDIDATES)
-            .find(|(_, a)| a.grants(Bearer::Neighbour, &wanted, cargo.has_last(), now))
+            .find(|(_, a)| a.grants(Bearer::Neighbour, cargo, &wanted, now))
             .map(|(claim, account)| {
-                account.start(&wanted, now);
+                account.start(cargo, &wanted, now);
                 *claim
             })
     }
@@ -223,7 +231,7 @@ impl LeaseBook {
             taken: now,
             ..Account::default()
         };
-        account.start(&Ranges::of(&cargo.ranges), now);
+        account.start(cargo, &Ranges::of(&cargo.ranges), now);
         self.leases.insert(claim, account);
     }
 

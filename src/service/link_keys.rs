@@ -9,6 +9,8 @@ pub(super) struct OwnerKeys {
     pub(super) id: Token,
     pub(super) content: Secret,
     pub(super) hotlink: Option<Token>,
+    /// The key of the link's password. Links that got their password before this was kept have none.
+    pub(super) password: Option<Secret>,
 }
 
 impl OwnerKeys {
@@ -17,13 +19,22 @@ impl OwnerKeys {
         // The content key has a fixed length and the tokens have none of the separator in them.
         let hotlink = self.hotlink.as_ref().map_or("", Token::reveal);
         let content = self.content.reveal();
+        let password = self.password.as_ref().map(Secret::reveal);
         // Room for all of it: a buffer that moves while it grows leaves an unwiped one behind.
-        let length = content.len() + self.id.reveal().len() + 1 + hotlink.len();
+        let length = content.len()
+            + self.id.reveal().len()
+            + 1
+            + hotlink.len()
+            + password.map_or(0, |key| 1 + key.len());
         let mut plain = Zeroizing::new(Vec::with_capacity(length));
         plain.extend_from_slice(content);
         plain.extend_from_slice(self.id.reveal().as_bytes());
         plain.push(0);
         plain.extend_from_slice(hotlink.as_bytes());
+        if let Some(key) = password {
+            plain.push(0);
+            plain.extend_from_slice(key);
+        }
         keys::wrap(Purpose::LinkByOwner, &[account.reveal()], row, &plain)
     }
 
@@ -31,13 +42,20 @@ impl OwnerKeys {
     pub(super) fn unwrap(account: &Secret, row: &[u8], wrapped: &[u8]) -> Option<Self> {
         let plain = keys::unwrap(Purpose::LinkByOwner, &[account.reveal()], row, wrapped)?;
         let (content, tokens) = plain.split_at_checked(32)?;
-        let (id, hotlink) = std::str::from_utf8(tokens).ok()?.split_once('\0')?;
+        // The key comes last and is cut off by the second separator: it may have any bytes.
+        let mut parts = tokens.splitn(3, |byte| *byte == 0);
+        let mut token = || std::str::from_utf8(parts.next()?).ok();
+        let (id, hotlink) = (token()?, token()?);
         Some(Self {
             id: Token::parse(id)?,
             content: Secret::from_slice(content)?,
             hotlink: match hotlink {
                 "" => None,
                 hotlink => Some(Token::parse(hotlink)?),
+            },
+            password: match parts.next() {
+                None => None,
+                Some(key) => Some(Secret::from_slice(key)?),
             },
         })
     }
@@ -79,16 +97,27 @@ mod tests {
     #[test]
     fn the_owner_gets_back_what_was_wrapped_and_others_nothing() {
         let (account, other) = (keys::random_secret(), keys::random_secret());
-        for hotlink in [None, Some(keys::random_token(Token::HOTLINK))] {
+        let hotlink = keys::random_token(Token::HOTLINK);
+        // A key may have any bytes, the separator among them.
+        let key = || Secret::new([0; 32]);
+        for (hotlink, password) in [
+            (None, None),
+            (Some(hotlink.clone()), None),
+            (None, Some(key())),
+            (Some(hotlink), Some(key())),
+        ] {
             let owned = OwnerKeys {
                 id: keys::random_token(Token::LINK),
                 content: keys::random_secret(),
                 hotlink,
+                password,
             };
             let wrapped = owned.wrap(&account, b"row");
             let opened = OwnerKeys::unwrap(&account, b"row", &wrapped).unwrap();
             assert!(opened.id == owned.id && opened.hotlink == owned.hotlink);
             assert_eq!(opened.content.reveal(), owned.content.reveal());
+            let password = |keys: &OwnerKeys| keys.password.as_ref().map(|key| *key.reveal());
+            assert_eq!(password(&opened), password(&owned));
             assert!(OwnerKeys::unwrap(&other, b"row", &wrapped).is_none());
             assert!(OwnerKeys::unwrap(&account, b"raw", &wrapped).is_none());
         }

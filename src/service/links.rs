@@ -1,5 +1,6 @@
 //! What recipients do before they download: look at a link, unlock it, open it.
 
+use super::files::{ATTEMPTS, changes_all_the_time};
 use super::label::{Label, row};
 use super::limiter::Kind;
 use super::link_keys::unwrap_by_link;
@@ -134,15 +135,20 @@ impl Service {
         unlock: Option<&str>,
         peer: IpAddr,
     ) -> Result<OpenFile, Error> {
-        let (link, content) = match door {
-            Door::Link(id) => {
-                let (token, link) = self.visible_link(id, peer)?;
-                let content = self.content_by_link(&token, &link, unlock)?;
-                (link, content)
+        for _ in 0..ATTEMPTS {
+            let (link, content) = match door {
+                Door::Link(id) => {
+                    let (token, link) = self.visible_link(id, peer)?;
+                    let content = self.content_by_link(&token, &link, unlock)?;
+                    (link, content)
+                }
+                Door::Hotlink(id) => self.hotlinked(id, peer)?,
+            };
+            if let Some(file) = self.open_file(link, &content, true)? {
+                return Ok(file);
             }
-            Door::Hotlink(id) => self.hotlinked(id, peer)?,
-        };
-        self.open_file(link, &content, true)
+        }
+        Err(changes_all_the_time())
     }
 
     /// Opens a file of the session's account; its password is not asked for. Whether the download
@@ -151,8 +157,13 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Damaged`].
     pub fn open_own(&self, session: &Session, id: &str, counts: bool) -> Result<OpenFile, Error> {
-        let own = self.own_visible(session, id)?;
-        self.open_file(own.link, &own.keys.content, counts)
+        for _ in 0..ATTEMPTS {
+            let own = self.own_visible(session, id)?;
+            if let Some(file) = self.open_file(own.link, &own.keys.content, counts)? {
+                return Ok(file);
+            }
+        }
+        Err(changes_all_the_time())
     }
 
     /// The link of that id, if a recipient may see it. Ids that are none are charged to `peer`.
@@ -233,15 +244,23 @@ impl Service {
             .ok_or(Error::PasswordNeeded)
     }
 
-    fn open_file(&self, link: Link, content: &Secret, counts: bool) -> Result<OpenFile, Error> {
+    /// `None` when the link has other bytes by now: it is to be looked at once more.
+    pub(super) fn open_file(
+        &self,
+        link: Link,
+        content: &Secret,
+        counts: bool,
+    ) -> Result<Option<OpenFile>, Error> {
         let label = Label::open(&link.label, content, &link.lookup, &link.blob);
         let label = label.ok_or(Error::Damaged)?;
         let stored = match self.parts.store.open(&link.blob) {
             Ok(stored) => stored,
             Err(StoreError::NotFound) => {
-                // Gone with its link since, or missing: the row tells.
-                if self.visible_row(&link.lookup)?.is_none() {
-                    return Err(Error::NotFound);
+                // Gone with its link since, replaced, or missing: the row tells.
+                match self.visible_row(&link.lookup)? {
+                    None => return Err(Error::NotFound),
+                    Some(row) if row.blob != link.blob => return Ok(None),
+                    Some(_) => {}
                 }
                 log::error!("link={} its stored file is missing", link.lookup);
                 return Err(Error::Damaged);
@@ -273,7 +292,7 @@ impl Service {
             }
         })?;
         let etag = keys::etag(content, &row(&link.lookup, &link.blob));
-        Ok(OpenFile {
+        Ok(Some(OpenFile {
             name: label.name,
             content_type: label.content_type,
             size: link.size,
@@ -282,6 +301,6 @@ impl Service {
             link,
             source,
             counts,
-        })
+        }))
     }
 }

@@ -7,6 +7,7 @@ mod beginning;
 mod chunked;
 mod clock;
 mod cookies;
+mod copies;
 mod counts;
 mod credentials;
 mod download;
@@ -36,6 +37,7 @@ mod tests;
 pub use accounts::{AccountView, AccountWish, NewAccount, check_name, check_password};
 pub use api_keys::{KEYS_MAX, KeyView, NewApiKey};
 pub use chunked::{ChunkError, ChunkPlace, Parked};
+pub use copies::CopyWish;
 pub use credentials::{Proof, Session};
 pub use download::{Download, DownloadWish, LEASE_SECONDS_DEFAULT, Part};
 pub use error::Error;
@@ -120,6 +122,8 @@ pub struct Service {
     /// When the last chunk of each came, since the boot.
     recent_chunks: Mutex<HashMap<Lookup, Duration>>,
     book: Mutex<LeaseBook>,
+    /// Held by whoever wraps the keys of a link anew.
+    rewriting: Mutex<()>,
     /// Complete downloads of links without a limit since the last flush.
     counts: counts::Counts,
     garbage: Mutex<garbage::Progress>,
@@ -144,6 +148,7 @@ impl Service {
             chunk_works: chunked::Works::default(),
             recent_chunks: Mutex::default(),
             book: Mutex::default(),
+            rewriting: Mutex::default(),
             counts: counts::Counts::default(),
             garbage: Mutex::default(),
             complaint: garbage::Complaint::default(),

@@ -12,17 +12,17 @@ use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
 
 /// What a link is made of, apart from its bytes.
 pub(super) struct Plan {
-    id: Token,
-    hotlink: Option<Token>,
-    label: Label,
-    password: Option<(PasswordParams, Secret)>,
-    expiry: Expiry,
-    allowance: Allowance,
-    created: Timestamp,
-    birth: Option<Moment>,
-    owner: AccountId,
-    size: u64,
-    format: BlobFormat,
+    pub(super) id: Token,
+    pub(super) hotlink: Option<Token>,
+    pub(super) label: Label,
+    pub(super) password: Option<(PasswordParams, Secret)>,
+    pub(super) expiry: Expiry,
+    pub(super) allowance: Allowance,
+    pub(super) created: Timestamp,
+    pub(super) birth: Option<Moment>,
+    pub(super) owner: AccountId,
+    pub(super) size: u64,
+    pub(super) format: BlobFormat,
 }
 
 impl Service {
@@ -122,6 +122,7 @@ impl Plan {
             id: self.id.clone(),
             content: content.clone(),
             hotlink: self.hotlink.clone(),
+            password: password_key.cloned(),
         };
         let link = Link {
             lookup,

@@ -1,23 +1,25 @@
-//! `/api/files/...` but for uploads: list, inspect, download, change, delete, restore.
+//! `/api/files/...` but for uploads: list, inspect, download, change, delete, restore, copy, replace.
 
 use super::error::Fault;
-use super::params::{self, Params};
+use super::given::{FORM, Given};
+use super::params::Params;
+use super::upload::lifetime;
 use super::wire::{self, FileInfo, UploadResult};
 use crate::api::Api;
 use crate::api::public::download;
 use crate::api::route::Call;
-use crate::http::form::{Form, read_limited};
 use crate::http::{Head, Response, Sink, Stream};
 use crate::model::Timestamp;
-use crate::service::{Changes, Count, Error, FileView, Lifetime, PasswordChange, Session};
+use crate::service::{
+    Changes, CopyWish, Count, Error, FileView, Lifetime, PasswordChange, Session,
+};
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Files fetched at a time for a listing: bounds its memory, whatever its length.
 const PAGE: usize = 32;
-/// The longest form.
-const FORM: u64 = 4 * 1024;
 
 /// Every file of the account, written as it is read. `[]` when there is none, where Gokapi has
 /// `null`: both are a list without elements to its clients, and scripts can loop over this one.
@@ -76,48 +78,16 @@ pub fn download(api: &Api, session: Session, call: Call<'_>) -> Result<Response,
         .map_err(|error| Fault::from(error).not_found_as("file not found"))
 }
 
-/// Deletes a file. Its id comes in a header, in the query or in a form.
+/// Deletes a file.
 pub fn delete(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
-    let params = Params(&call.head.headers);
-    let mut id = params.text("id")?.unwrap_or_default().to_owned();
-    let mut delay = params.number("delay")?;
-    let mut take = |encoded: &[u8]| -> Result<(), Fault> {
-        let given = |name| {
-            let value = Form::new(encoded).first(name);
-            value.filter(|text| !text.is_empty())
-        };
-        if let (true, Some(text)) = (id.is_empty(), given("id")) {
-            id = text.into_owned();
-        }
-        if let (None, Some(text)) = (delay, given("delay")) {
-            let seconds = params::number(&text).ok_or_else(|| Fault::bad_value("delay"))?;
-            delay = Some(seconds);
-        }
-        Ok(())
-    };
-    take(call.head.query.as_deref().unwrap_or_default().as_bytes())?;
-    if is_form(call.head) {
-        let body = read_limited(call.body, FORM).map_err(|e| Fault::bad_body(e.to_string()))?;
-        take(&body)?;
-    }
-    if id.is_empty() {
-        return Err(Fault::missing("id"));
-    }
+    let given = Given::read(call, FORM)?;
+    let id = given.required("id")?;
     // A delay below zero is none.
-    let delay = u64::try_from(delay.unwrap_or(0)).unwrap_or(0);
+    let delay = u64::try_from(given.number("delay")?.unwrap_or(0)).unwrap_or(0);
     api.service
         .delete(&session, &id, delay)
         .map_err(|error| Fault::from(error).not_found_as("Invalid file ID provided."))?;
     Ok(wire::answer(200))
-}
-
-/// Whether the body is an encoded form.
-fn is_form(head: &Head) -> bool {
-    let declared = head.headers.first("Content-Type").unwrap_or_default();
-    let essence = declared.split(';').next().unwrap_or_default();
-    essence
-        .trim()
-        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 /// Takes a delayed deletion back.
@@ -161,6 +131,47 @@ pub fn modify(api: &Api, session: Session, call: Call<'_>) -> Result<Response, F
 /// Whether [`modify`] would have to stretch a password.
 pub fn sets_password(head: &Head) -> bool {
     head.headers.all("password").any(|value| !value.is_empty())
+}
+
+/// Makes another link to the same bytes. What is not said is as the file has it, its password included; an empty
+/// password is none, and an empty name leaves the name.
+pub fn duplicate(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
+    let given = Given::read(call, FORM)?;
+    let id = given.required("id")?;
+    let password = match (given.flag("originalPassword")?, given.text("password")?) {
+        (true, _) | (false, None) => PasswordChange::Keep,
+        (false, Some(password)) if password.is_empty() => PasswordChange::Remove,
+        (false, Some(password)) => PasswordChange::Set(Zeroizing::new(password.into_owned())),
+    };
+    let wish = CopyWish {
+        name: given
+            .text("filename")?
+            .filter(|name| !name.is_empty())
+            .map(Cow::into_owned),
+        count: given.number("allowedDownloads")?.map(count),
+        lifetime: given
+            .number("expiryDays")?
+            .map(|days| lifetime(api.clock.now(), days)),
+        password,
+    };
+    let file = api
+        .service
+        .copy(&session, &id, &wish)
+        .map_err(|error| Fault::from(error).not_found_as("Invalid id provided."))?;
+    Ok(wire::json(200, &info(api, &file)))
+}
+
+/// Gives a link the bytes, name and type of another file.
+pub fn replace(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
+    let given = Given::read(call, FORM)?;
+    let id = given.required("id")?;
+    let donor = given.required("idNewContent")?;
+    let remove = given.flag("deleteNewFile")?;
+    let file = api
+        .service
+        .replace(&session, &id, &donor, remove)
+        .map_err(|error| Fault::from(error).not_found_as("Invalid id provided."))?;
+    Ok(wire::json(200, &info(api, &file)))
 }
 
 /// A number of downloads, as Gokapi means it: 0 is any number, and less is none.

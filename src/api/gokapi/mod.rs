@@ -3,12 +3,22 @@
 //! Parameters come in header fields (uploads: form fields), answers are JSON. The method is never
 //! looked at, an address with a query or a slash too many is no call, and a key without the
 //! permission is treated like no key.
+//!
+//! What is different from Gokapi on purpose, in calls about files:
+//!
+//! - Parameters of `delete`, `duplicate` and `replace` may also stand in the query or in an encoded form.
+//! - Whoever calls has their own files only, and whatever its rank: nobody else's key opens a file.
+//! - `duplicate` keeps the name when `filename` is there and empty, where Gokapi leaves the copy without one.
+//! - `duplicate` and `replace` need the key of the file's password, which is kept with the file since it can be.
+//!   For a password that is older they ask to have it set once more (400, code 10) instead of dropping it.
+//! - A file cannot be replaced by itself (400, code 10), and a running download of the old bytes ends with them.
 
 mod chunks;
 pub(super) mod error;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod given;
 mod keys;
 mod params;
 mod upload;
@@ -51,12 +61,19 @@ pub static ROUTES: &[Route] = &[
         methods: Methods::Any,
         path: "/api/files/delete",
         room: Workers::Of(Room::Change),
-        run: Run::Key(Keyed {
-            needed: Permissions::DELETE,
-            or_password: false,
-            query: true,
-            run: files::delete,
-        }),
+        run: given(Permissions::DELETE, files::delete),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/files/duplicate",
+        room: Workers::PasswordWhen(given::may_set_password),
+        run: given(Permissions::UPLOAD, files::duplicate),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/files/replace",
+        room: Workers::Of(Room::Change),
+        run: given(Permissions::REPLACE, files::replace),
     },
     Route {
         methods: Methods::Any,
@@ -74,12 +91,7 @@ pub static ROUTES: &[Route] = &[
         methods: Methods::Any,
         path: "/api/chunk/add",
         room: Workers::Of(Room::Upload),
-        run: Run::Key(Keyed {
-            needed: Permissions::UPLOAD,
-            or_password: false,
-            query: true,
-            run: chunks::add,
-        }),
+        run: given(Permissions::UPLOAD, chunks::add),
     },
     Route {
         methods: Methods::Any,
@@ -122,6 +134,19 @@ const fn key(
         needed,
         or_password: false,
         query: false,
+        run,
+    })
+}
+
+/// The same, where parameters may stand in the query, too.
+const fn given(
+    needed: Permissions,
+    run: fn(&Api, Session, Call<'_>) -> Result<Response, Fault>,
+) -> Run {
+    Run::Key(Keyed {
+        needed,
+        or_password: false,
+        query: true,
         run,
     })
 }

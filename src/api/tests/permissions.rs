@@ -28,9 +28,11 @@ fn each_path_of_the_api_needs_exactly_the_permission_that_gokapi_asks_for() {
         ("/api/files/add", 2),
         ("/api/files/delete", 4),
         ("/api/files/download/{id}", 512),
+        ("/api/files/duplicate", 2),
         ("/api/files/list", 1),
         ("/api/files/list/{id}", 1),
         ("/api/files/modify", 16),
+        ("/api/files/replace", 32),
         ("/api/files/restore", 4),
         ("/api/info/config", 2),
         ("/api/info/version", 0),
@@ -171,6 +173,8 @@ fn the_files_of_one_account_are_closed_to_another() {
     let id = world.text(b"secret", &[]);
     let other = world.api.service.add_account("bob", "battery staple");
     let other = other.unwrap().key.key.reveal().to_owned();
+    let theirs = form("b.txt", "text/plain", b"theirs", &[]).header("apikey", &other);
+    let theirs = super::id(&world.ask(theirs).json()["FileInfo"]);
     let calls = [
         get(&format!("/api/files/list/{id}")),
         get(&format!("/api/files/download/{id}")),
@@ -180,6 +184,14 @@ fn the_files_of_one_account_are_closed_to_another() {
         ask(Method::Delete, "/api/files/delete").header("id", &id),
         ask(Method::Delete, &format!("/api/files/delete?id={id}")),
         ask(Method::Post, "/api/files/restore").header("id", &id),
+        ask(Method::Post, "/api/files/duplicate").header("id", &id),
+        ask(Method::Put, "/api/files/replace")
+            .header("id", &id)
+            .header("idNewContent", &theirs),
+        ask(Method::Put, "/api/files/replace")
+            .header("id", &theirs)
+            .header("idNewContent", &id)
+            .header("deleteNewFile", "true"),
     ];
     for call in calls {
         let target = call.head.path.clone();
@@ -192,7 +204,7 @@ fn the_files_of_one_account_are_closed_to_another() {
         assert_eq!(world.keyed(delete).failure().0, 404, "{near}");
     }
     let listed = world.ask(get("/api/files/list").header("apikey", &other));
-    assert_eq!(listed.text(), "[]");
+    assert_eq!(listed.json().as_array().unwrap().len(), 1, "their own");
     let own = world.keyed(get(&format!("/api/files/list/{id}"))).json();
     assert_eq!(own["DownloadsRemaining"], 1, "nothing was changed");
 }

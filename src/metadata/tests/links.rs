@@ -279,10 +279,21 @@ fn an_edit_changes_what_it_names_and_moves_the_end() {
     assert_eq!(due(&db, Timestamp(1_200), 9), []);
 
     let edit = LinkEdit {
-        password: Some((Some(password()), vec![0xEE; 48])),
+        password: Some(PasswordEdit {
+            params: Some(password()),
+            by_link: vec![0xEE; 48],
+            by_owner: vec![0xEF; 120],
+            seen: link(1).by_owner,
+        }),
         ..LinkEdit::default()
     };
-    let new = db.edit(&lookup(1), edit).unwrap().unwrap();
+    let new = db.edit(&lookup(1), edit.clone()).unwrap().unwrap();
+    let late = LinkEdit {
+        allowance: Some(limited(9)),
+        ..edit
+    };
+    let kept = db.edit(&lookup(1), late).unwrap().unwrap();
+    assert_eq!(kept, new, "made from what is no more");
     assert_eq!(
         (new.password, new.by_link.clone()),
         (Some(password()), vec![0xEE; 48])

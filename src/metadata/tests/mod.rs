@@ -10,6 +10,7 @@ mod leases;
 mod links;
 mod migration;
 mod multiparts;
+mod rewrites;
 mod time;
 mod writing;
 

@@ -103,6 +103,8 @@ pass_on! {
     room_for_more() -> ();
     publish(new: NewLink) -> Published;
     edit(lookup: &Lookup, edit: LinkEdit) -> Option<Link>;
+    rewrite(change: Rewrite) -> Rewritten;
+    is_in_doubt(lookup: &Lookup) -> bool;
     remove(lookup: &Lookup) -> Option<Freed>;
     due(now: Timestamp, after: Option<&Due>, limit: usize) -> Vec<Due>;
     count_due(after: Timestamp, until: Timestamp, limit: u64) -> u64;

@@ -1,11 +1,12 @@
 //! The lease book, case by case.
 
-use crate::model::{LeaseId, Lookup};
+use crate::model::{BlobId, LeaseId, Lookup};
 use crate::service::lease_book::{Bearer, Cargo, Claim, End, LEASES, LeaseBook};
 use std::ops::Range;
 use std::time::Duration;
 
 const LINK: Lookup = Lookup([7; 32]);
+const FILE: BlobId = BlobId([3; 16]);
 const PATIENCE: Duration = Duration::from_secs(600);
 
 fn claim(n: u16) -> Claim {
@@ -22,6 +23,7 @@ fn bytes(range: Range<u64>) -> Cargo {
     Cargo {
         ranges: vec![range],
         span: 1_000_000,
+        blob: FILE,
     }
 }
 
@@ -58,6 +60,7 @@ fn the_last_byte_goes_to_one_neighbour_even_when_its_transfer_breaks_later() {
         let backwards = Cargo {
             ranges: vec![500_000..1_000_000, 10..500_000],
             span: 1_000_000,
+            blob: FILE,
         };
         match first {
             Bearer::Owner => assert!(book.continue_as_owner(&claim(1), &backwards, now)),
@@ -158,4 +161,25 @@ fn a_lease_that_was_taken_back_before_it_was_entered_is_doubted() {
     assert!(!book.is_doubted(&claim(3)));
     book.doubt(&Lookup([8; 32]));
     assert!(!book.is_doubted(&claim(3)), "another link");
+}
+
+#[test]
+fn a_lease_is_about_one_file_even_when_its_link_has_another_by_now() {
+    let mut book = LeaseBook::default();
+    let now = Duration::ZERO;
+    broken_off(&mut book);
+    let other = Cargo {
+        blob: BlobId([4; 16]),
+        ..bytes(10..1_000_000)
+    };
+    assert!(!book.continue_as_owner(&claim(1), &other, now));
+    assert_eq!(
+        book.continue_as_neighbour(&LINK, &[1; 16], &other, now),
+        None
+    );
+    assert!(book.continue_as_owner(&claim(1), &bytes(10..1_000_000), now));
+    // What was delivered before a restart is not known, nor of which file.
+    book.adopt(claim(2), now);
+    assert!(book.continue_as_owner(&claim(2), &other, now));
+    assert!(!book.continue_as_owner(&claim(2), &bytes(0..10), now));
 }

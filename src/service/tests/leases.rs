@@ -1,6 +1,6 @@
 //! The lease book against random clients: the account of bytes on its own, without bytes.
 
-use crate::model::{LeaseId, Lookup};
+use crate::model::{BlobId, LeaseId, Lookup};
 use crate::service::lease_book::{Bearer, Cargo, Claim, End, LeaseBook};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,6 +116,7 @@ impl Model {
         let cargo = Cargo {
             ranges,
             span: self.size,
+            blob: BlobId([1; 16]),
         };
         let address = [u8::from(client == 2); 16];
         let cookie = self.cookies[client].filter(|_| with_cookie);

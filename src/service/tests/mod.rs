@@ -5,6 +5,7 @@ mod administration;
 mod away;
 mod chunks;
 mod clock;
+mod copies;
 mod crowds;
 mod dedup;
 mod downloads;

@@ -1,0 +1,108 @@
+//! Parameters of calls that take them from wherever scripts put them: in header fields, as Gokapi wants them, in
+//! the query, or in an encoded form. A header field goes before the query, and the query before the form.
+
+use super::error::Fault;
+use super::params::{self, Params};
+use crate::api::route::Call;
+use crate::http::Head;
+use crate::http::form::{Form, read_limited};
+use std::borrow::Cow;
+
+/// The longest form of a call with a few parameters, in bytes.
+pub const FORM: u64 = 4 * 1024;
+
+/// The parameters of one call.
+pub struct Given<'a> {
+    head: &'a Head,
+    form: Vec<u8>,
+}
+
+impl<'a> Given<'a> {
+    /// Reads the form, if there is one, of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`Fault`] when it is longer, or breaks off.
+    pub fn read(call: Call<'a>, limit: u64) -> Result<Self, Fault> {
+        let form = match is_form(call.head) {
+            true => read_limited(call.body, limit).map_err(|e| Fault::bad_body(e.to_string()))?,
+            false => Vec::new(),
+        };
+        Ok(Self {
+            head: call.head,
+            form,
+        })
+    }
+
+    /// What was given under this name, in the order in which it counts.
+    fn all(&self, name: &str) -> Result<impl Iterator<Item = Cow<'_, str>>, Fault> {
+        let query = self.head.query.as_deref().unwrap_or_default();
+        let header = Params(&self.head.headers).text(name)?.map(Cow::Borrowed);
+        let others = [
+            Form::new(query).first(name),
+            Form::new(&self.form).first(name),
+        ];
+        Ok(header.into_iter().chain(others.into_iter().flatten()))
+    }
+
+    /// A text, `None` when absent; empty is present.
+    ///
+    /// # Errors
+    /// [`Fault`] when it is not UTF-8.
+    pub fn text(&self, name: &str) -> Result<Option<Cow<'_, str>>, Fault> {
+        Ok(self.all(name)?.next())
+    }
+
+    /// A text that may be neither absent nor empty.
+    ///
+    /// # Errors
+    /// [`Fault`] when it is, or is not UTF-8.
+    pub fn required(&self, name: &str) -> Result<Cow<'_, str>, Fault> {
+        self.filled(name)?.ok_or_else(|| Fault::missing(name))
+    }
+
+    /// A whole number; empty is absent.
+    ///
+    /// # Errors
+    /// [`Fault`] when it is none.
+    pub fn number(&self, name: &str) -> Result<Option<i64>, Fault> {
+        self.parsed(name, params::number)
+    }
+
+    /// A truth value; `false` when absent or empty.
+    ///
+    /// # Errors
+    /// [`Fault`] when it is none.
+    pub fn flag(&self, name: &str) -> Result<bool, Fault> {
+        Ok(self.parsed(name, params::flag)?.unwrap_or(false))
+    }
+
+    fn filled(&self, name: &str) -> Result<Option<Cow<'_, str>>, Fault> {
+        Ok(self.all(name)?.find(|text| !text.is_empty()))
+    }
+
+    fn parsed<T>(&self, name: &str, parse: fn(&str) -> Option<T>) -> Result<Option<T>, Fault> {
+        let text = self.filled(name)?;
+        text.map(|text| parse(&text).ok_or_else(|| Fault::bad_value(name)))
+            .transpose()
+    }
+}
+
+/// Whether the body is an encoded form.
+pub fn is_form(head: &Head) -> bool {
+    let declared = head.headers.first("Content-Type").unwrap_or_default();
+    let essence = declared.split(';').next().unwrap_or_default();
+    essence
+        .trim()
+        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+/// Whether a call with these parameters may have to stretch a password: what a form has is not known before
+/// it is read.
+pub fn may_set_password(head: &Head) -> bool {
+    let query = head.query.as_deref().unwrap_or_default();
+    is_form(head)
+        || head.headers.all("password").any(|value| !value.is_empty())
+        || Form::new(query)
+            .first("password")
+            .is_some_and(|value| !value.is_empty())
+}
