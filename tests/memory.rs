@@ -394,3 +394,37 @@ fn a_million_links_take_less_than_30_mb() {
         assert!(server.delivers(&file));
     });
 }
+
+#[test]
+fn a_zip_of_a_thousand_files_takes_less_than_30_mb() {
+    if figures_say_nothing("a zip of a thousand files") {
+        return;
+    }
+    let _turn = turn();
+    let server = Server::demo();
+    let mut ids: Vec<_> = (0..1_000)
+        .map(|n| {
+            let name = format!("{n} {}.bin", "x".repeat(200));
+            Upload::fresh(1_000).named(&name).to(&server).id
+        })
+        .collect();
+    ids.push(Upload::fresh(GIB / 2).to(&server).id);
+    let form = format!("increaseCounter=true&ids={}", ids.join(","));
+    let key = format!("apikey: {}", server.key);
+    let lines = [
+        key,
+        format!("Content-Length: {}", form.len()),
+        "Content-Type: application/x-www-form-urlencoded".to_owned(),
+    ];
+    let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+    peak_while(server.figures(), "a zip of 1,001 files", || {
+        let mut conn = server.connect();
+        conn.ask("POST", "/api/files/downloadzip", &lines).unwrap();
+        conn.send(&form).unwrap();
+        let head = conn.head().unwrap();
+        assert_eq!(head.status, 200);
+        let mut bytes = 0;
+        assert!(conn.body(&head, |piece| bytes += piece.len() as u64));
+        assert_eq!(Some(bytes), head.length());
+    });
+}

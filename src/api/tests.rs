@@ -9,6 +9,7 @@ mod maxima;
 mod pages;
 mod permissions;
 mod uploads;
+mod zips;
 
 use super::*;
 use crate::http::{Body, BodyLength, Headers, Method, Payload, Sink};

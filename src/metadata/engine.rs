@@ -112,6 +112,27 @@ impl Metadata for RedbMetadata {
         self.writer.run(move |to| leases::return_lease(to, &lease))
     }
 
+    fn take_leases(&self, leases: &[Lease]) -> Result<Vec<Taken>, MetadataError> {
+        let leases = leases.to_vec();
+        self.writer.run(move |to| leases::take_leases(to, &leases))
+    }
+
+    fn close_leases(&self, leases: &[LeaseId]) -> Result<Vec<bool>, MetadataError> {
+        let ids = leases.to_vec();
+        self.writer
+            .run(move |to| ids.iter().map(|id| leases::close_lease(to, id)).collect())
+    }
+
+    fn end_leases(
+        &self,
+        settled: &[LeaseId],
+        returned: &[LeaseId],
+    ) -> Result<Vec<Freed>, MetadataError> {
+        let (settled, returned) = (settled.to_vec(), returned.to_vec());
+        self.writer
+            .run(move |to| leases::end_leases(to, &settled, &returned))
+    }
+
     fn leases(&self) -> Result<Vec<Lease>, MetadataError> {
         self.read(leases::all)
     }

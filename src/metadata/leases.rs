@@ -63,21 +63,22 @@ pub(super) fn set_allowance(
     revoked
 }
 
-pub(super) fn take_lease(to: &Change<'_>, lease: &Lease) -> Result<Taken> {
-    let Some(old) = find_link(to, &lease.link)? else {
-        return Ok(Taken::Gone);
+/// The link before and after one download is taken from it, or why none is.
+fn taken(from: &impl Snapshot, lease: &Lease) -> Result<std::result::Result<(Link, Link), Taken>> {
+    let Some(old) = find_link(from, &lease.link)? else {
+        return Ok(Err(Taken::Gone));
     };
     if !old.is_visible(lease.taken) {
-        return Ok(Taken::Gone);
+        return Ok(Err(Taken::Gone));
     }
     if old.allowance.unlimited {
-        return Ok(Taken::Unlimited);
+        return Ok(Err(Taken::Unlimited));
     }
     // Visible with nothing remaining means that leases hold the rest.
     let Some(remaining) = old.allowance.remaining.checked_sub(1) else {
-        return Ok(Taken::Busy);
+        return Ok(Err(Taken::Busy));
     };
-    if LEASES.has(to, &lease.id.0)? {
+    if LEASES.has(from, &lease.id.0)? {
         return Err(refused("a lease of that name is there"));
     }
     let mut new = old.clone();
@@ -87,10 +88,42 @@ pub(super) fn take_lease(to: &Change<'_>, lease: &Lease) -> Result<Taken> {
         .leased
         .checked_add(1)
         .ok_or_else(|| refused("too many leases on one link"))?;
+    Ok(Ok((old, new)))
+}
+
+pub(super) fn take_lease(to: &Change<'_>, lease: &Lease) -> Result<Taken> {
+    let (old, new) = match taken(to, lease)? {
+        Ok(rows) => rows,
+        Err(why) => return Ok(why),
+    };
     LEASES.put(to, &lease.id.0, lease)?;
     HELD.put(to, &held_key(&lease.link, &lease.id), &Mark)?;
     put_link(to, &old, &new)?;
     Ok(Taken::Leased)
+}
+
+/// All of them, or none.
+pub(super) fn take_leases(to: &Change<'_>, leases: &[Lease]) -> Result<Vec<Taken>> {
+    let mut links: Vec<_> = leases.iter().map(|lease| lease.link).collect();
+    links.sort_unstable();
+    if links.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(refused("two downloads of one link in one step"));
+    }
+    let answers = leases.iter().map(|lease| {
+        let taken = taken(to, lease)?;
+        Ok(taken.err().unwrap_or(Taken::Leased))
+    });
+    let answers = answers.collect::<Result<Vec<_>>>()?;
+    if answers
+        .iter()
+        .any(|a| matches!(a, Taken::Busy | Taken::Gone))
+    {
+        return Ok(answers);
+    }
+    for lease in leases {
+        take_lease(to, lease)?;
+    }
+    Ok(answers)
 }
 
 pub(super) fn close_lease(to: &Change<'_>, id: &LeaseId) -> Result<bool> {
@@ -149,4 +182,27 @@ pub(super) fn return_lease(to: &Change<'_>, id: &LeaseId) -> Result<()> {
     }
     drop_lease(to, &lease)?;
     put_link(to, &old, &new)
+}
+
+/// One damaged link must not keep the others from their ends.
+pub(super) fn end_leases(
+    to: &Change<'_>,
+    settled: &[LeaseId],
+    returned: &[LeaseId],
+) -> Result<Vec<Freed>> {
+    let settled = settled.iter().map(|id| settle_lease(to, id));
+    let returned = returned
+        .iter()
+        .map(|id| return_lease(to, id).map(|()| Freed::default()));
+    let mut freed = Vec::new();
+    for ended in settled.chain(returned) {
+        match ended {
+            Ok(one) => freed.push(one),
+            Err(MetadataError::Corrupt(what)) => {
+                log::error!("a download has not ended in the database: {what}");
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(freed)
 }

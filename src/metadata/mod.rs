@@ -123,6 +123,18 @@ pub trait Metadata: Send + Sync {
     fn settle_lease(&self, lease: &LeaseId) -> Result<Freed, MetadataError>;
     /// The download did not happen: gives it back to the link and drops the lease.
     fn return_lease(&self, lease: &LeaseId) -> Result<(), MetadataError>;
+    /// As [`Metadata::take_lease`] for one download from each of several links: all of them, or none. Where
+    /// one cannot be had, the answers tell which, and nothing was changed.
+    fn take_leases(&self, leases: &[Lease]) -> Result<Vec<Taken>, MetadataError>;
+    /// As [`Metadata::close_lease`], for several.
+    fn close_leases(&self, leases: &[LeaseId]) -> Result<Vec<bool>, MetadataError>;
+    /// As [`Metadata::settle_lease`] and [`Metadata::return_lease`], for several. One whose link has a damaged
+    /// record is logged and passed over.
+    fn end_leases(
+        &self,
+        settled: &[LeaseId],
+        returned: &[LeaseId],
+    ) -> Result<Vec<Freed>, MetadataError>;
     /// Every open lease: what a start finds. A damaged record is logged and passed over.
     fn leases(&self) -> Result<Vec<Lease>, MetadataError>;
     /// Settles every lease that is closing, as a start does it. One transaction, however many there

@@ -12,6 +12,7 @@ mod intake;
 mod output;
 pub mod seal;
 mod waiting;
+pub mod zip;
 
 pub use chunk::{ChunkIntake, Piecewise, Span, fingerprint, receive_chunk, seal_whole};
 pub use intake::{Intake, IntakeError, Layout, receive};

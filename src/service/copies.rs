@@ -248,7 +248,7 @@ fn by_hotlink(token: &Token, content: &Secret, of: &Link) -> (Lookup, Vec<u8>) {
     (lookup, wrap)
 }
 
-fn label_of(own: &OwnLink) -> Result<Label, Error> {
+pub(super) fn label_of(own: &OwnLink) -> Result<Label, Error> {
     let OwnLink { link, keys } = own;
     Label::open(&link.label, &keys.content, &link.lookup, &link.blob).ok_or(Error::Damaged)
 }

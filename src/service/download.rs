@@ -1,26 +1,20 @@
 //! Downloads that count: leases on the allowance of a link, exact to the byte.
 //!
-//! `lease_book` keeps the account and holds the proof. Here it meets the database and the client.
+//! `lease_book` keeps the account and holds the proof, and `transfer` takes from it. Here it meets the client.
 
-use super::lease_book::{Bearer, Cargo, Claim, End, LIFE, LeaseBook};
-use super::{Error, OpenFile, Service, events, limiter};
-use crate::metadata::Taken;
-use crate::model::{Lease, LeaseId, Link, Lookup};
-use crate::pipeline::seal::{SEGMENT, keys};
+use super::lease_book::{Bearer, Cargo, LIFE};
+use super::transfer::{EMPTY_FILE, Transfer};
+use super::{Error, OpenFile, Service, events};
+use crate::model::Lookup;
+use crate::pipeline::seal::SEGMENT;
 use crate::pipeline::{Output, SendError, Source};
 use std::io;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 /// How long a broken download keeps its lease, unless configured: 10 minutes.
 pub const LEASE_SECONDS_DEFAULT: u64 = 600;
-
-/// What an empty file takes from a lease: one byte that is not there.
-const EMPTY_FILE: Range<u64> = 0..1;
-/// The longest wait that a busy link asks for: a broken download may come back any time.
-const BUSY_MAX: Duration = Duration::from_secs(60);
 
 /// A part of a download: what goes before the bytes (the framing of `multipart/byteranges`; empty
 /// otherwise), and which bytes.
@@ -67,18 +61,6 @@ enum Account {
     Counted(Arc<Service>),
     /// On a lease.
     Leased(Transfer),
-}
-
-/// The bytes of one download, taken from a lease. Whatever happens to it, they are accounted for.
-struct Transfer {
-    service: Arc<Service>,
-    peer: IpAddr,
-    claim: Claim,
-    bearer: Bearer,
-    cargo: Cargo,
-    /// The last byte may have left.
-    last_left: bool,
-    finished: bool,
 }
 
 impl Download {
@@ -170,7 +152,8 @@ impl Download {
     }
 }
 
-fn send(
+/// Sends a range of a stored file; tells in the log when that is not to be had.
+pub(super) fn send(
     link: &Lookup,
     source: &mut Source,
     range: Range<u64>,
@@ -189,51 +172,6 @@ fn send(
     })
 }
 
-impl Transfer {
-    /// Makes durable that the last byte leaves now.
-    fn before_last(&mut self) -> io::Result<()> {
-        if self.service.book().needs_closing(&self.claim) {
-            let closing = self.service.parts.metadata.close_lease(&self.claim.id);
-            let closing = closing.map_err(|error| io::Error::other(self.service.failed(error)))?;
-            if !closing && self.service.book().is_doubted(&self.claim) {
-                return Err(io::Error::other("the owner has taken this download back"));
-            }
-            self.service.book().closed(&self.claim);
-        }
-        self.last_left = true;
-        Ok(())
-    }
-
-    fn finish(&mut self, delivered: &[Range<u64>]) {
-        self.finished = true;
-        let now = self.service.parts.clock.elapsed();
-        let end = self
-            .service
-            .book()
-            .finish(&self.claim, self.bearer, &self.cargo, delivered, now);
-        if let Some(end) = end {
-            // A failure is logged there; the sweep tries again.
-            let _ = self.service.end_lease(&self.claim, end, Some(self.peer));
-        }
-    }
-}
-
-impl Drop for Transfer {
-    fn drop(&mut self) {
-        if self.finished {
-            return;
-        }
-        // Unsent: nothing was delivered. Broken off by a panic behind the last byte: nobody can
-        // tell, so all of it counts as delivered.
-        let delivered = if self.last_left {
-            self.cargo.ranges.clone()
-        } else {
-            Vec::new()
-        };
-        self.finish(&delivered);
-    }
-}
-
 impl Service {
     /// Takes or continues a lease for these bytes.
     ///
@@ -248,7 +186,7 @@ impl Service {
         let cargo = cargo(&wish.parts, &file)?;
         let mut cookie = None;
         let lease = if file.counts && !file.link.allowance.unlimited {
-            self.transfer(&file.link, cargo, wish.cookie, wish.peer)?
+            self.transfer(&file.link.lookup, cargo, wish.cookie, wish.peer)?
         } else {
             None
         };
@@ -273,107 +211,6 @@ impl Service {
             peer: wish.peer,
             account,
         })
-    }
-
-    /// Finds the lease that these bytes belong to, or takes one. None: the link is unlimited by now.
-    fn transfer(
-        self: &Arc<Self>,
-        link: &Link,
-        cargo: Cargo,
-        cookie: Option<&str>,
-        peer: IpAddr,
-    ) -> Result<Option<Transfer>, Error> {
-        let clock = &self.parts.clock;
-        let client = keys::client_tag(&self.parts.server_key, &limiter::address_block(peer));
-        let transfer = |claim, bearer, cargo| Transfer {
-            service: Arc::clone(self),
-            peer,
-            claim,
-            bearer,
-            cargo,
-            last_left: false,
-            finished: false,
-        };
-        let owned = cookie.and_then(|cookie| self.open_lease(&link.lookup, cookie));
-        {
-            let mut book = self.book();
-            let now = clock.elapsed();
-            if let Some(claim) = owned
-                && book.continue_as_owner(&claim, &cargo, now)
-            {
-                return Ok(Some(transfer(claim, Bearer::Owner, cargo)));
-            }
-            let found = book.continue_as_neighbour(&link.lookup, &client, &cargo, now);
-            if let Some(claim) = found {
-                return Ok(Some(transfer(claim, Bearer::Neighbour, cargo)));
-            }
-        }
-        let busy = || {
-            events::link_busy(&link.lookup, peer);
-            Error::Busy(self.policy.lease.min(BUSY_MAX))
-        };
-        // Not in the head of the match: that would hold the book while a lease is ended.
-        let room = self.book().make_room();
-        match room {
-            Ok(None) => {}
-            Ok(Some((claim, end))) => self.end_lease(&claim, end, None)?,
-            Err(()) => return Err(busy()),
-        }
-        let doubts = self.book().doubts();
-        let closing = cargo.closes_at_once();
-        let lease = Lease {
-            id: LeaseId(keys::random()),
-            link: link.lookup,
-            taken: clock.now(),
-            client,
-            closing,
-        };
-        match self.parts.metadata.take_lease(&lease) {
-            Ok(Taken::Leased) => {
-                let claim = Claim {
-                    link: lease.link,
-                    client,
-                    id: lease.id,
-                };
-                self.book()
-                    .enter(claim, &cargo, closing, doubts, clock.elapsed());
-                Ok(Some(transfer(claim, Bearer::Owner, cargo)))
-            }
-            Ok(Taken::Unlimited) => Ok(None),
-            Ok(Taken::Busy) => Err(busy()),
-            Ok(Taken::Gone) => Err(Error::NotFound),
-            Err(error) => Err(self.failed(error)),
-        }
-    }
-
-    /// Writes the end of a lease into the database and removes what that frees. `by` is where the
-    /// transfer went that ended it, if one did.
-    ///
-    /// # Errors
-    /// [`Error::Internal`]; the lease is then tried again by the sweep.
-    pub(super) fn end_lease(
-        &self,
-        claim: &Claim,
-        end: End,
-        by: Option<IpAddr>,
-    ) -> Result<(), Error> {
-        let metadata = &self.parts.metadata;
-        let result = match end {
-            End::Settle => metadata.settle_lease(&claim.id).map(Some),
-            End::Return => metadata.return_lease(&claim.id).map(|()| None),
-        };
-        let freed = result.map_err(|error| self.failed(error))?;
-        self.book().forget(claim);
-        events::lease_ended(&claim.link, end, by);
-        if let Some(freed) = freed {
-            self.dispose(&freed);
-        }
-        Ok(())
-    }
-
-    /// The open leases. A panic elsewhere cannot leave them half changed: each change is one call.
-    pub(super) fn book(&self) -> MutexGuard<'_, LeaseBook> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

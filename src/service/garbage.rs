@@ -63,6 +63,9 @@ impl Service {
     pub(super) fn unlink(&self, blobs: &[BlobId]) {
         let mut failed = None;
         for id in blobs {
+            if self.is_held(id) {
+                continue;
+            }
             match self.parts.store.delete_at_once(id) {
                 Ok(()) | Err(StoreError::InUse) => {}
                 Err(error @ StoreError::Refused(_)) => {
@@ -143,6 +146,9 @@ impl Service {
                 break;
             }
             before = Some(*id);
+            if self.is_held(id) {
+                continue;
+            }
             match self.parts.store.delete(id) {
                 Ok(()) => removed.gone.push(*id),
                 // Whoever downloads it may do so to the end.

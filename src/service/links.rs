@@ -10,7 +10,7 @@ use super::{Error, Service, Session, events};
 use crate::model::{Allowance, BlobFormat, Link, Lookup, Secret, Timestamp, Token};
 use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
 use crate::pipeline::{SendError, Source};
-use crate::store::{Reason, StoreError};
+use crate::store::{Reason, StoreError, StoredBlob};
 use data_encoding::HEXLOWER;
 use std::net::IpAddr;
 
@@ -265,32 +265,9 @@ impl Service {
                 log::error!("link={} its stored file is missing", link.lookup);
                 return Err(Error::Damaged);
             }
-            Err(error) => {
-                let what = describe(&error);
-                log::error!("link={} {what}", link.lookup);
-                return Err(match error {
-                    StoreError::Refused(cause) => Error::Away(Reason::public_of(&cause)),
-                    _ => Error::Internal(what),
-                });
-            }
+            Err(error) => return Err(not_opened(&link.lookup, error)),
         };
-        let source = match link.format {
-            BlobFormat::Plain => Source::plain(stored, link.size),
-            BlobFormat::Sealed => Source::sealed(stored, link.size, content),
-        };
-        let source = source.map_err(|error| match error {
-            SendError::Blob(cause) => {
-                log::error!(
-                    "link={} its stored file cannot be read: {cause}",
-                    link.lookup
-                );
-                Error::Away(Reason::public_of(&cause))
-            }
-            _ => {
-                log::error!("link={} its stored file is damaged", link.lookup);
-                Error::Damaged
-            }
-        })?;
+        let source = source(stored, &link.lookup, link.format, link.size, content)?;
         let etag = keys::etag(content, &row(&link.lookup, &link.blob));
         Ok(Some(OpenFile {
             name: label.name,
@@ -303,4 +280,39 @@ impl Service {
             counts,
         }))
     }
+}
+
+/// What it means that a stored file could not be opened.
+pub(super) fn not_opened(link: &Lookup, error: StoreError) -> Error {
+    let what = describe(&error);
+    log::error!("link={link} {what}");
+    match error {
+        StoreError::Refused(cause) => Error::Away(Reason::public_of(&cause)),
+        StoreError::NotFound => Error::Damaged,
+        _ => Error::Internal(what),
+    }
+}
+
+/// The plaintext of an open blob.
+pub(super) fn source(
+    stored: Box<dyn StoredBlob>,
+    link: &Lookup,
+    format: BlobFormat,
+    size: u64,
+    content: &Secret,
+) -> Result<Source, Error> {
+    let source = match format {
+        BlobFormat::Plain => Source::plain(stored, size),
+        BlobFormat::Sealed => Source::sealed(stored, size, content),
+    };
+    source.map_err(|error| match error {
+        SendError::Blob(cause) => {
+            log::error!("link={link} its stored file cannot be read: {cause}");
+            Error::Away(Reason::public_of(&cause))
+        }
+        _ => {
+            log::error!("link={link} its stored file is damaged");
+            Error::Damaged
+        }
+    })
 }

@@ -16,6 +16,7 @@ mod events;
 mod files;
 mod gaps;
 mod garbage;
+mod holds;
 mod label;
 mod lease_book;
 mod limiter;
@@ -29,7 +30,10 @@ mod ranges;
 mod recovery;
 mod redirect;
 mod sweep;
+mod transfer;
+mod transfers;
 mod upload;
+mod zip;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +49,7 @@ pub use files::{Changes, FileView, PasswordChange};
 pub use links::{Door, OpenFile, PublicView};
 pub use recovery::RecoveryPhrase;
 pub use upload::{Count, Lifetime, LinkWish, Received};
+pub use zip::{OpenZip, ZIP_FILES, ZipDownload};
 
 use crate::metadata::{Metadata, MetadataError};
 use crate::model::{BlobId, Clock, Lookup, Secret, Timekeeper};
@@ -128,6 +133,8 @@ pub struct Service {
     counts: counts::Counts,
     garbage: Mutex<garbage::Progress>,
     complaint: garbage::Complaint,
+    /// Files that are being packed.
+    holds: holds::Holds,
     /// How far the orphan sweep has come.
     orphans_after: Mutex<Option<BlobId>>,
     /// How far the check of stored files has come.
@@ -152,6 +159,7 @@ impl Service {
             counts: counts::Counts::default(),
             garbage: Mutex::default(),
             complaint: garbage::Complaint::default(),
+            holds: holds::Holds::default(),
             orphans_after: Mutex::default(),
             checked_after: Mutex::default(),
             care: Mutex::new(clock::Care::new()),

@@ -136,7 +136,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("webpki_roots", &["store/s3/trust.rs"]),
     ("rust_s3", &["store/s3"]),
     ("quick_xml", &["store/s3"]),
-    ("crc32fast", &["store/s3"]),
+    ("crc32fast", &["pipeline/zip", "store/s3"]),
     ("datetime", &["store/s3"]),
     ("serde_json", &["api", "admin", "cli"]),
     ("toml", &["config", "setup"]),

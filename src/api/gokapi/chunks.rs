@@ -233,7 +233,7 @@ pub fn complete(api: &Api, session: Session, call: Call<'_>) -> Result<Response,
 }
 
 /// The name of a file, which may be in Base64 behind `base64:`.
-fn file_name(text: &str) -> Result<String, Fault> {
+pub(super) fn file_name(text: &str) -> Result<String, Fault> {
     let Some(encoded) = text.strip_prefix("base64:") else {
         return Ok(text.to_owned());
     };

@@ -68,14 +68,19 @@ pub fn download(api: &Api, session: Session, call: Call<'_>) -> Result<Response,
     let params = Params(&call.head.headers);
     let counts = params.flag("increaseCounter")?;
     if params.flag("presignUrl")? {
-        return Err(Fault::not_offered(
-            "presignUrl is not available on this server: download with the API key, or share the link of the file",
-        ));
+        return Err(no_presigned());
     }
     api.service
         .open_own(&session, call.id, counts)
         .and_then(|file| download::own(api, call.head, file, call.id))
         .map_err(|error| Fault::from(error).not_found_as("file not found"))
+}
+
+/// There are no addresses that work once without a key.
+pub(super) fn no_presigned() -> Fault {
+    Fault::not_offered(
+        "presignUrl is not available on this server: download with the API key, or share the link of the file",
+    )
 }
 
 /// Deletes a file.

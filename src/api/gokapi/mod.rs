@@ -6,11 +6,14 @@
 //!
 //! What is different from Gokapi on purpose, in calls about files:
 //!
-//! - Parameters of `delete`, `duplicate` and `replace` may also stand in the query or in an encoded form.
+//! - Parameters of `delete`, `duplicate`, `replace` and `downloadzip` may also stand in the query or in an encoded form.
 //! - Whoever calls has their own files only, and whatever its rank: nobody else's key opens a file.
 //! - `duplicate` keeps the name when `filename` is there and empty, where Gokapi leaves the copy without one.
 //! - `duplicate` and `replace` need the key of the file's password, which is kept with the file since it can be.
 //!   For a password that is older they ask to have it set once more (400, code 10) instead of dropping it.
+//! - `downloadzip` has a `Content-Length`, counts downloads when `increaseCounter` is set, takes blanks around ids, and
+//!   breaks the connection off when a file cannot be read to its end. One zip has up to 1,024 files; so many ids do
+//!   not fit into a header field, but into a form.
 //! - A file cannot be replaced by itself (400, code 10), and a running download of the old bytes ends with them.
 
 mod chunks;
@@ -23,6 +26,7 @@ mod keys;
 mod params;
 mod upload;
 pub mod wire;
+mod zip;
 
 use super::Api;
 use super::route::{Call, Keyed, Methods, Route, Run, Workers};
@@ -56,6 +60,12 @@ pub static ROUTES: &[Route] = &[
         path: "/api/files/download/{id}",
         room: Workers::Of(Room::Download),
         run: key(Permissions::DOWNLOAD, files::download),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/files/downloadzip",
+        room: Workers::Of(Room::Download),
+        run: given(Permissions::DOWNLOAD, zip::download),
     },
     Route {
         methods: Methods::Any,

@@ -204,17 +204,22 @@ fn fields(status: u16, etag: &str, file: &OpenFile, terms: &Terms) -> Response {
 
 /// Fields that keep an answer from being kept, guessed at, run, or embedded where it is not meant to be.
 fn guards(status: u16, terms: &Terms) -> Response {
+    guarded(status, terms.shown)
+}
+
+/// The same, for what is made to be saved.
+pub fn saved(status: u16) -> Response {
+    guarded(status, false)
+}
+
+fn guarded(status: u16, shown: bool) -> Response {
     Response::new(status)
         .with("Cache-Control", "no-store, no-cache, no-transform")
         .with("X-Content-Type-Options", "nosniff")
         .with("Content-Security-Policy", "default-src 'none'; sandbox")
         .with(
             "Cross-Origin-Resource-Policy",
-            if terms.shown {
-                "cross-origin"
-            } else {
-                "same-origin"
-            },
+            if shown { "cross-origin" } else { "same-origin" },
         )
         .with("Referrer-Policy", "no-referrer")
         .with("X-Robots-Tag", "noindex, nofollow")
@@ -230,7 +235,7 @@ fn saved_type(declared: &str) -> &str {
 }
 
 /// The client's socket, as the pipeline sees it.
-struct Towards<'a>(&'a mut dyn Sink);
+pub struct Towards<'a>(pub &'a mut dyn Sink);
 
 impl Output for Towards<'_> {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -28,6 +28,7 @@ fn each_path_of_the_api_needs_exactly_the_permission_that_gokapi_asks_for() {
         ("/api/files/add", 2),
         ("/api/files/delete", 4),
         ("/api/files/download/{id}", 512),
+        ("/api/files/downloadzip", 512),
         ("/api/files/duplicate", 2),
         ("/api/files/list", 1),
         ("/api/files/list/{id}", 1),
@@ -47,6 +48,7 @@ fn requests_go_to_the_workers_that_fit() {
     for target in [
         "/api/files/list",
         "/api/files/download/x",
+        "/api/files/downloadzip?ids=x",
         "/downloadFile?id=x",
         "/dh/x/y",
         "/h/x.png",
@@ -185,6 +187,7 @@ fn the_files_of_one_account_are_closed_to_another() {
         ask(Method::Delete, &format!("/api/files/delete?id={id}")),
         ask(Method::Post, "/api/files/restore").header("id", &id),
         ask(Method::Post, "/api/files/duplicate").header("id", &id),
+        get(&format!("/api/files/downloadzip?ids={theirs},{id}")),
         ask(Method::Put, "/api/files/replace")
             .header("id", &id)
             .header("idNewContent", &theirs),

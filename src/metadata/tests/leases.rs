@@ -251,3 +251,53 @@ fn racing_clients_never_lease_more_than_there_is() {
     assert_eq!(leased, 3);
     assert_eq!(counts(&db), (0, 3, 0));
 }
+
+#[test]
+fn downloads_of_several_links_are_taken_together_or_not_at_all() {
+    let db = fresh();
+    for n in 1..=3 {
+        db.publish(with_blob(link(n))).unwrap();
+    }
+    let free = Allowance {
+        unlimited: true,
+        ..limited(0)
+    };
+    db.publish(with_blob(Link {
+        allowance: free,
+        ..link(4)
+    }))
+    .unwrap();
+    for n in [11, 12] {
+        db.take_lease(&lease(n, 3)).unwrap();
+    }
+    let all = [lease(1, 1), lease(2, 2), lease(4, 4)];
+    let with = |more: Lease| [&all[..], &[more]].concat();
+    for (lease, answer) in [(lease(3, 3), Taken::Busy), (lease(9, 9), Taken::Gone)] {
+        let answers = db.take_leases(&with(lease)).unwrap();
+        assert_eq!(
+            answers,
+            [Taken::Leased, Taken::Leased, Taken::Unlimited, answer]
+        );
+        assert_eq!(db.link(&lookup(1)).unwrap(), Some(link(1)));
+        assert_eq!(db.leases().unwrap().len(), 2);
+    }
+    let twice = db.take_leases(&with(lease(5, 1))).unwrap_err();
+    assert!(matches!(twice, MetadataError::Unavailable(_)), "{twice}");
+    let answers = db.take_leases(&all).unwrap();
+    assert_eq!(answers, [Taken::Leased, Taken::Leased, Taken::Unlimited]);
+    let ids = [lease(1, 1).id, lease(2, 2).id, lease(9, 9).id];
+    assert_eq!(db.close_leases(&ids).unwrap(), [true, true, false]);
+    db.verify().unwrap();
+
+    let freed = db.end_leases(&ids[..1], &ids[1..]).unwrap();
+    assert!(freed.iter().all(|freed| *freed == Freed::default()));
+    let left = |n| {
+        let link = db.link(&lookup(n)).unwrap().unwrap().allowance;
+        (link.remaining, link.leased, link.count)
+    };
+    assert_eq!((left(1), left(2)), ((1, 0, 1), (2, 0, 0)));
+    db.take_leases(&[lease(1, 1)]).unwrap();
+    let freed = db.end_leases(&ids[..1], &[]).unwrap();
+    assert_eq!(freed[0].blob, Some(blob_id(1)), "that was the last one");
+    db.verify().unwrap();
+}

@@ -113,6 +113,9 @@ pass_on! {
     close_lease(lease: &LeaseId) -> bool;
     settle_lease(lease: &LeaseId) -> Freed;
     return_lease(lease: &LeaseId) -> ();
+    take_leases(leases: &[Lease]) -> Vec<Taken>;
+    close_leases(leases: &[LeaseId]) -> Vec<bool>;
+    end_leases(settled: &[LeaseId], returned: &[LeaseId]) -> Vec<Freed>;
     leases() -> Vec<Lease>;
     settle_closing() -> Vec<Freed>;
     add_downloads(counts: &[(Lookup, u64)]) -> ();

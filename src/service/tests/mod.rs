@@ -20,3 +20,4 @@ mod redirects;
 mod short_sessions;
 mod sweeps;
 mod world;
+mod zips;
