@@ -103,7 +103,7 @@ impl World {
                 Arc::clone(&clock) as Arc<dyn Clock>
             )),
             server_key: Secret::new([7; 32]),
-            master_key: None,
+            master_key: Some(Secret::new([8; 32])),
             on_fatal,
         };
         let mut policy = Policy {

@@ -32,6 +32,7 @@ mod code {
     pub const UNSPECIFIED: u16 = 0;
     pub const INVALID_URL: u16 = 1;
     pub const INVALID_KEY: u16 = 2;
+    pub const ADMIN_ONLY: u16 = 3;
     pub const CANNOT_PARSE: u16 = 4;
     pub const NOT_FOUND: u16 = 5;
     pub const NO_PERMISSION: u16 = 6;
@@ -106,6 +107,16 @@ impl Fault {
     /// The client asks for what this server does not offer.
     pub fn not_offered(text: &str) -> Self {
         Self::new(400, code::INVALID_INPUT, text)
+    }
+
+    /// Only those who look after the server may.
+    pub fn admin_only() -> Self {
+        Self::new(401, code::ADMIN_ONLY, "Unauthorized")
+    }
+
+    /// A file is to be given to somebody who is not there.
+    pub fn no_such_user() -> Self {
+        Self::new(400, code::NOT_FOUND, "User does not exist")
     }
 
     /// What goes wrong with chunks. Gokapi takes a chunk again whatever it holds; here it has to be the same.

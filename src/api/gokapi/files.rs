@@ -9,9 +9,9 @@ use crate::api::Api;
 use crate::api::public::download;
 use crate::api::route::Call;
 use crate::http::{Head, Response, Sink, Stream};
-use crate::model::Timestamp;
+use crate::model::{AccountId, Timestamp};
 use crate::service::{
-    Changes, CopyWish, Count, Error, FileView, Lifetime, PasswordChange, Session,
+    Changes, CopyWish, Count, Error, FileView, Handover, Lifetime, PasswordChange, Session,
 };
 use std::borrow::Cow;
 use std::io;
@@ -177,6 +177,25 @@ pub fn replace(api: &Api, session: Session, call: Call<'_>) -> Result<Response, 
         .replace(&session, &id, &donor, remove)
         .map_err(|error| Fault::from(error).not_found_as("Invalid id provided."))?;
     Ok(wire::json(200, &info(api, &file)))
+}
+
+/// Gives a file to another account.
+pub fn change_owner(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
+    let given = Given::read(call, FORM)?;
+    let id = given.required("id")?;
+    let owner = given.number("newOwner")?;
+    let owner = owner.ok_or_else(|| Fault::missing("newOwner"))?;
+    // No account has a number below zero: there is none of that number.
+    let owner = AccountId(u64::try_from(owner).unwrap_or(u64::MAX));
+    let handover = api
+        .service
+        .change_owner(&session, &id, owner)
+        .map_err(|error| Fault::from(error).not_found_as("Invalid file ID provided."))?;
+    match handover {
+        Handover::Done(file) => Ok(wire::json(200, &info(api, &file))),
+        Handover::NotAdmin => Err(Fault::admin_only()),
+        Handover::NoSuchAccount => Err(Fault::no_such_user()),
+    }
 }
 
 /// A number of downloads, as Gokapi means it: 0 is any number, and less is none.

@@ -6,11 +6,13 @@
 //!
 //! What is different from Gokapi on purpose, in calls about files:
 //!
-//! - Parameters of `delete`, `duplicate`, `replace` and `downloadzip` may also stand in the query or in an encoded form.
+//! - Parameters of `delete`, `duplicate`, `replace`, `changeOwner` and `downloadzip` may also stand in the query or in an encoded form.
 //! - Whoever calls has their own files only, and whatever its rank: nobody else's key opens a file.
 //! - `duplicate` keeps the name when `filename` is there and empty, where Gokapi leaves the copy without one.
 //! - `duplicate` and `replace` need the key of the file's password, which is kept with the file since it can be.
 //!   For a password that is older they ask to have it set once more (400, code 10) instead of dropping it.
+//! - `changeOwner` needs the keys of both accounts: that of whoever calls is there, those of others are with
+//!   `encryption = "server"` only. In other modes it says so (400, code 10), and its new owner has to upload the file.
 //! - `downloadzip` has a `Content-Length`, counts downloads when `increaseCounter` is set, takes blanks around ids, and
 //!   breaks the connection off when a file cannot be read to its end. One zip has up to 1,024 files; so many ids do
 //!   not fit into a header field, but into a form.
@@ -84,6 +86,12 @@ pub static ROUTES: &[Route] = &[
         path: "/api/files/replace",
         room: Workers::Of(Room::Change),
         run: given(Permissions::REPLACE, files::replace),
+    },
+    Route {
+        methods: Methods::Any,
+        path: "/api/files/changeOwner",
+        room: Workers::Of(Room::Change),
+        run: given(Permissions::EDIT, files::change_owner),
     },
     Route {
         methods: Methods::Any,

@@ -219,3 +219,57 @@ fn faults_of_a_replacement_have_codes_and_change_nothing() {
     assert_eq!(world.download(&one).body, b"one");
     assert_eq!(world.download(&two).body, b"two");
 }
+
+#[test]
+fn a_file_is_given_to_another_account_where_the_server_has_its_key() {
+    let with_mode = |encryption| {
+        World::built(
+            MemoryStore::new(None),
+            |_| (),
+            |policy| policy.encryption = encryption,
+        )
+    };
+    let give = |id: &str, to: &str| {
+        ask(Method::Put, "/api/files/changeOwner")
+            .header("id", id)
+            .header("newOwner", to)
+    };
+    let world = with_mode(Encryption::Server);
+    let bob = world.api.service.add_account("bob", "battery staple");
+    let bob = bob.unwrap().key.key.reveal().to_owned();
+    let id = world.text(b"abc", &[]);
+    let form = format!("id={id}&newOwner=2");
+    let given = world.keyed(ask_password("/api/files/changeOwner", &form));
+    assert_eq!(given.status, 200, "{}", given.text());
+    assert_eq!(given.json()["UploaderId"], 2);
+    let one = get(&format!("/api/files/list/{id}"));
+    assert_eq!(world.ask(one.header("apikey", &bob)).json(), given.json());
+    assert_eq!(world.keyed(get("/api/files/list")).text(), "[]");
+    let text = "User does not exist".to_owned();
+    for nobody in ["99", "-1"] {
+        assert_eq!(
+            world.keyed(give(&id, nobody)).failure(),
+            (400, 5, text.clone())
+        );
+    }
+    let text = "invalid value in header newOwner supplied".to_owned();
+    assert_eq!(world.keyed(give(&id, "bob")).failure(), (400, 4, text));
+    let text = "header newOwner is required".to_owned();
+    assert_eq!(world.keyed(give(&id, "")).failure(), (400, 4, text));
+    let text = "Invalid file ID provided.".to_owned();
+    assert_eq!(
+        world.keyed(give("abcdefghabcdefgh", "2")).failure(),
+        (404, 5, text)
+    );
+
+    let world = with_mode(Encryption::Link);
+    world
+        .api
+        .service
+        .add_account("bob", "battery staple")
+        .unwrap();
+    let id = world.text(b"abc", &[]);
+    let (status, code, text) = world.keyed(give(&id, "2")).failure();
+    assert_eq!((status, code), (400, 10));
+    assert!(text.contains("encryption = \"server\""), "{text}");
+}

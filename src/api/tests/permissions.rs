@@ -26,6 +26,7 @@ fn each_path_of_the_api_needs_exactly_the_permission_that_gokapi_asks_for() {
         ("/api/chunk/add", 2),
         ("/api/chunk/complete", 2),
         ("/api/files/add", 2),
+        ("/api/files/changeOwner", 16),
         ("/api/files/delete", 4),
         ("/api/files/download/{id}", 512),
         ("/api/files/downloadzip", 512),

@@ -11,6 +11,7 @@ mod dedup;
 mod downloads;
 mod fault_metadata;
 mod faults;
+mod handovers;
 mod lease_cases;
 mod leases;
 mod limits;
