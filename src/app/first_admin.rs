@@ -115,7 +115,7 @@ impl FirstAdmin {
             Opener::Session(session) => {
                 let key = self
                     .service
-                    .create_api_key(&session, "Made by mayfly setup", true);
+                    .create_api_key(&session, "Made by mayfly setup", true, None);
                 Ok(Openers {
                     api_key: key.map_err(StartError::Service)?.key,
                     recovery: None,

@@ -7,7 +7,8 @@ use super::codec;
 use super::keys::{account_key, owned_key, tail};
 use super::records::{KeyPlace, Mark, Number};
 use super::schema::{
-    ACCOUNTS, Change, KEYS, LAST_ACCOUNT, LINKS, NAMES, OWNED, PUBLICS, STATE, Snapshot,
+    ACCOUNTS, Change, KEYS, LAST_ACCOUNT, LINKS, NAMES, OWNED, PUBLICS, STATE, SUPER_ADMIN,
+    Snapshot,
 };
 use super::{AccountEdit, AccountEdited, AccountRemoved, Freed, KeyAdded, MetadataError, ended};
 use crate::model::{Account, AccountId, ApiKey, Lookup, Role, folded_name};
@@ -64,7 +65,7 @@ pub(super) fn keys_of(
 }
 
 /// Where the API keys of `owner` from `after` on are, in `owned`.
-fn owned_range(owner: AccountId, after: Option<&Lookup>) -> ([u8; 40], [u8; 40]) {
+pub(super) fn owned_range(owner: AccountId, after: Option<&Lookup>) -> ([u8; 40], [u8; 40]) {
     (
         owned_key(owner, after.unwrap_or(&Lookup([0; 32]))),
         owned_key(owner, &Lookup([u8::MAX; 32])),
@@ -101,6 +102,15 @@ pub(super) fn add_account(
         return Err(codec::damaged(STATE.name, LAST_ACCOUNT));
     }
     account.id = id;
+    let is_first_admin = account.is_working_admin() && !STATE.has(to, SUPER_ADMIN)?;
+    account.role = match account.role {
+        Role::User => Role::User,
+        Role::SuperAdmin | Role::Admin if is_first_admin => Role::SuperAdmin,
+        Role::SuperAdmin | Role::Admin => Role::Admin,
+    };
+    if is_first_admin {
+        STATE.put(to, SUPER_ADMIN, &Number(number))?;
+    }
     STATE.put(to, LAST_ACCOUNT, &Number(number))?;
     ACCOUNTS.put(to, &account_key(id), &account)?;
     NAMES.put(to, name.as_bytes(), &Number(number))?;
@@ -111,6 +121,8 @@ pub(super) fn add_account(
     Ok(Some(id))
 }
 
+/// Changes an account, as who looks after the machine wants it. When the super admin would not be a
+/// working administrator any more, the oldest other one takes over.
 pub(super) fn edit_account(
     to: &Change<'_>,
     id: AccountId,
@@ -120,15 +132,23 @@ pub(super) fn edit_account(
         return Ok(AccountEdited::Gone);
     };
     let mut new = old.clone();
-    if let Some(role) = edit.role {
-        new.role = role;
+    // The super admin is an administrator already.
+    if let Some(role) = edit.role
+        && role.is_admin() != old.role.is_admin()
+    {
+        new.role = role.max(Role::Admin);
+        new.permissions = role.usual();
     }
     if let Some(disabled) = edit.disabled {
         new.disabled = disabled;
+        if !disabled {
+            new.leaving = None;
+        }
     }
     if let Some((password, by_password)) = edit.password {
         new.password = password;
         new.wraps.by_password = by_password;
+        new.must_change_password = false;
     }
     if let Some(by_master) = edit.by_master {
         new.wraps.by_master = Some(by_master);
@@ -136,13 +156,47 @@ pub(super) fn edit_account(
     if let Some(by_recovery) = edit.by_recovery {
         new.wraps.by_recovery = Some(by_recovery);
     }
-    if is_working_admin(&old) && !is_working_admin(&new) && is_last_admin(to, id)? {
-        return Ok(AccountEdited::LastAdmin);
+    let heir = match succession(to, &old, new.is_working_admin())? {
+        Succession::LastAdmin => return Ok(AccountEdited::LastAdmin),
+        Succession::None => None,
+        Succession::To(heir) => Some(heir),
+    };
+    if heir.is_some() {
+        new.role = new.role.max(Role::Admin);
+    } else if new.is_working_admin() && !STATE.has(to, SUPER_ADMIN)? {
+        new.role = Role::SuperAdmin;
+        STATE.put(to, SUPER_ADMIN, &Number(id.0))?;
     }
     if new != old {
         ACCOUNTS.put(to, &account_key(id), &new)?;
     }
+    heir.map_or(Ok(()), |heir| crown(to, heir))?;
     Ok(AccountEdited::Done)
+}
+
+/// Who is the super admin when an account changes.
+enum Succession {
+    /// Whoever it is now.
+    None,
+    /// This one.
+    To(Account),
+    /// Nobody could be.
+    LastAdmin,
+}
+
+/// Who is the super admin after `old`, if that one does not stay a working administrator.
+fn succession(from: &impl Snapshot, old: &Account, stays: bool) -> Result<Succession> {
+    if stays || old.role != Role::SuperAdmin {
+        return Ok(Succession::None);
+    }
+    Ok(oldest_other_admin(from, old.id)?.map_or(Succession::LastAdmin, Succession::To))
+}
+
+fn crown(to: &Change<'_>, mut heir: Account) -> Result<()> {
+    heir.role = Role::SuperAdmin;
+    heir.permissions = heir.role.usual();
+    STATE.put(to, SUPER_ADMIN, &Number(heir.id.0))?;
+    ACCOUNTS.put(to, &account_key(heir.id), &heir)
 }
 
 /// Removes up to `limit` links of an account, with all that goes with them.
@@ -171,9 +225,11 @@ pub(super) fn remove_account(to: &Change<'_>, id: AccountId) -> Result<AccountRe
     let Some(account) = ACCOUNTS.get(to, &account_key(id))? else {
         return Ok(AccountRemoved::Gone);
     };
-    if is_working_admin(&account) && is_last_admin(to, id)? {
-        return Ok(AccountRemoved::LastAdmin);
-    }
+    let heir = match succession(to, &account, false)? {
+        Succession::LastAdmin => return Ok(AccountRemoved::LastAdmin),
+        Succession::None => None,
+        Succession::To(heir) => Some(heir),
+    };
     if !LINKS.under(to, &account_key(id), 1)?.is_empty() {
         return Ok(AccountRemoved::HasLinks);
     }
@@ -190,6 +246,7 @@ pub(super) fn remove_account(to: &Change<'_>, id: AccountId) -> Result<AccountRe
     }
     NAMES.delete(to, folded_name(&account.name).as_bytes())?;
     ACCOUNTS.delete(to, &account_key(id))?;
+    heir.map_or(Ok(()), |heir| crown(to, heir))?;
     Ok(AccountRemoved::Done)
 }
 
@@ -216,40 +273,37 @@ pub(super) fn remove_api_key(to: &Change<'_>, lookup: &Lookup) -> Result<bool> {
     Ok(true)
 }
 
-fn expect_new(from: &impl Snapshot, key: &ApiKey) -> Result<()> {
+pub(super) fn expect_new(from: &impl Snapshot, key: &ApiKey) -> Result<()> {
     if KEYS.has(from, &key.lookup.0)? || PUBLICS.has(from, key.public_id.as_bytes())? {
         return Err(refused("an API key of that hash or public id is there"));
     }
     Ok(())
 }
 
-fn put_key(to: &Change<'_>, key: &ApiKey) -> Result<()> {
+pub(super) fn put_key(to: &Change<'_>, key: &ApiKey) -> Result<()> {
     OWNED.put(to, &owned_key(key.account, &key.lookup), &Mark)?;
     PUBLICS.put(to, key.public_id.as_bytes(), &KeyPlace(key.lookup))?;
     KEYS.put(to, &key.lookup.0, key)
 }
 
-fn delete_key(to: &Change<'_>, key: &ApiKey) -> Result<()> {
+pub(super) fn delete_key(to: &Change<'_>, key: &ApiKey) -> Result<()> {
     OWNED.delete(to, &owned_key(key.account, &key.lookup))?;
     PUBLICS.delete(to, key.public_id.as_bytes())?;
     KEYS.delete(to, &key.lookup.0)
 }
 
-fn is_working_admin(account: &Account) -> bool {
-    account.role == Role::Admin && !account.disabled
-}
-
-/// Whether no account but `id` could look after the server.
-fn is_last_admin(from: &impl Snapshot, id: AccountId) -> Result<bool> {
+/// The oldest account but `id` that could look after the server.
+fn oldest_other_admin(from: &impl Snapshot, id: AccountId) -> Result<Option<Account>> {
     let mut after = None;
     loop {
         let page = accounts(from, after, PAGE)?;
         let Some(last) = page.last() else {
-            return Ok(true);
+            return Ok(None);
         };
         after = Some(last.id);
-        if page.iter().any(|a| a.id != id && is_working_admin(a)) {
-            return Ok(false);
+        let mut others = page.into_iter().filter(|other| other.id != id);
+        if let Some(heir) = others.find(Account::is_working_admin) {
+            return Ok(Some(heir));
         }
     }
 }

@@ -4,14 +4,15 @@
 //! leaves the old schema or the new one.
 
 use super::MetadataError;
+use super::account_records::{AccountOfSchema1, AccountOfSchema2, ApiKeyOfSchema1};
 use super::keys::{account_key, owned_key};
-use super::records::{AccountOfSchema1, KeyPlace, Mark, Number};
+use super::records::{KeyPlace, Mark, Number};
 use super::schema::{
-    self, ACCOUNTS, ACCOUNTS_OF_SCHEMA_1, Change, KEYS, NAMES, OWNED, PUBLICS, SCHEMA, STATE,
-    Snapshot,
+    self, ACCOUNTS, ACCOUNTS_OF_SCHEMA_1, ACCOUNTS_OF_SCHEMA_2, Change, KEYS, KEYS_OF_SCHEMA_1,
+    NAMES, OWNED, PUBLICS, SCHEMA, STATE, SUPER_ADMIN, Snapshot,
 };
 use super::verify::each;
-use crate::model::folded_name;
+use crate::model::{Role, folded_name};
 
 /// Turns one schema into the next.
 pub(super) type Step = fn(&Change<'_>) -> Result<(), MetadataError>;
@@ -22,6 +23,7 @@ pub(super) const STEPS: &[Step] = &[
     schema::create_clock_tables,
     // A program that does not know these would take what is being uploaded for left over.
     schema::create_chunk_tables,
+    ranks_and_ends_of_keys,
 ];
 
 /// The schema that `steps` end at.
@@ -90,10 +92,27 @@ fn roles_and_key_indexes(to: &Change<'_>) -> Result<(), MetadataError> {
             )));
         }
         NAMES.put(to, name.as_bytes(), &Number(account.id.0))?;
-        ACCOUNTS.put(to, &account_key(account.id), &account)
+        let id = account_key(account.id);
+        ACCOUNTS_OF_SCHEMA_2.put(to, &id, &AccountOfSchema2(account))
     })?;
-    each(to, &KEYS, |_, key| {
+    each(to, &KEYS_OF_SCHEMA_1, |_, ApiKeyOfSchema1(key)| {
         OWNED.put(to, &owned_key(key.account, &key.lookup), &Mark)?;
         PUBLICS.put(to, key.public_id.as_bytes(), &KeyPlace(key.lookup))
+    })
+}
+
+/// Schema 5: accounts have a rank and permissions of their own, API keys may end. Everybody may do what
+/// they could do before; the oldest administrator who is not disabled becomes the super admin.
+fn ranks_and_ends_of_keys(to: &Change<'_>) -> Result<(), MetadataError> {
+    each(to, &ACCOUNTS_OF_SCHEMA_2, |_, AccountOfSchema2(account)| {
+        let mut account = account;
+        if account.is_working_admin() && !STATE.has(to, SUPER_ADMIN)? {
+            account.role = Role::SuperAdmin;
+            STATE.put(to, SUPER_ADMIN, &Number(account.id.0))?;
+        }
+        ACCOUNTS.put(to, &account_key(account.id), &account)
+    })?;
+    each(to, &KEYS_OF_SCHEMA_1, |_, ApiKeyOfSchema1(key)| {
+        KEYS.put(to, &key.lookup.0, &key)
     })
 }

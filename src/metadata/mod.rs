@@ -3,8 +3,10 @@
 //! [`Metadata`] is written in domain words and is narrow enough for another engine: every method is
 //! one atomic step, nothing above it relies on being the only process.
 
+mod account_records;
 mod accounts;
 mod answers;
+mod asked;
 mod backend;
 mod changes;
 mod chunks;
@@ -29,17 +31,20 @@ mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod users;
 mod verify;
 mod writer;
 
 pub use answers::{
     AccountEdited, AccountRemoved, ChunkAdded, ChunksBegun, KeyAdded, Published, Rewritten, Taken,
 };
+pub(crate) use asked::is_news;
 pub use database::RedbMetadata;
 pub use error::MetadataError;
 pub use multiparts::Multipart;
 pub use records::decode_any;
 pub use rewrite::{Donor, Rewrite};
+pub use users::{Actor, KeyChange, KeyChanged, MovedLink, Use, UserChange, UserChanged, Users};
 
 use crate::model::{
     Account, AccountId, Allowance, ApiKey, Blob, BlobId, Chunk, ChunkSession, ClockRow, Expiry,
@@ -62,7 +67,7 @@ pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
     clippy::missing_errors_doc,
     reason = "one error type for all, described on the trait"
 )]
-pub trait Metadata: Send + Sync {
+pub trait Metadata: Users + Send + Sync {
     /// The link of that hash, dead or alive.
     fn link(&self, lookup: &Lookup) -> Result<Option<Link>, MetadataError>;
     /// What a hotlink id opens: the link and the content key wrapped under the hotlink's key.
@@ -172,7 +177,8 @@ pub trait Metadata: Send + Sync {
         account: Account,
         key: Option<ApiKey>,
     ) -> Result<Option<AccountId>, MetadataError>;
-    /// Changes an account, but never so that no working administrator is left.
+    /// Changes an account, but never so that no working administrator is left. Where the super admin would
+    /// not be one any more, the oldest other takes over.
     fn edit_account(
         &self,
         id: AccountId,

@@ -3,14 +3,14 @@
 //! A change here is a new schema: it needs a step in [`super::migrate`].
 
 use super::Hotlink;
+use super::account_records::{AccountOfSchema1, AccountOfSchema2, ApiKeyOfSchema1};
 use super::chunks::{BuiltBy, Edge};
 use super::codec::{self, Decoder, Encoder, Record};
 use super::keys::parse_link_key;
 use super::multiparts::Multipart;
 use crate::model::{
-    Account, AccountId, AccountKeyWraps, Allowance, ApiKey, Blob, BlobId, BootId, Chunk,
-    ChunkSession, ClockRow, Expiry, Gap, Lease, LeaseId, Link, Lookup, Moment, Permissions, Role,
-    Timestamp,
+    Account, AccountId, Allowance, ApiKey, Blob, BlobId, BootId, Chunk, ChunkSession, ClockRow,
+    Expiry, Gap, Lease, LeaseId, Link, Lookup, Moment, Timestamp,
 };
 
 impl Record for Link {
@@ -161,70 +161,6 @@ impl Record for Tagged {
     }
 }
 
-impl Record for Account {
-    const LAYOUT: u8 = 2;
-
-    fn put(&self, to: &mut Encoder) {
-        put_first_form(self, to);
-        to.u8(match self.role {
-            Role::User => 0,
-            Role::Admin => 1,
-        });
-        to.bool(self.disabled);
-        to.option(self.wraps.by_recovery.as_ref(), |to, wrap| to.bytes(wrap));
-    }
-
-    fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
-        let mut account = take_first_form(key, from)?;
-        account.role = match from.u8()? {
-            0 => Role::User,
-            1 => Role::Admin,
-            _ => return None,
-        };
-        account.disabled = from.bool()?;
-        account.wraps.by_recovery = from.option(Decoder::vec)?;
-        Some(account)
-    }
-}
-
-/// An account as schema 1 had it: every one was an administrator's.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct AccountOfSchema1(pub(super) Account);
-
-impl Record for AccountOfSchema1 {
-    fn put(&self, to: &mut Encoder) {
-        put_first_form(&self.0, to);
-    }
-
-    fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
-        take_first_form(key, from).map(Self)
-    }
-}
-
-fn put_first_form(account: &Account, to: &mut Encoder) {
-    to.bytes(account.name.as_bytes());
-    to.time(account.created);
-    to.password(&account.password);
-    to.bytes(&account.wraps.by_password);
-    to.option(account.wraps.by_master.as_ref(), |to, wrap| to.bytes(wrap));
-}
-
-fn take_first_form(key: &[u8], from: &mut Decoder<'_>) -> Option<Account> {
-    Some(Account {
-        id: AccountId(u64::from_be_bytes(key.try_into().ok()?)),
-        name: from.text()?,
-        created: from.time()?,
-        password: from.password()?,
-        wraps: AccountKeyWraps {
-            by_password: from.vec()?,
-            by_master: from.option(Decoder::vec)?,
-            by_recovery: None,
-        },
-        role: Role::Admin,
-        disabled: false,
-    })
-}
-
 /// Where the row of an API key is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct KeyPlace(pub(super) Lookup);
@@ -236,29 +172,6 @@ impl Record for KeyPlace {
 
     fn take(_: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
         from.array().map(|hash| Self(Lookup(hash)))
-    }
-}
-
-impl Record for ApiKey {
-    fn put(&self, to: &mut Encoder) {
-        to.bytes(self.public_id.as_bytes());
-        to.u64(self.account.0);
-        to.bytes(self.name.as_bytes());
-        to.time(self.created);
-        to.u16(self.permissions.0);
-        to.bytes(&self.wrap);
-    }
-
-    fn take(key: &[u8], from: &mut Decoder<'_>) -> Option<Self> {
-        Some(Self {
-            lookup: Lookup(key.try_into().ok()?),
-            public_id: from.text()?,
-            account: AccountId(from.u64()?),
-            name: from.text()?,
-            created: from.time()?,
-            permissions: Permissions(from.u16()?),
-            wrap: from.vec()?,
-        })
     }
 }
 
@@ -342,6 +255,8 @@ pub fn decode_any(key: &[u8], body: &[u8]) -> bool {
         && same::<Tagged>(key, body)
         && same::<Account>(key, body)
         && same::<AccountOfSchema1>(key, body)
+        && same::<AccountOfSchema2>(key, body)
+        && same::<ApiKeyOfSchema1>(key, body)
         && same::<KeyPlace>(key, body)
         && same::<ApiKey>(key, body)
         && same::<Mark>(key, body)

@@ -3,7 +3,7 @@
 //! ```text
 //! table         key                              value        written with
 //! ───────────── ──────────────────────────────── ──────────── ──────────────────────────
-//! state         name                             Number       schema, last account number, identity
+//! state         name                             Number       schema, last account number, super admin, identity
 //! links         owner · created · lookup         Link         publish
 //!  ├ places     lookup                           Place        the link
 //!  ├ due        end · lookup                     mark         the link, when it has an end
@@ -34,11 +34,12 @@
 //! few pages of the file, whatever the number of links, and new links of the last owner fill
 //! pages to the end (`docs/decisions/0004-redb-settings.md`).
 
+use super::account_records::{AccountOfSchema1, AccountOfSchema2, ApiKeyOfSchema1};
 use super::chunks::{BuiltBy, Edge};
 use super::codec;
 use super::keys::link_key;
 use super::multiparts::Multipart;
-use super::records::{AccountOfSchema1, KeyPlace, Mark, Number, Place, Tagged};
+use super::records::{KeyPlace, Mark, Number, Place, Tagged};
 use super::rows::Rows;
 use super::{Hotlink, MetadataError};
 use crate::model::{
@@ -63,8 +64,12 @@ pub(super) const GARBAGE: Rows<Mark> = Rows::new("garbage");
 pub(super) const ACCOUNTS: Rows<Account> = Rows::new("accounts");
 /// The same table, as schema 1 had it.
 pub(super) const ACCOUNTS_OF_SCHEMA_1: Rows<AccountOfSchema1> = Rows::new(ACCOUNTS.name);
+/// The same table, as the schemas 2 to 4 had it.
+pub(super) const ACCOUNTS_OF_SCHEMA_2: Rows<AccountOfSchema2> = Rows::new(ACCOUNTS.name);
 pub(super) const NAMES: Rows<Number> = Rows::new("names");
 pub(super) const KEYS: Rows<ApiKey> = Rows::new("keys");
+/// The same table, as the schemas 1 to 4 had it.
+pub(super) const KEYS_OF_SCHEMA_1: Rows<ApiKeyOfSchema1> = Rows::new(KEYS.name);
 pub(super) const OWNED: Rows<Mark> = Rows::new("owned");
 pub(super) const PUBLICS: Rows<KeyPlace> = Rows::new("publics");
 pub(super) const CLOCK: Rows<ClockRow> = Rows::new("clock");
@@ -82,6 +87,8 @@ pub(super) const MULTIPARTS: Rows<Multipart> = Rows::new("multiparts");
 pub(super) const SCHEMA: &[u8] = b"schema";
 /// In [`STATE`]: the highest account number given out.
 pub(super) const LAST_ACCOUNT: &[u8] = b"last account";
+/// In [`STATE`]: the number of the super admin, once there was any admin.
+pub(super) const SUPER_ADMIN: &[u8] = b"super admin";
 /// In [`STATE`]: what tells this file from others.
 pub(super) const IDENTITY: &[u8] = b"identity";
 /// In [`CLOCK`]: the one row.

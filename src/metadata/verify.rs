@@ -11,10 +11,10 @@ use super::rows::Rows;
 use super::schema::{
     ACCOUNTS, BIRTHS, BLOBS, BUILDING, CHUNKS, CLOCK, DUE, EDGES, ENDED, GARBAGE, HELD, HOTLINKS,
     IDLE, KEYS, LEASES, LINKS, MULTIPARTS, NAMES, OWNED, PLACES, PUBLICS, SESSIONS, STATE,
-    Snapshot, TAGS, UPLOADING, View, need_link,
+    SUPER_ADMIN, Snapshot, TAGS, UPLOADING, View, need_link,
 };
 use super::{MetadataError, RedbMetadata};
-use crate::model::{BlobId, Lookup, folded_name};
+use crate::model::{BlobId, Lookup, Role, folded_name};
 use std::ops::Bound;
 
 /// Rows looked at in one go: the largest have some 16 KiB.
@@ -107,11 +107,17 @@ fn verify(view: &View) -> Result<(), MetadataError> {
         expect(GARBAGE.name, key, !BLOBS.has(view, key)?)
     })?;
 
+    let super_admin = STATE.get(view, SUPER_ADMIN)?.map(|Number(id)| id);
+    let mut admins = 0;
     each(view, &ACCOUNTS, |key, account| {
         let name = folded_name(&account.name);
         let Number(id) = NAMES.need(view, name.as_bytes())?;
-        expect(ACCOUNTS.name, key, id == account.id.0)
+        let is_super = account.role == Role::SuperAdmin;
+        admins += u64::from(is_super && account.is_working_admin());
+        let fits = id == account.id.0 && is_super == (super_admin == Some(id));
+        expect(ACCOUNTS.name, key, fits)
     })?;
+    total(STATE.name, u64::from(super_admin.is_some()), admins)?;
     total(NAMES.name, NAMES.count(view)?, ACCOUNTS.count(view)?)?;
     each(view, &NAMES, |_, _| Ok(()))?;
     each(view, &KEYS, |key, api_key| {

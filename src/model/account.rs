@@ -12,10 +12,18 @@ pub struct Account {
     pub name: String,
     /// When it was made.
     pub created: Timestamp,
-    /// What its credentials may do at the most.
+    /// Its rank.
     pub role: Role,
+    /// What it may do beyond its own files.
+    pub permissions: UserPermissions,
     /// No credential opens it, and its links answer as if they were none.
     pub disabled: bool,
+    /// It is being removed, and what becomes of its files. Then it is disabled, too.
+    pub leaving: Option<Leaving>,
+    /// Its password was given to it by somebody else: it should choose another.
+    pub must_change_password: bool,
+    /// When one of its credentials was last used, to the hour.
+    pub last_online: Option<Timestamp>,
     /// How its password becomes a key.
     pub password: PasswordParams,
     /// Its account key under each credential that is not an API key.
@@ -25,7 +33,8 @@ pub struct Account {
 /// The account key, wrapped once for each credential that opens the account.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AccountKeyWraps {
-    /// Under the password. That it opens is also how the password is checked.
+    /// Under the password. That it opens is also how the password is checked. Empty when there is no
+    /// password yet.
     pub by_password: Vec<u8>,
     /// Under the master key of the server: only with `encryption = "server"`.
     pub by_master: Option<Vec<u8>>,
@@ -33,32 +42,133 @@ pub struct AccountKeyWraps {
     pub by_recovery: Option<Vec<u8>>,
 }
 
-/// What an account is for.
+impl Account {
+    /// What its credentials may do at the most, now.
+    pub fn rights(&self) -> Permissions {
+        let mut rights = Permissions::ALL;
+        for (of_user, of_key) in UserPermissions::FOR_KEYS {
+            if !self.permissions.allow(of_user) {
+                rights = rights.without(of_key);
+            }
+        }
+        rights
+    }
+
+    /// Whether it looks after the server, and can.
+    pub fn is_working_admin(&self) -> bool {
+        self.role.is_admin() && !self.disabled
+    }
+
+    /// Whether it has a password. One that has none was made by another account, and waits for its first.
+    pub fn has_password(&self) -> bool {
+        !self.wraps.by_password.is_empty()
+    }
+}
+
+/// What becomes of the files of an account that is being removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leaving {
+    /// They go with it.
+    DeletesFiles,
+    /// This account gets them.
+    MovesFiles(AccountId),
+}
+
+/// The rank of an account.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Role {
-    /// Looks after the server: every permission.
+    /// The one admin whom nobody else can change. There is one as long as there is any admin.
+    SuperAdmin,
+    /// Looks after the server.
     Admin,
-    /// Has files of its own: every permission that is about them.
+    /// Has files of its own.
     User,
 }
 
 impl Role {
-    /// What the credentials of such an account may do at the most.
-    pub fn permissions(self) -> Permissions {
+    /// Whether accounts of this rank look after the server.
+    pub fn is_admin(self) -> bool {
+        self <= Self::Admin
+    }
+
+    /// What an account of this rank holds when nobody says more.
+    pub fn usual(self) -> UserPermissions {
         match self {
-            Self::Admin => Permissions::ALL,
-            Self::User => {
-                Permissions(Permissions::ALL.0 & !(Permissions::USERS.0 | Permissions::LOGS.0))
-            }
+            Self::SuperAdmin | Self::Admin => UserPermissions::ALL,
+            Self::User => UserPermissions::REPLACE.or(UserPermissions::GUEST_UPLOAD),
+        }
+    }
+
+    /// Gokapi's number for it: the higher the rank, the lower.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::SuperAdmin => 0,
+            Self::Admin => 1,
+            Self::User => 2,
         }
     }
 
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {
+            Self::SuperAdmin => "super-admin",
             Self::Admin => "admin",
             Self::User => "user",
         }
+    }
+}
+
+/// What an account may do beyond looking after its own files, with Gokapi's numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UserPermissions(pub u16);
+
+impl UserPermissions {
+    /// Replace the contents of own files.
+    pub const REPLACE: Self = Self(1);
+    /// See the files of others.
+    pub const LIST: Self = Self(2);
+    /// Change the files of others.
+    pub const EDIT: Self = Self(4);
+    /// Replace the contents of the files of others.
+    pub const REPLACE_OTHER: Self = Self(8);
+    /// Delete the files of others.
+    pub const DELETE: Self = Self(16);
+    /// Read the log.
+    pub const LOGS: Self = Self(32);
+    /// Manage the API keys of others.
+    pub const API: Self = Self(64);
+    /// Manage accounts.
+    pub const USERS: Self = Self(128);
+    /// Ask others for files.
+    pub const GUEST_UPLOAD: Self = Self(256);
+    /// Everything.
+    pub const ALL: Self = Self(511);
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+
+    /// What an account needs so that its keys may do something: the rest every account may do.
+    pub const FOR_KEYS: [(Self, Permissions); 4] = [
+        (Self::REPLACE, Permissions::REPLACE),
+        (Self::USERS, Permissions::USERS),
+        (Self::LOGS, Permissions::LOGS),
+        (Self::GUEST_UPLOAD, Permissions::REQUESTS),
+    ];
+
+    /// Whether every bit of `other` is in here.
+    pub fn allow(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// These but those.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 }
 
@@ -93,6 +203,17 @@ pub struct ApiKey {
     pub permissions: Permissions,
     /// The account key, wrapped under this key.
     pub wrap: Vec<u8>,
+    /// From when on it opens nothing; `None` is never.
+    pub expires: Option<Timestamp>,
+    /// When it was last used, to the hour.
+    pub last_used: Option<Timestamp>,
+}
+
+impl ApiKey {
+    /// Whether it opens nothing any more.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|at| at <= now)
+    }
 }
 
 /// The permission bits of an API key, with Gokapi's numbers.
@@ -157,6 +278,18 @@ impl Permissions {
     pub fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
+
+    /// These and those.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// These but those.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
 }
 
 #[cfg(test)]
@@ -180,12 +313,45 @@ mod tests {
         assert_ne!(folded_name("a.nn"), folded_name("ann"));
     }
 
+    fn rights(role: Role, permissions: UserPermissions) -> Permissions {
+        let account = Account {
+            id: AccountId(1),
+            name: "ann".to_owned(),
+            created: Timestamp(0),
+            role,
+            permissions,
+            disabled: false,
+            leaving: None,
+            must_change_password: false,
+            last_online: None,
+            password: PasswordParams {
+                salt: [0; 16],
+                memory_kib: 8,
+                passes: 1,
+            },
+            wraps: AccountKeyWraps {
+                by_password: Vec::new(),
+                by_master: None,
+                by_recovery: None,
+            },
+        };
+        assert!(!account.has_password() && account.is_working_admin() == role.is_admin());
+        account.rights()
+    }
+
     #[test]
-    fn only_an_admin_may_look_after_others() {
-        let user = Role::User.permissions();
+    fn what_keys_may_do_follows_from_what_their_account_may_do() {
+        let user = rights(Role::User, Role::User.usual());
         assert!(user.allow(Permissions::BASIC) && user.allow(Permissions::API_MOD));
         assert!(!user.allow(Permissions::USERS) && !user.allow(Permissions::LOGS));
-        assert!(Role::Admin.permissions().allow(Permissions::ALL));
+        let bare = rights(Role::User, UserPermissions::NONE);
+        assert_eq!(bare.0, 1023 & !(32 | 64 | 128 | 256));
+        for (of_user, of_key) in UserPermissions::FOR_KEYS {
+            assert_eq!(rights(Role::User, of_user), bare.or(of_key));
+        }
+        for role in [Role::SuperAdmin, Role::Admin] {
+            assert_eq!(rights(role, role.usual()), Permissions::ALL);
+        }
         assert_eq!(Permissions::ALL.words().len(), 10);
         assert_eq!(
             Permissions::BASIC.words(),

@@ -12,7 +12,9 @@ mod secret;
 mod time;
 mod timekeeper;
 
-pub use account::{Account, AccountKeyWraps, ApiKey, Permissions, Role, folded_name};
+pub use account::{
+    Account, AccountKeyWraps, ApiKey, Leaving, Permissions, Role, UserPermissions, folded_name,
+};
 pub use chunk::{Chunk, ChunkSession};
 pub use id::{AccountId, BlobId, LeaseId, Lookup, Token};
 pub use lease::Lease;

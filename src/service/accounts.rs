@@ -6,8 +6,8 @@
 use super::credentials::Wraps;
 use super::passwords::{PASSWORD_MAX, Wait};
 use super::{Error, NewApiKey, RecoveryPhrase, Service, events};
-use crate::metadata::{AccountEdit, AccountEdited, AccountRemoved};
-use crate::model::{Account, AccountId, AccountKeyWraps, Permissions, Role, Timestamp, is_hostile};
+use crate::metadata::{AccountEdit, AccountEdited, AccountRemoved, Freed};
+use crate::model::{Account, AccountId, AccountKeyWraps, Role, Timestamp, is_hostile};
 use crate::pipeline::seal::keys;
 
 /// The shortest password of an account, in bytes.
@@ -15,7 +15,7 @@ const PASSWORD_MIN: usize = 8;
 /// The longest name of an account, in characters.
 const NAME_MAX: usize = 64;
 /// Links that go in one step of a removal: bounds how long other changes wait.
-const REMOVAL_STEP: usize = 128;
+pub(super) const REMOVAL_STEP: usize = 128;
 
 /// A new account with its first API key: shown once.
 pub struct NewAccount {
@@ -83,7 +83,11 @@ impl Service {
             name: wish.name.to_owned(),
             created: self.parts.clock.now(),
             role: wish.role,
+            permissions: wish.role.usual(),
             disabled: false,
+            leaving: None,
+            must_change_password: false,
+            last_online: None,
             password: params,
             wraps: AccountKeyWraps {
                 by_password: wraps.by_password(&password_key),
@@ -91,8 +95,8 @@ impl Service {
                 by_recovery: Some(wraps.by_recovery(&recovery)),
             },
         };
-        let permissions = Permissions::ALL.and(wish.role.permissions());
-        let (row, key) = self.draw_api_key(AccountId(0), &account_key, "First key", permissions);
+        let (row, key) =
+            self.draw_api_key(AccountId(0), &account_key, "First key", account.rights());
         let added = self.parts.metadata.add_account(account, Some(row));
         let id = added
             .map_err(|error| self.failed(error))?
@@ -175,11 +179,7 @@ impl Service {
         let metadata = &self.parts.metadata;
         let freed = metadata.remove_links_of(account.id, REMOVAL_STEP);
         let freed = freed.map_err(|error| self.failed(error))?;
-        let blobs: Vec<_> = freed.iter().filter_map(|freed| freed.blob).collect();
-        self.unlink(&blobs);
-        for link in freed.iter().filter_map(|freed| freed.link) {
-            events::deleted(&link, account.id, 0);
-        }
+        self.gone_with(account.id, &freed);
         if !freed.is_empty() {
             return Ok(true);
         }
@@ -193,6 +193,15 @@ impl Service {
             AccountRemoved::HasLinks | AccountRemoved::HasKeys => Ok(true),
             AccountRemoved::LastAdmin => Err(last_admin()),
             AccountRemoved::Gone => Err(Error::NotFound),
+        }
+    }
+
+    /// What is to be done when these went with their account.
+    pub(super) fn gone_with(&self, account: AccountId, freed: &[Freed]) {
+        let blobs: Vec<_> = freed.iter().filter_map(|freed| freed.blob).collect();
+        self.unlink(&blobs);
+        for link in freed.iter().filter_map(|freed| freed.link) {
+            events::deleted(&link, account, 0);
         }
     }
 

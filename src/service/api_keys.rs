@@ -3,7 +3,7 @@
 
 use super::{Error, Proof, Service, Session, events};
 use crate::metadata::KeyAdded;
-use crate::model::{AccountId, ApiKey, Lookup, Permissions, Secret, Timestamp, Token};
+use crate::model::{Account, AccountId, ApiKey, Lookup, Permissions, Secret, Timestamp, Token};
 use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
 
 /// Characters of a public id, as Gokapi has them.
@@ -24,7 +24,7 @@ pub struct NewApiKey {
     pub permissions: Permissions,
 }
 
-/// An API key, as an administrator sees it.
+/// An API key, as its owner and administrators see it.
 pub struct KeyView {
     /// Its hash: where a listing goes on.
     pub lookup: Lookup,
@@ -34,33 +34,52 @@ pub struct KeyView {
     pub name: String,
     /// When it was made.
     pub created: Timestamp,
-    /// What it may do, its account's role considered.
+    /// What it may do, its account's rank and permissions considered.
     pub permissions: Permissions,
+    /// Whose it is.
+    pub account: AccountId,
+    /// From when on it opens nothing; `None` is never.
+    pub expires: Option<Timestamp>,
+    /// When it was last used, to the hour.
+    pub last_used: Option<Timestamp>,
 }
 
 impl Service {
     /// Makes an API key for the session's account. Its permissions are `Permissions::BASIC` or
-    /// none, within those of the session.
+    /// none, within those of the session. It ends at `expires`, if that is given.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the account has [`KEYS_MAX`] keys, [`Error::Unauthorized`] when it is
-    /// no more.
+    /// [`Error::Invalid`] when the account has [`KEYS_MAX`] keys or the end is over,
+    /// [`Error::Unauthorized`] when the session is no more.
     pub fn create_api_key(
         &self,
         session: &Session,
         name: &str,
         basic: bool,
+        expires: Option<Timestamp>,
     ) -> Result<NewApiKey, Error> {
+        let now = self.parts.clock.now();
+        if expires.is_some_and(|at| at <= now) {
+            return Err(Error::Invalid(
+                "the end of the key is over already: name a later time, or 0 for none".into(),
+            ));
+        }
         let wished = if basic {
             Permissions::BASIC
         } else {
             Permissions::NONE
         };
         let permissions = wished.and(session.permissions);
-        let (row, key) =
+        let (mut row, key) =
             self.draw_api_key(session.account, &session.account_key, name, permissions);
-        match self.keep_key(row)? {
-            KeyAdded::Done => Ok(key),
+        row.expires = expires;
+        let (lookup, by) = (row.lookup, self.actor(session));
+        let added = self.parts.metadata.create_key(&by, row, KEYS_MAX);
+        match added.map_err(|error| self.failed(error))? {
+            KeyAdded::Done => {
+                events::key("made", &lookup, session.account);
+                Ok(key)
+            }
             KeyAdded::TooMany => Err(too_many_keys()),
             KeyAdded::OwnerGone => Err(Error::Unauthorized),
         }
@@ -81,23 +100,18 @@ impl Service {
     ) -> Result<NewApiKey, Error> {
         let account = self.account_row(account)?;
         let account_key = self.open_account(&account, proof)?;
-        let permissions = wished.and(account.role.permissions());
+        let permissions = wished.and(account.rights());
         let (row, key) = self.draw_api_key(account.id, &account_key, name, permissions);
-        match self.keep_key(row)? {
-            KeyAdded::Done => Ok(key),
+        let lookup = row.lookup;
+        let added = self.parts.metadata.add_api_key(row, KEYS_MAX);
+        match added.map_err(|error| self.failed(error))? {
+            KeyAdded::Done => {
+                events::key("made", &lookup, account.id);
+                Ok(key)
+            }
             KeyAdded::TooMany => Err(too_many_keys()),
             KeyAdded::OwnerGone => Err(Error::NotFound),
         }
-    }
-
-    fn keep_key(&self, row: ApiKey) -> Result<KeyAdded, Error> {
-        let (lookup, owner) = (row.lookup, row.account);
-        let added = self.parts.metadata.add_api_key(row, KEYS_MAX);
-        let added = added.map_err(|error| self.failed(error))?;
-        if added == KeyAdded::Done {
-            events::key("made", &lookup, owner);
-        }
-        Ok(added)
     }
 
     /// Up to `limit` API keys of the account of that name, after `after`.
@@ -113,14 +127,7 @@ impl Service {
         let account = self.account_row(account)?;
         let keys = self.parts.metadata.api_keys_of(account.id, after, limit);
         let keys = keys.map_err(|error| self.failed(error))?.into_iter();
-        let view = |key: ApiKey| KeyView {
-            lookup: key.lookup,
-            public_id: key.public_id,
-            name: key.name,
-            created: key.created,
-            permissions: key.permissions.and(account.role.permissions()),
-        };
-        Ok(keys.map(view).collect())
+        Ok(keys.map(|key| self.key_view(key, &account)).collect())
     }
 
     /// Revokes the API key with that public id: the next call with it is refused.
@@ -141,6 +148,20 @@ impl Service {
         Ok(())
     }
 
+    pub(super) fn key_view(&self, key: ApiKey, account: &Account) -> KeyView {
+        let last_used = self.uses.last(account.id, Some(&key.lookup));
+        KeyView {
+            lookup: key.lookup,
+            public_id: key.public_id,
+            name: key.name,
+            created: key.created,
+            permissions: key.permissions.and(account.rights()),
+            account: key.account,
+            expires: key.expires,
+            last_used: last_used.or(key.last_used),
+        }
+    }
+
     /// A new key of an account: the row, and what is shown.
     pub(super) fn draw_api_key(
         &self,
@@ -149,7 +170,6 @@ impl Service {
         name: &str,
         permissions: Permissions,
     ) -> (ApiKey, NewApiKey) {
-        let visible = name.chars().filter(|c| !crate::model::is_hostile(*c));
         let key = keys::random_token(Token::API_KEY);
         let public_id = keys::random_token(PUBLIC_ID).reveal().to_owned();
         let lookup = keys::lookup(TokenKind::ApiKey, &key);
@@ -157,7 +177,7 @@ impl Service {
             lookup,
             public_id: public_id.clone(),
             account,
-            name: visible.take(NAME_MAX).collect(),
+            name: clean_key_name(name),
             created: self.parts.clock.now(),
             permissions,
             wrap: keys::wrap(
@@ -166,6 +186,8 @@ impl Service {
                 &lookup.0,
                 account_key.reveal(),
             ),
+            expires: None,
+            last_used: None,
         };
         let new = NewApiKey {
             key,
@@ -174,6 +196,12 @@ impl Service {
         };
         (row, new)
     }
+}
+
+/// What may be seen of the name of a key.
+pub(super) fn clean_key_name(name: &str) -> String {
+    let visible = name.chars().filter(|c| !crate::model::is_hostile(*c));
+    visible.take(NAME_MAX).collect()
 }
 
 fn too_many_keys() -> Error {

@@ -72,12 +72,15 @@ impl Service {
         let _ = self.flush(Some(link));
     }
 
-    /// Writes the batched counts of unlimited links. At most once a minute, and at the end.
+    /// Writes the batched counts of unlimited links, and which credentials were used. At most once a
+    /// minute, and at the end.
     ///
     /// # Errors
     /// [`Error::Internal`].
     pub fn flush_counts(&self) -> Result<(), Error> {
-        self.flush(None)
+        let counts = self.flush(None);
+        self.flush_uses()?;
+        counts
     }
 
     /// Writes the counts, to make room for a download of `of`.

@@ -7,7 +7,7 @@ use super::accounts::{check_password, name_context};
 use super::limiter::{Kind, Source};
 use super::passwords::{PASSWORD_MAX, Wait};
 use super::{Encryption, Error, RecoveryPhrase, Service, events};
-use crate::metadata::{AccountEdit, AccountEdited};
+use crate::metadata::{AccountEdit, AccountEdited, Actor};
 use crate::model::{
     Account, AccountId, Lookup, PasswordParams, Permissions, Secret, Token, folded_name,
 };
@@ -22,6 +22,8 @@ pub struct Session {
     pub permissions: Permissions,
     /// The API key that was shown, if it was one.
     pub(super) opener: Option<Lookup>,
+    /// How the password that was shown becomes a key, if it was one.
+    pub(super) password: Option<PasswordParams>,
     /// Opens what the account owns.
     pub(super) account_key: Secret,
 }
@@ -66,14 +68,16 @@ impl Service {
         }
     }
 
-    /// What a key may do is looked up at every call: a change of its account's role acts at once.
+    /// What a key may do is looked up at every call: a change of its account acts at once.
     fn session_of_key(&self, key: &str) -> Result<Option<Session>, Error> {
         let Some(token) = Token::parse(key) else {
             return Ok(None);
         };
         let lookup = keys::lookup(TokenKind::ApiKey, &token);
         let row = self.parts.metadata.api_key(&lookup);
-        let Some(row) = row.map_err(|error| self.failed(error))? else {
+        let row = row.map_err(|error| self.failed(error))?;
+        let now = self.parts.clock.now();
+        let Some(row) = row.filter(|row| !row.is_over(now)) else {
             return Ok(None);
         };
         let account = self.parts.metadata.account(row.account);
@@ -87,15 +91,17 @@ impl Service {
             log::error!("key={lookup} its record does not open the account");
             return Err(Error::Internal("an API key is damaged".into()));
         };
+        self.uses.note(&account, Some(&row), now);
         Ok(Some(Session {
             account: row.account,
             opener: Some(lookup),
-            permissions: row.permissions.and(account.role.permissions()),
+            password: None,
+            permissions: row.permissions.and(account.rights()),
             account_key,
         }))
     }
 
-    /// Who has this name and password: a session with every permission of the account's role. Takes
+    /// Who has this name and password: a session with every permission of the account. Takes
     /// a password check, so it belongs into the password room.
     ///
     /// # Errors
@@ -138,9 +144,11 @@ impl Service {
                 account_key: by_password(&account, &password_key)?,
                 account: account.id,
                 opener: None,
-                permissions: account.role.permissions(),
+                password: Some(account.password),
+                permissions: account.rights(),
             })
             .filter(|_| !account.disabled)
+            .inspect(|_| self.uses.note(&account, None, self.parts.clock.now()))
         });
         if session.is_some() {
             self.limiter.refund(&charged);
@@ -166,7 +174,11 @@ impl Service {
     ) -> Result<Option<RecoveryPhrase>, Error> {
         check_password(password)?;
         let account = self.account_row(name)?;
-        let account_key = self.open_account(&account, proof)?;
+        let account_key = match proof {
+            // Nothing is wrapped under any key yet.
+            Proof::Master if was_never_open(&account) => keys::random_secret(),
+            proof => self.open_account(&account, proof)?,
+        };
         let wanted = new_phrase || account.wraps.by_recovery.is_none();
         let phrase = wanted.then(RecoveryPhrase::draw);
         let params = self.new_password_params();
@@ -214,7 +226,7 @@ impl Service {
         opened.ok_or(Error::WrongPassword)
     }
 
-    /// Whether `proof` opens the account of that name.
+    /// Whether `proof` opens the account of that name, or may give it its first password.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -222,6 +234,7 @@ impl Service {
         let account = self.account_row(name)?;
         match self.open_account(&account, proof) {
             Ok(_) => Ok(true),
+            Err(Error::PasswordNeeded) if was_never_open(&account) => Ok(true),
             Err(Error::PasswordNeeded | Error::WrongPassword) => Ok(false),
             Err(other) => Err(other),
         }
@@ -252,7 +265,17 @@ impl Service {
         Ok(wrapped.is_none_or(|account| self.by_master(account).is_some()))
     }
 
-    fn by_master(&self, account: &Account) -> Option<Secret> {
+    /// Who asks for a change, for the database to look up what it may do.
+    pub(super) fn actor(&self, session: &Session) -> Actor {
+        Actor {
+            account: session.account,
+            key: session.opener,
+            password: session.password,
+            now: self.parts.clock.now(),
+        }
+    }
+
+    pub(super) fn by_master(&self, account: &Account) -> Option<Secret> {
         let master = self.parts.master_key.as_ref()?;
         let wrap = account.wraps.by_master.as_ref()?;
         let context = name_context(&account.name);
@@ -261,12 +284,18 @@ impl Service {
     }
 
     /// The bucket of attempts on the account of that name, whether or not there is one.
-    fn attempts_on(&self, name: &str) -> (Kind, Source) {
+    pub(super) fn attempts_on(&self, name: &str) -> (Kind, Source) {
         // However a name is written, it is one bucket.
         let folded = folded_name(name);
         let tag = keys::client_tag(&self.process_key, folded.as_bytes());
         (Kind::LoginAccount, Source::from(tag))
     }
+}
+
+/// Whether nobody could ever open that account: it was made without a password, and waits for its first.
+fn was_never_open(account: &Account) -> bool {
+    let wraps = &account.wraps;
+    !account.has_password() && wraps.by_master.is_none() && wraps.by_recovery.is_none()
 }
 
 fn by_password(account: &Account, key: &Secret) -> Option<Secret> {

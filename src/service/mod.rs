@@ -18,6 +18,7 @@ mod gaps;
 mod garbage;
 mod handover;
 mod holds;
+mod key_changes;
 mod label;
 mod lease_book;
 mod limiter;
@@ -30,10 +31,13 @@ mod processor;
 mod ranges;
 mod recovery;
 mod redirect;
+mod removal;
 mod sweep;
 mod transfer;
 mod transfers;
 mod upload;
+mod users;
+mod uses;
 mod zip;
 
 #[cfg(test)]
@@ -48,9 +52,11 @@ pub use download::{Download, DownloadWish, LEASE_SECONDS_DEFAULT, Part};
 pub use error::Error;
 pub use files::{Changes, FileView, PasswordChange};
 pub use handover::Handover;
+pub use key_changes::KeyRefusal;
 pub use links::{Door, OpenFile, PublicView};
 pub use recovery::RecoveryPhrase;
 pub use upload::{Count, Lifetime, LinkWish, Received};
+pub use users::{UserRefusal, UserView};
 pub use zip::{OpenZip, ZIP_FILES, ZipDownload};
 
 use crate::metadata::{Metadata, MetadataError};
@@ -142,6 +148,8 @@ pub struct Service {
     /// How far the check of stored files has come.
     checked_after: Mutex<Option<BlobId>>,
     care: Mutex<clock::Care>,
+    uses: uses::Uses,
+    removals: removal::Removals,
 }
 
 impl Service {
@@ -165,6 +173,8 @@ impl Service {
             orphans_after: Mutex::default(),
             checked_after: Mutex::default(),
             care: Mutex::new(clock::Care::new()),
+            uses: uses::Uses::default(),
+            removals: removal::Removals::default(),
         }
     }
 

@@ -115,9 +115,11 @@ impl Service {
         let leases = self.sweep_leases();
         let links = self.sweep_links();
         let chunks = self.sweep_chunks();
+        let removals = self.resume_removals();
         self.sweep_garbage()?;
         leases?;
         chunks?;
+        removals?;
         clock?;
         links
     }

@@ -118,7 +118,11 @@ fn add_account(db: &RedbMetadata, n: u8) -> Result<(), MetadataError> {
             by_recovery: None,
         },
         role: Role::Admin,
+        permissions: Role::Admin.usual(),
         disabled: false,
+        leaving: None,
+        must_change_password: false,
+        last_online: None,
     };
     let key = ApiKey {
         lookup: lookup(n),
@@ -128,6 +132,8 @@ fn add_account(db: &RedbMetadata, n: u8) -> Result<(), MetadataError> {
         created: Timestamp(0),
         permissions: Permissions::BASIC,
         wrap: vec![n; 60],
+        expires: None,
+        last_used: None,
     };
     db.add_account(account, Some(key)).map(drop)
 }

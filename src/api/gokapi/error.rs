@@ -28,7 +28,7 @@ pub struct Fault {
 const CHUNK_RUNS: u64 = 5;
 
 /// Gokapi's error codes, as far as they are used here.
-mod code {
+pub(super) mod code {
     pub const UNSPECIFIED: u16 = 0;
     pub const INVALID_URL: u16 = 1;
     pub const INVALID_KEY: u16 = 2;
@@ -44,10 +44,12 @@ mod code {
     pub const CANNOT_ALLOCATE: u16 = 13;
     pub const RATE_LIMITED: u16 = 16;
     pub const NO_END_TO_END: u16 = 17;
+    pub const NOT_TO_BE_EDITED: u16 = 19;
 }
 
 impl Fault {
-    fn new(status: u16, code: u16, text: impl Into<String>) -> Self {
+    /// A failure with this status and code.
+    pub(super) fn new(status: u16, code: u16, text: impl Into<String>) -> Self {
         Self {
             status,
             code,
@@ -97,6 +99,16 @@ impl Fault {
     pub fn no_real_size() -> Self {
         let text = "e2e set, but realsize not submitted";
         Self::new(400, code::CANNOT_PARSE, text)
+    }
+
+    /// There is no permission of that name.
+    pub fn invalid_permission() -> Self {
+        Self::new(400, code::CANNOT_PARSE, "invalid permission")
+    }
+
+    /// A permission is neither given nor taken.
+    pub fn invalid_modifier() -> Self {
+        Self::new(400, code::CANNOT_PARSE, "invalid permission modifier")
     }
 
     /// A chunk in the middle of a file is too small.

@@ -1,16 +1,36 @@
-//! `/api/info/...` and `/api/auth/...`: what the server is, and new API keys.
+//! `/api/info/...` and `/api/auth/...`: what the server is, and API keys.
 
-use super::error::Fault;
-use super::params::Params;
-use super::wire;
+use super::error::{Fault, code};
+use super::given::{FORM, Given};
+use super::wire::accounts::KeyInfo;
+use super::{listing, wire};
 use crate::api::Api;
 use crate::api::route::Call;
 use crate::http::Response;
-use crate::service::Session;
+use crate::model::{Permissions, Timestamp};
+use crate::service::{KeyRefusal, Session};
+use std::sync::Arc;
 
 const MIB: u64 = 1024 * 1024;
 /// Gokapi's default size for the pieces of an upload, in MiB.
 const CHUNK_MIB: u64 = 45;
+
+/// Keys fetched at a time for a listing: bounds its memory.
+const PAGE: usize = 64;
+
+/// Gokapi's words for what a key may do.
+const PERMISSIONS: [(&str, Permissions); 10] = [
+    ("PERM_VIEW", Permissions::VIEW),
+    ("PERM_UPLOAD", Permissions::UPLOAD),
+    ("PERM_DELETE", Permissions::DELETE),
+    ("PERM_API_MOD", Permissions::API_MOD),
+    ("PERM_EDIT", Permissions::EDIT),
+    ("PERM_REPLACE", Permissions::REPLACE),
+    ("PERM_MANAGE_USERS", Permissions::USERS),
+    ("PERM_MANAGE_LOGS", Permissions::LOGS),
+    ("PERM_MANAGE_FILE_REQUESTS", Permissions::REQUESTS),
+    ("PERM_DOWNLOAD", Permissions::DOWNLOAD),
+];
 
 /// The version of the dialect. Not of the program: clients compare it with Gokapi's.
 pub fn version(_: &Api, _: Session, _: Call<'_>) -> Result<Response, Fault> {
@@ -29,15 +49,15 @@ pub fn config(api: &Api, _: Session, _: Call<'_>) -> Result<Response, Fault> {
     ))
 }
 
-/// Makes an API key. It is shown here and never again.
+/// Makes an API key. It is shown here and never again. Unlike in Gokapi it may be given an end (`expiry`,
+/// seconds since 1970; 0 is none).
 pub fn create(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
-    let params = Params(&call.head.headers);
-    let name = match params.text("friendlyName")? {
-        None | Some("") => "Unnamed key",
-        Some(name) => name,
-    };
-    let basic = params.flag("basicPermissions")?;
-    let new = api.service.create_api_key(&session, name, basic)?;
+    let given = Given::read(call, FORM)?;
+    let name = given.text("friendlyName")?.filter(|name| !name.is_empty());
+    let name = name.as_deref().unwrap_or("Unnamed key");
+    let basic = given.flag("basicPermissions")?;
+    let expires = given.number("expiry")?.filter(|at| *at != 0).map(Timestamp);
+    let new = api.service.create_api_key(&session, name, basic, expires)?;
     Ok(wire::json(
         200,
         &wire::NewKey {
@@ -46,4 +66,98 @@ pub fn create(api: &Api, session: Session, call: Call<'_>) -> Result<Response, F
             public_id: &new.public_id,
         },
     ))
+}
+
+/// Gives an API key another name.
+pub fn rename(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
+    let given = Given::read(call, FORM)?;
+    let key = given.required("targetKey")?;
+    let name = given.required("friendlyName")?;
+    api.service.rename_key(&session, &key, &name)?;
+    Ok(wire::answer(200))
+}
+
+/// Gives a permission to an API key, or takes one. Unlike in Gokapi, the key that asks has to hold what it
+/// gives: otherwise one that may look after keys could do everything.
+pub fn modify(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
+    let given = Given::read(call, FORM)?;
+    let key = given.required("targetKey")?;
+    let permission = given.required("permission")?;
+    let modifier = given.required("permissionModifier")?;
+    let permission = PERMISSIONS
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(&permission))
+        .map(|(_, permission)| *permission)
+        .ok_or_else(Fault::invalid_permission)?;
+    match Modifier::parse(&modifier)? {
+        Modifier::Grant => api.service.grant_to_key(&session, &key, permission)?,
+        Modifier::Revoke => api.service.revoke_from_key(&session, &key, permission)?,
+    }
+    Ok(wire::answer(200))
+}
+
+/// Revokes an API key.
+pub fn delete(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
+    let given = Given::read(call, FORM)?;
+    let key = given.required("targetKey")?;
+    api.service.delete_key(&session, &key)?;
+    Ok(wire::answer(200))
+}
+
+/// The API keys of the account, and those of all others for who looks after them. What opens something is
+/// never shown.
+pub fn list(api: &Api, session: Session, _: Call<'_>) -> Result<Response, Fault> {
+    let first = api.service.keys(&session, None, PAGE)?;
+    let service = Arc::clone(&api.service);
+    let next = move |after| service.keys(&session, Some(after), PAGE);
+    Ok(listing::list(first, next, KeyInfo::new))
+}
+
+/// One API key, by its public id.
+pub fn one(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
+    let key = api.service.key(&session, call.id)?;
+    Ok(wire::json(200, &KeyInfo::new(&key)))
+}
+
+/// Whether a permission is given or taken.
+pub enum Modifier {
+    /// Given.
+    Grant,
+    /// Taken.
+    Revoke,
+}
+
+impl Modifier {
+    /// Gokapi's words.
+    ///
+    /// # Errors
+    /// [`Fault`] for any other.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        if text.eq_ignore_ascii_case("GRANT") {
+            Ok(Self::Grant)
+        } else if text.eq_ignore_ascii_case("REVOKE") {
+            Ok(Self::Revoke)
+        } else {
+            Err(Fault::invalid_modifier())
+        }
+    }
+}
+
+impl From<KeyRefusal> for Fault {
+    fn from(refusal: KeyRefusal) -> Self {
+        match refusal {
+            KeyRefusal::Service(error) => error.into(),
+            KeyRefusal::Gone => Self::new(404, code::NOT_FOUND, "Invalid key ID provided."),
+            KeyRefusal::Foreign => Self::new(
+                401,
+                code::NO_PERMISSION,
+                "No permission to edit this API key",
+            ),
+            KeyRefusal::NotHeld => Self::new(
+                401,
+                code::NO_PERMISSION,
+                "Insufficient user permission for owner to set this API permission",
+            ),
+        }
+    }
 }

@@ -1,8 +1,22 @@
 //! The dialect of Gokapi's REST interface: `/api/...`.
 //!
 //! Parameters come in header fields (uploads: form fields), answers are JSON. The method is never
-//! looked at, an address with a query or a slash too many is no call, and a key without the
-//! permission is treated like no key.
+//! looked at, an address with a slash too many is no call, nor is one with a query where Gokapi has none
+//! and nothing here needs it, and a key without the permission is treated like no key.
+//!
+//! Where keys and users differ from Gokapi on purpose:
+//!
+//! - Parameters of `auth` and `user` may also stand in the query or in a form. `auth/list` and `user/list`
+//!   are calls that Gokapi lacks, and `auth/create` takes an end (`expiry`).
+//! - Rights of a key are looked up with every call: what its owner may not do any more, it may not either.
+//!   What a key lost with a demotion or a denied permission does not come back by itself.
+//! - A key gives other keys, and itself, only permissions that it has.
+//! - An admin is made, changed or removed by admins only, and no admin makes one that may do more.
+//!   A password is reset only by who may do everything that it opens.
+//! - Keys of the super admin are changed by nobody else, those of an admin by admins only.
+//! - Files open with credentials of their owner: see [`users`] for what follows from that for
+//!   `resetPassword` and `delete`. For the same reason the permissions about files of others are kept and
+//!   shown, and open none.
 //!
 //! What is different from Gokapi on purpose, in calls about files:
 //!
@@ -25,8 +39,10 @@ mod files;
 pub mod fuzz;
 mod given;
 mod keys;
+mod listing;
 mod params;
 mod upload;
+mod users;
 pub mod wire;
 mod zip;
 
@@ -137,11 +153,83 @@ pub static ROUTES: &[Route] = &[
         run: Run::Key(Keyed {
             needed: Permissions::API_MOD,
             or_password: true,
-            query: false,
+            query: true,
             run: keys::create,
         }),
     },
+    change("/api/auth/friendlyname", Permissions::API_MOD, keys::rename),
+    change("/api/auth/modify", Permissions::API_MOD, keys::modify),
+    change("/api/auth/delete", Permissions::API_MOD, keys::delete),
+    look(
+        "/api/auth/list",
+        Room::Download,
+        Permissions::API_MOD,
+        keys::list,
+    ),
+    look(
+        "/api/auth/list/{id}",
+        Room::Control,
+        Permissions::API_MOD,
+        keys::one,
+    ),
+    change("/api/user/create", Permissions::USERS, users::create),
+    change("/api/user/modify", Permissions::USERS, users::modify),
+    change(
+        "/api/user/changeRank",
+        Permissions::USERS,
+        users::change_rank,
+    ),
+    Route {
+        room: Workers::Of(Room::Password),
+        ..change(
+            "/api/user/resetPassword",
+            Permissions::USERS,
+            users::reset_password,
+        )
+    },
+    change("/api/user/delete", Permissions::USERS, users::delete),
+    look(
+        "/api/user/list",
+        Room::Download,
+        Permissions::USERS,
+        users::list,
+    ),
+    look(
+        "/api/user/list/{id}",
+        Room::Control,
+        Permissions::USERS,
+        users::one,
+    ),
 ];
+
+/// A route to what a call with these permissions changes. It may have a query.
+const fn change(
+    path: &'static str,
+    needed: Permissions,
+    run: fn(&Api, Session, Call<'_>) -> Result<Response, Fault>,
+) -> Route {
+    look(path, Room::Change, needed, run)
+}
+
+/// A route to what a call with these permissions is told.
+const fn look(
+    path: &'static str,
+    room: Room,
+    needed: Permissions,
+    run: fn(&Api, Session, Call<'_>) -> Result<Response, Fault>,
+) -> Route {
+    Route {
+        methods: Methods::Any,
+        path,
+        room: Workers::Of(room),
+        run: Run::Key(Keyed {
+            needed,
+            or_password: false,
+            query: true,
+            run,
+        }),
+    }
+}
 
 /// A call for who has a key with these permissions, at an address without a query.
 const fn key(

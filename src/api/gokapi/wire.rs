@@ -3,6 +3,8 @@
 //! Two spellings are in use, that of Gokapi itself and an older one with lower-case keys. Answers
 //! carry both: `jq` tells them apart, and a Go client, which does not, finds equal values.
 
+pub mod accounts;
+
 use crate::http::Response;
 use crate::model::Timestamp;
 use crate::service::FileView;

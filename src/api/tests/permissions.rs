@@ -23,6 +23,11 @@ fn each_path_of_the_api_needs_exactly_the_permission_that_gokapi_asks_for() {
         .collect();
     let wanted = BTreeMap::from([
         ("/api/auth/create", 8),
+        ("/api/auth/delete", 8),
+        ("/api/auth/friendlyname", 8),
+        ("/api/auth/list", 8),
+        ("/api/auth/list/{id}", 8),
+        ("/api/auth/modify", 8),
         ("/api/chunk/add", 2),
         ("/api/chunk/complete", 2),
         ("/api/files/add", 2),
@@ -38,6 +43,13 @@ fn each_path_of_the_api_needs_exactly_the_permission_that_gokapi_asks_for() {
         ("/api/files/restore", 4),
         ("/api/info/config", 2),
         ("/api/info/version", 0),
+        ("/api/user/changeRank", 64),
+        ("/api/user/create", 64),
+        ("/api/user/delete", 64),
+        ("/api/user/list", 64),
+        ("/api/user/list/{id}", 64),
+        ("/api/user/modify", 64),
+        ("/api/user/resetPassword", 64),
     ]);
     assert_eq!(found, wanted);
 }
@@ -95,7 +107,7 @@ fn requests_go_to_the_workers_that_fit() {
 fn nobody_gets_in_without_the_right_key() {
     let world = World::new();
     let id = world.text(b"secret", &[]);
-    for route in Api::tables() {
+    for (route, number) in Api::tables().zip(0..) {
         let Run::Key(keyed) = &route.run else {
             continue;
         };
@@ -111,7 +123,7 @@ fn nobody_gets_in_without_the_right_key() {
         .into_iter()
         .enumerate()
         {
-            let peer = IpAddr::V4(Ipv4Addr::new(203, 0, u8::try_from(n).unwrap(), 1));
+            let peer = IpAddr::V4(Ipv4Addr::new(203, number, u8::try_from(n).unwrap(), 1));
             let mut ask = get(&target).header("id", &id).from(peer);
             if let Some((name, value)) = header {
                 ask = ask.header(name, value);

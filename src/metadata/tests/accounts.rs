@@ -12,6 +12,7 @@ fn an_account_and_its_first_key_get_the_same_new_number() {
         found,
         Account {
             id: AccountId(1),
+            role: Role::SuperAdmin,
             ..account("Ann")
         }
     );
@@ -206,7 +207,8 @@ fn the_last_working_administrator_stays() {
     assert_eq!(edit(ann, Role::User, false), AccountEdited::LastAdmin);
     assert_eq!(edit(ann, Role::Admin, true), AccountEdited::LastAdmin);
     assert_eq!(db.remove_account(ann).unwrap(), AccountRemoved::LastAdmin);
-    assert_eq!(db.account(ann).unwrap().unwrap().role, Role::Admin);
+    let role = |id| db.account(id).unwrap().unwrap().role;
+    assert_eq!(role(ann), Role::SuperAdmin);
 
     assert_eq!(edit(ben, Role::Admin, true), AccountEdited::Done);
     assert_eq!(
@@ -215,9 +217,21 @@ fn the_last_working_administrator_stays() {
         "one that is disabled looks after nothing"
     );
     assert_eq!(edit(ben, Role::Admin, false), AccountEdited::Done);
+    assert_eq!((role(ann), role(ben)), (Role::SuperAdmin, Role::Admin));
+    db.verify().unwrap();
+    assert_eq!(edit(ann, Role::User, false), AccountEdited::Done);
+    assert_eq!((role(ann), role(ben)), (Role::User, Role::SuperAdmin));
+    db.verify().unwrap();
+    assert_eq!(edit(ben, Role::User, false), AccountEdited::LastAdmin);
+    assert_eq!(edit(ann, Role::Admin, false), AccountEdited::Done);
+    assert_eq!(edit(ben, Role::Admin, true), AccountEdited::Done);
+    assert_eq!((role(ann), role(ben)), (Role::SuperAdmin, Role::Admin));
+    assert_eq!(edit(ben, Role::Admin, false), AccountEdited::Done);
+    assert_eq!(role(ben), Role::Admin, "back, and not in the old place");
     assert_eq!(db.remove_account(ann).unwrap(), AccountRemoved::Done);
     assert_eq!(db.remove_account(ann).unwrap(), AccountRemoved::Gone);
     assert_eq!(edit(ann, Role::Admin, false), AccountEdited::Gone);
+    assert_eq!(role(ben), Role::SuperAdmin);
     assert_eq!(db.remove_account(ben).unwrap(), AccountRemoved::LastAdmin);
     db.verify().unwrap();
 }

@@ -1,8 +1,9 @@
 //! Damaged records: noticed, named, and never taken for what they were not.
 
+use super::account_records::{AccountOfSchema1, AccountOfSchema2, ApiKeyOfSchema1};
 use super::codec::{Record, open, read, seal, write};
 use super::keys::key_of;
-use super::records::{AccountOfSchema1, KeyPlace, Mark, Number, Place, Tagged};
+use super::records::{KeyPlace, Mark, Number, Place, Tagged};
 use super::schema::{BLOBS, Change, DUE, LEASES, LINKS, PLACES, Raw};
 use super::*;
 use crate::metadata::chunks::{BuiltBy, Edge};
@@ -78,6 +79,25 @@ fn every_flipped_bit_of_every_record_kind_is_detected() {
     check(&[1; 32], &tagged);
     check(&0u64.to_be_bytes(), &account("Zoë"));
     check(&0u64.to_be_bytes(), &AccountOfSchema1(account("Zoë")));
+    check(&0u64.to_be_bytes(), &AccountOfSchema2(account("Zoë")));
+    for leaving in [Leaving::DeletesFiles, Leaving::MovesFiles(AccountId(7))] {
+        let going = Account {
+            role: Role::SuperAdmin,
+            permissions: UserPermissions(5),
+            leaving: Some(leaving),
+            must_change_password: true,
+            last_online: Some(NOW),
+            ..account("Zoë")
+        };
+        check(&0u64.to_be_bytes(), &going);
+    }
+    let ended = ApiKey {
+        expires: Some(NOW),
+        last_used: Some(Timestamp(-1)),
+        ..api_key(1)
+    };
+    check(&lookup(1).0, &ended);
+    check(&lookup(1).0, &ApiKeyOfSchema1(api_key(1)));
     let user = Account {
         role: Role::User,
         disabled: true,
@@ -115,7 +135,7 @@ fn the_stored_form_of_schema_1_does_not_change() {
         public_id: "p".repeat(35),
         ..api_key(1)
     };
-    hash.update(&seal("keys", &lookup(1).0, &key));
+    hash.update(&seal("keys", &lookup(1).0, &ApiKeyOfSchema1(key)));
     hash.update(&seal("due", &[1; 40], &Mark));
     hash.update(&seal("state", b"schema", &Number(1)));
     let found = data_encoding::HEXLOWER.encode(hash.finish().as_ref());
@@ -126,9 +146,34 @@ fn the_stored_form_of_schema_1_does_not_change() {
 }
 
 #[test]
+fn the_stored_form_of_what_schema_5_added_does_not_change() {
+    let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
+    let going = Account {
+        role: Role::SuperAdmin,
+        leaving: Some(Leaving::MovesFiles(AccountId(7))),
+        must_change_password: true,
+        last_online: Some(NOW),
+        ..account("Ann")
+    };
+    hash.update(&seal("accounts", &0u64.to_be_bytes(), &account("Ann")));
+    hash.update(&seal("accounts", &0u64.to_be_bytes(), &going));
+    let key = ApiKey {
+        expires: Some(NOW),
+        ..api_key(1)
+    };
+    hash.update(&seal("keys", &lookup(1).0, &key));
+    let found = data_encoding::HEXLOWER.encode(hash.finish().as_ref());
+    assert_eq!(
+        found,
+        "e51c8ed58ef9ce5b9de83bbb35285acc4590dc6c319fe8c504332206d47c8ae4"
+    );
+}
+
+#[test]
 fn the_stored_form_of_what_schema_2_added_does_not_change() {
     let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
-    hash.update(&seal("accounts", &0u64.to_be_bytes(), &account("Ann")));
+    let old = AccountOfSchema2(account("Ann"));
+    hash.update(&seal("accounts", &0u64.to_be_bytes(), &old));
     hash.update(&seal("publics", &[b'p'; 35], &KeyPlace(lookup(1))));
     let found = data_encoding::HEXLOWER.encode(hash.finish().as_ref());
     assert_eq!(

@@ -1,7 +1,8 @@
 //! Files of earlier schemas: they open, with all that is in them, whenever the migration is cut.
 
+use super::account_records::{AccountOfSchema2, ApiKeyOfSchema1};
 use super::migrate::STEPS;
-use super::schema::{BIRTHS, CLOCK, Change, KEYS, Raw, View};
+use super::schema::{ACCOUNTS_OF_SCHEMA_2, BIRTHS, CLOCK, Change, KEYS_OF_SCHEMA_1, Raw, View};
 use super::*;
 use crate::model::Token;
 use crate::pipeline::seal::keys::{self, Purpose, TokenKind};
@@ -24,7 +25,8 @@ fn expect_whole(db: &RedbMetadata) {
         panic!("{accounts:?}")
     };
     assert_eq!((zoe.id, zoe.name.as_str()), (AccountId(1), "Zo\u{eb}"));
-    assert_eq!((zoe.role, zoe.disabled), (Role::Admin, false));
+    assert_eq!((zoe.role, zoe.disabled), (Role::SuperAdmin, false));
+    assert_eq!(zoe.permissions, UserPermissions::ALL);
     assert_eq!(zoe.wraps.by_recovery, None);
     let found = db.account_named("ZOE\u{308}").unwrap();
     assert_eq!(found.as_ref(), Some(zoe), "the folded name finds it");
@@ -166,13 +168,27 @@ fn schema_2() -> Vec<u8> {
     ben.role = Role::User;
     ben.disabled = true;
     ben.wraps.by_recovery = Some(vec![7; 60]);
-    let added = crate::metadata::accounts::add_account(&to, ben, Some(api_key(1)));
+    let added = crate::metadata::accounts::add_account(&to, ben.clone(), Some(api_key(1)));
     assert_eq!(added.unwrap(), Some(AccountId(2)));
-    let second = ApiKey {
-        account: AccountId(2),
-        ..api_key(2)
-    };
-    crate::metadata::accounts::add_api_key(&to, &second, 9).unwrap();
+    let ben = AccountOfSchema2(Account {
+        id: AccountId(2),
+        ..ben
+    });
+    ACCOUNTS_OF_SCHEMA_2
+        .put(&to, &2u64.to_be_bytes(), &ben)
+        .unwrap();
+    for n in [1, 2] {
+        let key = ApiKey {
+            account: AccountId(2),
+            ..api_key(n)
+        };
+        if n == 2 {
+            crate::metadata::accounts::add_api_key(&to, &key, 9).unwrap();
+        }
+        KEYS_OF_SCHEMA_1
+            .put(&to, &key.lookup.0, &ApiKeyOfSchema1(key.clone()))
+            .unwrap();
+    }
     let mut link = link(1);
     link.owner = AccountId(2);
     changes::publish(&to, with_blob(link)).unwrap();
@@ -216,7 +232,7 @@ const TABLES_OF_SCHEMA_2: &str = "accounts blobs due garbage held hotlinks keys 
 fn expect_whole_from_2(db: &RedbMetadata) {
     db.verify().unwrap();
     let zoe = db.account_named("zo\u{eb}").unwrap().unwrap();
-    assert_eq!((zoe.id, zoe.role), (AccountId(1), Role::Admin));
+    assert_eq!((zoe.id, zoe.role), (AccountId(1), Role::SuperAdmin));
     let ben = db.account(AccountId(2)).unwrap().unwrap();
     assert_eq!(
         (ben.name.as_str(), ben.role, ben.disabled),
@@ -356,7 +372,7 @@ fn a_program_that_knows_no_uploads_in_chunks_refuses_their_file() {
         .create_with_backend(Handle(card))
         .unwrap();
     match file::upgrade(&database, &STEPS[..2]) {
-        Err(MetadataError::TooNew { found: 4, known: 3 }) => {}
+        Err(MetadataError::TooNew { found: 5, known: 3 }) => {}
         other => panic!("{other:?}"),
     }
 }
@@ -374,7 +390,12 @@ fn however_many_keys_an_old_file_has_all_are_found_by_their_new_indexes() {
             account: AccountId(1),
             ..api_key(n)
         };
-        KEYS.put(&Change::new(&transaction), &key.lookup.0, &key)
+        KEYS_OF_SCHEMA_1
+            .put(
+                &Change::new(&transaction),
+                &key.lookup.0,
+                &ApiKeyOfSchema1(key.clone()),
+            )
             .unwrap();
     }
     transaction.commit().unwrap();
@@ -388,4 +409,105 @@ fn however_many_keys_an_old_file_has_all_are_found_by_their_new_indexes() {
             .unwrap()
             .is_some()
     );
+}
+
+/// Written by the last Mayfly of schema 4, with an upload in chunks under way: the administrators "admin"
+/// and "Ann", the user "Zo\u{eb}" with two keys, and the disabled user "Ben" with a file. All have the password
+/// "correct horse".
+const SCHEMA_4: &[u8] = include_bytes!("schema4.redb");
+
+/// Everything of the file of schema 4 is there, and everybody may do what they could do before.
+fn expect_whole_from_4(db: &RedbMetadata) {
+    db.verify().unwrap();
+    let accounts = db.accounts(None, 9).unwrap();
+    let found: Vec<_> = accounts
+        .iter()
+        .map(|a| (a.name.as_str(), a.role, a.permissions.0, a.disabled))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("admin", Role::SuperAdmin, 511, false),
+            ("Zo\u{eb}", Role::User, 1 | 256, false),
+            ("Ann", Role::Admin, 511, false),
+            ("Ben", Role::User, 1 | 256, true),
+        ]
+    );
+    for account in &accounts {
+        assert!(account.leaving.is_none() && !account.must_change_password);
+        assert_eq!(account.last_online, None);
+        assert!(account.wraps.by_recovery.is_some());
+        let keys = db.api_keys_of(account.id, None, 9).unwrap();
+        assert_eq!(keys.len(), if account.id.0 == 2 { 2 } else { 1 });
+        for key in keys {
+            assert_eq!((key.expires, key.last_used), (None, None));
+            let first = key.name == "First key";
+            let expected = if first {
+                account.rights()
+            } else {
+                Permissions::VIEW
+            };
+            assert_eq!(key.permissions, expected);
+            assert_eq!(db.api_key_named(&key.public_id).unwrap(), Some(key));
+        }
+    }
+    assert_eq!(db.links_of(AccountId(4), None, 9).unwrap().len(), 1);
+    let uploads = db.idle_chunks(Timestamp(i64::MAX), 9).unwrap();
+    assert_eq!(uploads.len(), 1);
+    assert_eq!(db.chunks(&uploads[0].lookup, None, 9).unwrap().len(), 1);
+    // What schema 5 brought works.
+    let used = Use {
+        account: AccountId(2),
+        key: None,
+        at: NOW,
+    };
+    db.touch(&[used]).unwrap();
+    assert_eq!(
+        db.account(AccountId(2)).unwrap().unwrap().last_online,
+        Some(NOW)
+    );
+    db.verify().unwrap();
+}
+
+#[test]
+fn a_file_of_schema_4_opens_with_all_that_is_in_it_whenever_its_migration_is_cut() {
+    cut_everywhere(SCHEMA_4, expect_whole_from_4);
+}
+
+#[test]
+fn the_accounts_of_a_file_of_schema_4_open_with_their_passwords() {
+    let card = Arc::new(Card::new(SCHEMA_4, u64::MAX));
+    let db = RedbMetadata::with_backend(Handle(card), Arc::new(|_| {})).unwrap();
+    for account in db.accounts(None, 9).unwrap() {
+        let password = keys::password_key("correct horse", &account.password);
+        let by_password = keys::unwrap(
+            Purpose::AccountByPassword,
+            &[password.reveal()],
+            account.name.to_ascii_lowercase().as_bytes(),
+            &account.wraps.by_password,
+        );
+        assert!(by_password.is_some(), "{}", account.name);
+    }
+}
+
+#[test]
+fn the_oldest_administrator_who_is_not_disabled_becomes_the_super_admin() {
+    let card = Arc::new(Card::new(SCHEMA_4, u64::MAX));
+    let database = redb::Builder::new()
+        .create_with_backend(Handle(card.clone()))
+        .unwrap();
+    let transaction = database.begin_write().unwrap();
+    let to = Change::new(&transaction);
+    let id = 1u64.to_be_bytes();
+    let AccountOfSchema2(mut admin) = ACCOUNTS_OF_SCHEMA_2.need(&to, &id).unwrap();
+    admin.disabled = true;
+    ACCOUNTS_OF_SCHEMA_2
+        .put(&to, &id, &AccountOfSchema2(admin))
+        .unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let db = RedbMetadata::with_backend(Handle(card), Arc::new(|_| {})).unwrap();
+    db.verify().unwrap();
+    let role = |id| db.account(AccountId(id)).unwrap().unwrap().role;
+    assert_eq!((role(1), role(3)), (Role::Admin, Role::SuperAdmin));
 }

@@ -12,10 +12,11 @@ mod migration;
 mod multiparts;
 mod rewrites;
 mod time;
+mod users;
 mod writing;
 
 use super::*;
-use crate::model::{AccountKeyWraps, BlobFormat, Permissions};
+use crate::model::{AccountKeyWraps, BlobFormat, Leaving, Permissions, UserPermissions};
 
 const NOW: Timestamp = Timestamp(1_000);
 
@@ -144,7 +145,11 @@ fn account(name: &str) -> Account {
             by_recovery: None,
         },
         role: Role::Admin,
+        permissions: UserPermissions::ALL,
         disabled: false,
+        leaving: None,
+        must_change_password: false,
+        last_online: None,
     }
 }
 
@@ -157,5 +162,7 @@ fn api_key(n: u64) -> ApiKey {
         created: NOW,
         permissions: Permissions::ALL,
         wrap: vec![7; 60],
+        expires: None,
+        last_used: None,
     }
 }

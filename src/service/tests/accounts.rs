@@ -72,9 +72,11 @@ fn new_keys_have_the_basic_rights_or_none_and_open_the_same_files() {
     let world = World::new();
     let view = world.upload(b"hello", times(1));
     let service = &world.service;
-    let basic = service.create_api_key(&world.owner, "cli", true).unwrap();
+    let basic = service
+        .create_api_key(&world.owner, "cli", true, None)
+        .unwrap();
     let none = service
-        .create_api_key(&world.owner, "later", false)
+        .create_api_key(&world.owner, "later", false, None)
         .unwrap();
     let sign_in =
         |key: &NewApiKey, needed| service.authenticate(Some(key.key.reveal()), needed, HERE);
@@ -88,9 +90,10 @@ fn new_keys_have_the_basic_rights_or_none_and_open_the_same_files() {
         account: session.account,
         permissions: Permissions::VIEW,
         opener: None,
+        password: None,
         account_key: session.account_key.clone(),
     };
-    let key = service.create_api_key(&weak, "weak", true).unwrap();
+    let key = service.create_api_key(&weak, "weak", true, None).unwrap();
     assert!(sign_in(&key, Permissions::VIEW).is_ok());
     assert!(
         unauthorized(&sign_in(&key, Permissions::UPLOAD)),
@@ -103,7 +106,7 @@ fn bad_keys_are_limited_by_address_and_good_ones_never() {
     let world = World::new();
     let good = world
         .service
-        .create_api_key(&world.owner, "", true)
+        .create_api_key(&world.owner, "", true, None)
         .unwrap()
         .key;
     let try_key = |key: &str, peer| {

@@ -245,7 +245,7 @@ fn a_removed_account_takes_its_files_and_nothing_else_with_it() {
     let mut views = Vec::new();
     for n in 0..300 {
         let name = format!("key {n}");
-        let made = world.service.create_api_key(&session, &name, true);
+        let made = world.service.create_api_key(&session, &name, true, None);
         assert!(made.is_ok());
     }
     for n in 1..300 {
@@ -268,7 +268,7 @@ fn a_removed_account_takes_its_files_and_nothing_else_with_it() {
     assert!(refused(&login(&world, "ann", PASSWORD)));
     let too_late = world.service.publish(&session, late, times(1));
     assert!(refused(&too_late));
-    let too_late = world.service.create_api_key(&session, "late", true);
+    let too_late = world.service.create_api_key(&session, "late", true, None);
     assert!(refused(&too_late));
     assert_eq!(world.blobs().len(), 1);
 
@@ -292,6 +292,6 @@ fn the_first_account_may_go_when_there_is_another_administrator() {
     assert_eq!(names.len(), 1);
     assert_eq!(
         (names[0].name.as_str(), names[0].role),
-        ("second", Role::Admin)
+        ("second", Role::SuperAdmin)
     );
 }

@@ -266,7 +266,9 @@ fn nobody_else_can_add_complete_or_see_an_upload() {
     let theirs = world.complete_as(&other, 50).unwrap();
     assert!(world.fetch(&theirs).unwrap() == own);
     // Not even another key of the same account.
-    let new = world.service.create_api_key(&world.owner, "second", true);
+    let new = world
+        .service
+        .create_api_key(&world.owner, "second", true, None);
     let key = new.unwrap().key;
     let second = world
         .service

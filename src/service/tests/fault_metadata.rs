@@ -87,8 +87,8 @@ pub(super) struct FaultMetadata {
 }
 
 macro_rules! pass_on {
-    ($($name:ident($($arg:ident: $kind:ty),*) -> $out:ty;)*) => {
-        impl Metadata for FaultMetadata {
+    ($face:ident: $($name:ident($($arg:ident: $kind:ty),*) -> $out:ty;)*) => {
+        impl $face for FaultMetadata {
             $(fn $name(&self, $($arg: $kind),*) -> Result<$out, MetadataError> {
                 self.faults.run(stringify!($name), || self.inner.$name($($arg),*))
             })*
@@ -96,7 +96,7 @@ macro_rules! pass_on {
     };
 }
 
-pass_on! {
+pass_on! { Metadata:
     link(lookup: &Lookup) -> Option<Link>;
     hotlink(hotlink: &Lookup) -> Option<Hotlink>;
     links_of(owner: AccountId, after: Option<&LinkCursor>, limit: usize) -> Vec<Link>;
@@ -149,4 +149,16 @@ pass_on! {
     offer_clock(row: &ClockRow) -> ();
     rebase(by: &Rebase, limit: usize) -> usize;
     link_count() -> u64;
+}
+
+pass_on! { Users:
+    api_keys(after: Option<(AccountId, Lookup)>, limit: usize) -> Vec<ApiKey>;
+    create_key(by: &Actor, key: ApiKey, most: u64) -> KeyAdded;
+    change_key(by: &Actor, key: &Lookup, change: KeyChange) -> KeyChanged;
+    create_user(by: &Actor, user: Account) -> Result<Option<AccountId>, UserChanged>;
+    change_user(by: &Actor, user: AccountId, change: UserChange) -> UserChanged;
+    move_links(from: AccountId, heir: AccountId, links: Vec<MovedLink>) -> bool;
+    remove_links_of_leaving(from: AccountId, limit: usize) -> Vec<Freed>;
+    remove_leaving(id: AccountId) -> AccountRemoved;
+    touch(uses: &[Use]) -> ();
 }

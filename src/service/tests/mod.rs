@@ -20,5 +20,6 @@ mod owners;
 mod redirects;
 mod short_sessions;
 mod sweeps;
+mod users;
 mod world;
 mod zips;
