@@ -604,3 +604,31 @@ fn a_million_ended_links_are_counted_without_being_held() {
     assert_eq!(world.metadata.count_due(min, max, 100).unwrap(), 50);
     assert_eq!(world.metadata.count_due(max, min, 100).unwrap(), 0);
 }
+
+#[test]
+fn a_copy_made_in_doubt_ends_with_the_file_that_it_is_made_of() {
+    let mut world = World::new();
+    let right = world.upload(b"x", days(&world, 200));
+    reboot(&mut world, 90 * DAY, -90 * DAYS);
+    world.said.synchronised.store(false, Ordering::SeqCst);
+    set(&world, -2 * YEAR);
+    assert!(doubt(&world).is_some());
+    let doubtful = world.upload(b"y", days(&world, 10));
+    let copies = [&right, &doubtful].map(|of| {
+        let id = of.id.reveal();
+        let copy = world.service.copy(&world.owner, id, &CopyWish::default());
+        copy.unwrap()
+    });
+    set(&world, 2 * YEAR + 90 * DAYS);
+    assert_eq!(doubt(&world), None);
+    let end = |view: &FileView| {
+        let file = world.service.file(&world.owner, view.id.reveal());
+        file.unwrap().expiry.at
+    };
+    assert_eq!(end(&right), right.expiry.at, "it was right");
+    assert!(end(&doubtful) != doubtful.expiry.at, "it was put right");
+    assert_eq!(
+        [end(&copies[0]), end(&copies[1])],
+        [end(&right), end(&doubtful)]
+    );
+}
