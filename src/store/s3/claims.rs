@@ -73,3 +73,33 @@ impl Drop for Claim {
         self.claims.names().remove(&self.id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{MemoryStore, Pieces, Store};
+
+    #[test]
+    fn a_blob_in_pieces_and_any_other_are_not_committed_at_once_under_one_name() {
+        let (id, claims) = (BlobId([7; 16]), Arc::<Claims>::default());
+        let store = MemoryStore::new(None);
+        let pieces = Pieces { first: 1, each: 1 };
+        let assembly = ClaimingAssembly {
+            id,
+            assembly: store.assemble(&id, 0, pieces).unwrap(),
+            claims: Arc::clone(&claims),
+        };
+        let held = Arc::clone(&claims).claim(id).unwrap();
+        let stage = Claiming {
+            id,
+            stage: store.stage(&id, None).unwrap(),
+            claims: Arc::clone(&claims),
+        };
+        assert!(matches!(assembly.commit(), Err(StoreError::Exists)));
+        assert!(matches!(Box::new(stage).commit(), Err(StoreError::Exists)));
+        assert!(store.is_empty().unwrap());
+        drop(held);
+        assembly.commit().unwrap();
+        assert!(claims.names().is_empty());
+    }
+}
