@@ -84,11 +84,8 @@ impl Assembly for S3Assembly {
                     .complete(&own.key, upload, &tags, size, &wish)
             })
         }
-        .map_err(|error| {
-            // An object of this size would have been found.
-            shared.judge(&error);
-            refused_or_there(error)
-        })?;
+        // Also an upload that is not there any more: an earlier try may still be at work, and the object may come.
+        .map_err(refused_or_there)?;
         shared.forget();
         shared.context.ended(&shared.header.open);
         Ok(())

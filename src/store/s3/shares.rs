@@ -207,7 +207,7 @@ impl Shared {
     }
 
     /// After an upload that the server does not know any more nothing can be gone on with.
-    pub(super) fn judge(&self, error: &S3Error) {
+    fn judge(&self, error: &S3Error) {
         if *error.kind() != Kind::NoUpload {
             return;
         }
