@@ -45,6 +45,9 @@ const CHUNK: u64 = 5_300_001;
 struct World {
     server: RwLock<Server>,
     front: FaultyFront,
+    /// Held while chunks are put together, and by whoever kills the storage: killed then, s3s-fs forgets an
+    /// upload that it has not put together yet, and nobody can finish it.
+    assembling: RwLock<()>,
     uploads: AtomicU64,
     wanted: u64,
     /// Answers that were refusals, and tries without an answer.
@@ -169,7 +172,10 @@ impl Client {
             let next = usize::try_from(next).unwrap();
             let reply = match left.get(next) {
                 Some(chunk) => file.attempt(&server, &server.key, *chunk),
-                None => file.complete(&server, &server.key),
+                None => {
+                    let _assembling = world.assembling.read().unwrap();
+                    file.complete(&server, &server.key)
+                }
             };
             drop(server);
             let Some(reply) = reply.ok().filter(|r| r.whole) else {
@@ -378,7 +384,9 @@ fn kill_by_chance(world: &World, s3: &mut S3Server, kills: u64, dice: &mut Dice)
             // As soon as everybody has noticed.
             world.server.write().unwrap().restart();
         } else {
+            let assembling = world.assembling.write().unwrap();
             s3.kill();
+            drop(assembling);
             let unserved = world.front.unserved() + dice.roll(6);
             within(Duration::from_secs(5), || {
                 world.front.unserved() >= unserved
@@ -401,6 +409,7 @@ fn campaign(uploads: u64, kills: u64, over_tls: bool) {
     let world = World {
         server: RwLock::new(server),
         front,
+        assembling: RwLock::default(),
         uploads: AtomicU64::new(0),
         wanted: uploads,
         refused: AtomicU64::new(0),
