@@ -1,6 +1,6 @@
 //! What clients get back.
 
-use crate::harness::{get, patient, rig, rig_behind};
+use crate::harness::{get, large_bytes, patient, rig, rig_behind};
 use mayfly::server::Limits;
 use std::io::Read;
 use std::net::IpAddr;
@@ -63,7 +63,7 @@ fn bodies_are_framed_by_what_is_known() {
         assert_eq!(reply.field("Content-Length").is_some(), declared);
         assert_eq!(reply.field("Transfer-Encoding").is_some(), !declared);
     }
-    let file = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    let file = large_bytes();
     assert_eq!(rig.ask(&get("/t/file?3000000")).body, file[100..3_000_100]);
     let mixed = rig.ask(&get("/t/openfile?2000000"));
     assert!(mixed.complete);

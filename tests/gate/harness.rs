@@ -6,8 +6,28 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
+
+/// Bytes of [`large_file`].
+const LARGE: usize = 6_000_000;
+
+/// The bytes of [`large_file`]: each place has others.
+pub fn large_bytes() -> Vec<u8> {
+    let words = 0..LARGE as u32 / 4;
+    words.flat_map(u32::to_le_bytes).collect()
+}
+
+/// A file of 6 MB, for handlers that send from one.
+fn large_file() -> File {
+    static FILE: OnceLock<File> = OnceLock::new();
+    let file = FILE.get_or_init(|| {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&large_bytes()).unwrap();
+        file
+    });
+    file.try_clone().unwrap()
+}
 
 /// What the handler saw, and the strings that tests pull.
 pub struct Probe {
@@ -96,7 +116,7 @@ impl Handler for Probe {
             }),
             "file" => {
                 let length = number();
-                let file = File::open(std::env::current_exe().unwrap()).unwrap();
+                let file = large_file();
                 Response::new(200).stream(Stream {
                     length: Some(length),
                     send: Box::new(move |sink| sink.send_file(&file, 100, length)),
@@ -104,7 +124,7 @@ impl Handler for Probe {
             }
             "openfile" => {
                 let length = number();
-                let file = File::open(std::env::current_exe().unwrap()).unwrap();
+                let file = large_file();
                 Response::new(200).stream(Stream {
                     length: None,
                     send: Box::new(move |sink| {
