@@ -4,7 +4,8 @@
 //! that opens more than they may do themselves. A user owns what only the user can open, so two calls may be
 //! refused where Gokapi does what they ask (code 19, with the remedy): `resetPassword` with a password made up
 //! here, once the user has files, keys or uploads under way; and `delete` without `deleteFiles`, when there
-//! are files to be moved. With `encryption = "server"` both work.
+//! are files to be moved. With `encryption = "server"` both work. That a user should choose another password is
+//! kept and shown (`resetPassword`), and `mayfly user passwd` ends it; no call insists on it.
 
 use super::error::{Fault, code};
 use super::given::{FORM, Given};
