@@ -44,7 +44,7 @@ pub struct Download {
     /// Value and life in seconds of the cookie that continues this lease; `None` when nothing is
     /// counted, and for a request that continues a lease without having had its cookie.
     pub cookie: Option<(String, u64)>,
-    source: Source,
+    source: Box<Source>,
     size: u64,
     parts: Vec<Part>,
     tail: Vec<u8>,

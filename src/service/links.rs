@@ -56,7 +56,7 @@ pub struct OpenFile {
     /// them.
     pub etag: String,
     pub(super) link: Link,
-    pub(super) source: Source,
+    pub(super) source: Box<Source>,
     /// Whether a download of it counts.
     pub(super) counts: bool,
 }
@@ -300,12 +300,12 @@ pub(super) fn source(
     format: BlobFormat,
     size: u64,
     content: &Secret,
-) -> Result<Source, Error> {
+) -> Result<Box<Source>, Error> {
     let source = match format {
         BlobFormat::Plain => Source::plain(stored, size),
         BlobFormat::Sealed => Source::sealed(stored, size, content),
     };
-    source.map_err(|error| match error {
+    source.map(Box::new).map_err(|error| match error {
         SendError::Blob(cause) => {
             log::error!("link={link} its stored file cannot be read: {cause}");
             Error::Away(Reason::public_of(&cause))

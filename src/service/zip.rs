@@ -32,7 +32,7 @@ pub struct OpenZip {
     files: Vec<Packed>,
     archive: Archive,
     /// The first file: what is wrong with the store is told by an answer.
-    first: Source,
+    first: Box<Source>,
     hold: Hold,
 }
 
@@ -128,7 +128,7 @@ impl Service {
         Err(changes_all_the_time())
     }
 
-    fn open_packed(&self, file: &Packed) -> Result<Source, Error> {
+    fn open_packed(&self, file: &Packed) -> Result<Box<Source>, Error> {
         let stored = self.parts.store.open(&file.blob);
         let stored = stored.map_err(|error| not_opened(&file.link, error))?;
         source(stored, &file.link, file.format, file.size, &file.content)
@@ -238,7 +238,7 @@ fn write(
     service: &Service,
     files: &[Packed],
     archive: &Archive,
-    first: Source,
+    first: Box<Source>,
     transfers: &mut Option<Transfers>,
     output: &mut dyn Output,
 ) -> io::Result<()> {
