@@ -24,6 +24,20 @@ const UNAUTHORIZED: &str = r#"{"Result":"error","ErrorMessage":"Unauthorized","E
 const NOT_HELD: &str = "Insufficient user permission for owner to set this API permission";
 const UNKNOWN: &str = "NobodyHasThisPublicIdNobodyHasThisP";
 
+/// Gokapi's words for all that a key may do.
+const PERMISSIONS: [&str; 10] = [
+    "PERM_VIEW",
+    "PERM_UPLOAD",
+    "PERM_DELETE",
+    "PERM_API_MOD",
+    "PERM_EDIT",
+    "PERM_REPLACE",
+    "PERM_MANAGE_USERS",
+    "PERM_MANAGE_LOGS",
+    "PERM_MANAGE_FILE_REQUESTS",
+    "PERM_DOWNLOAD",
+];
+
 /// Method, path, permission and parameters.
 type Sample = (
     &'static str,

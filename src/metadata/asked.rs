@@ -3,9 +3,10 @@
 //! As in [`super::changes`]: everything is read before anything is written.
 
 use super::accounts::{self, delete_key, keys_of};
-use super::keys::{account_key, key_of, owned_key, tail};
-use super::records::{Mark, Place};
-use super::schema::{ACCOUNTS, Change, KEYS, LINKS, OWNED, PLACES, Snapshot, UPLOADING, find_link};
+use super::keys::{account_key, owned_key, tail};
+use super::records::Mark;
+use super::rewrite::hand_over;
+use super::schema::{ACCOUNTS, Change, KEYS, LINKS, OWNED, Snapshot, UPLOADING, find_link};
 use super::users::{Actor, KeyChange, KeyChanged, MovedLink, Use, UserChange, UserChanged};
 use super::{KeyAdded, MetadataError};
 use crate::model::{
@@ -251,26 +252,15 @@ pub(super) fn move_links(
     for moved in links {
         let link = find_link(to, &moved.lookup)?;
         if let Some(link) = link.filter(|link| link.owner == from && link.by_owner == moved.was) {
-            change_owner(to, &link, heir, moved.by_owner)?;
+            let new = Link {
+                owner: heir,
+                by_owner: moved.by_owner,
+                ..link.clone()
+            };
+            hand_over(to, &link, &new)?;
         }
     }
     Ok(true)
-}
-
-/// Gives a link to another account, which opens it with `by_owner`.
-fn change_owner(to: &Change<'_>, link: &Link, owner: AccountId, by_owner: Vec<u8>) -> Result<()> {
-    let new = Link {
-        owner,
-        by_owner,
-        ..link.clone()
-    };
-    LINKS.delete(to, &key_of(link))?;
-    LINKS.put(to, &key_of(&new), &new)?;
-    let place = Place {
-        owner,
-        created: link.created,
-    };
-    PLACES.put(to, &link.lookup.0, &place)
 }
 
 pub(super) fn touch(to: &Change<'_>, one: &Use) -> Result<()> {

@@ -112,13 +112,6 @@ pub(super) fn rewrite(to: &Change<'_>, change: Rewrite) -> Result<Rewritten> {
             link: None,
             blob: release(to, lost)?,
         });
-    } else if new.owner != old.owner
-        && gained.references == 1
-        && let Some(tag) = gained.tag.take()
-    {
-        // Its place in the index is among the files of the owner that it had.
-        TAGS.delete(to, &tag)?;
-        BLOBS.put(to, &gained.id.0, &gained)?;
     }
     if let Some(hotlink) = &old.hotlink
         && other_hotlink
@@ -132,17 +125,31 @@ pub(super) fn rewrite(to: &Change<'_>, change: Rewrite) -> Result<Rewritten> {
         };
         HOTLINKS.put(to, &lookup.0, &entry)?;
     }
-    if new.owner != old.owner {
-        let place = Place {
-            owner: new.owner,
-            created: new.created,
-        };
-        LINKS.delete(to, &key_of(&old))?;
-        PLACES.put(to, &new.lookup.0, &place)?;
+    match new.owner == old.owner {
+        true => put_link(to, &old, &new)?,
+        false => hand_over(to, &old, &new)?,
     }
-    put_link(to, &old, &new)?;
     if let Some(donor) = removed {
         freed.push(Removal::plan(to, donor)?.run(to)?);
     }
     Ok(Rewritten::Done(Box::new(new), freed))
+}
+
+/// Puts a link among those of its new owner. The tag of bytes that no other link has goes with that: it is among
+/// those of the owner that they had.
+pub(super) fn hand_over(to: &Change<'_>, old: &Link, new: &Link) -> Result<()> {
+    let mut blob = BLOBS.need(to, &new.blob.0)?;
+    if blob.references == 1
+        && let Some(tag) = blob.tag.take()
+    {
+        TAGS.delete(to, &tag)?;
+        BLOBS.put(to, &blob.id.0, &blob)?;
+    }
+    let place = Place {
+        owner: new.owner,
+        created: new.created,
+    };
+    LINKS.delete(to, &key_of(old))?;
+    PLACES.put(to, &new.lookup.0, &place)?;
+    put_link(to, old, new)
 }

@@ -50,18 +50,7 @@ fn keys_are_made_renamed_changed_listed_and_revoked() {
         is_empty(&ask(&server, &key, "PUT", "/api/auth/friendlyname", &given));
         assert_eq!(one()["FriendlyName"], "office");
     }
-    for permission in [
-        "PERM_VIEW",
-        "PERM_UPLOAD",
-        "PERM_DELETE",
-        "PERM_API_MOD",
-        "PERM_EDIT",
-        "PERM_REPLACE",
-        "PERM_MANAGE_USERS",
-        "PERM_MANAGE_LOGS",
-        "PERM_MANAGE_FILE_REQUESTS",
-        "PERM_DOWNLOAD",
-    ] {
+    for permission in PERMISSIONS {
         is_empty(&set(&server, &key, &public, permission, "GRANT"));
     }
     assert_eq!(one()["Permissions"], 1023);

@@ -5,21 +5,9 @@ use super::*;
 fn every_call_needs_a_key_with_its_permission() {
     let server = Server::demo();
     let (key, public) = new_key(&server, &server.key);
-    let all = [
-        "PERM_VIEW",
-        "PERM_UPLOAD",
-        "PERM_DELETE",
-        "PERM_API_MOD",
-        "PERM_EDIT",
-        "PERM_REPLACE",
-        "PERM_MANAGE_USERS",
-        "PERM_MANAGE_LOGS",
-        "PERM_MANAGE_FILE_REQUESTS",
-        "PERM_DOWNLOAD",
-    ];
     for (method, path, needed, given) in CALLS {
         for all_but_needed in [true, false] {
-            for permission in all {
+            for permission in PERMISSIONS {
                 let modifier = match (permission == needed) == all_but_needed {
                     true => "REVOKE",
                     false => "GRANT",

@@ -84,11 +84,7 @@ pub fn modify(api: &Api, session: Session, call: Call<'_>) -> Result<Response, F
     let key = given.required("targetKey")?;
     let permission = given.required("permission")?;
     let modifier = given.required("permissionModifier")?;
-    let permission = PERMISSIONS
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(&permission))
-        .map(|(_, permission)| *permission)
-        .ok_or_else(Fault::invalid_permission)?;
+    let permission = named(&PERMISSIONS, &permission)?;
     match Modifier::parse(&modifier)? {
         Modifier::Grant => api.service.grant_to_key(&session, &key, permission)?,
         Modifier::Revoke => api.service.revoke_from_key(&session, &key, permission)?,
@@ -117,6 +113,19 @@ pub fn list(api: &Api, session: Session, _: Call<'_>) -> Result<Response, Fault>
 pub fn one(api: &Api, session: Session, call: Call<'_>) -> Result<Response, Fault> {
     let key = api.service.key(&session, call.id)?;
     Ok(wire::json(200, &KeyInfo::new(&key)))
+}
+
+/// The permission of that name, in any case.
+///
+/// # Errors
+/// [`Fault`] when there is none.
+pub fn named<T: Copy>(permissions: &[(&str, T)], name: &str) -> Result<T, Fault> {
+    let found = permissions
+        .iter()
+        .find(|(word, _)| word.eq_ignore_ascii_case(name));
+    found
+        .map(|(_, one)| *one)
+        .ok_or_else(Fault::invalid_permission)
 }
 
 /// Whether a permission is given or taken.

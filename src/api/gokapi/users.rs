@@ -9,7 +9,7 @@
 
 use super::error::{Fault, code};
 use super::given::{FORM, Given};
-use super::keys::Modifier;
+use super::keys::{Modifier, named};
 use super::wire::accounts::{ListedUser, NewPassword, User};
 use super::{listing, wire};
 use crate::api::Api;
@@ -49,11 +49,7 @@ pub fn modify(api: &Api, session: Session, call: Call<'_>) -> Result<Response, F
     let id = user(&given)?;
     let permission = given.required("userpermission")?;
     let modifier = given.required("permissionModifier")?;
-    let permission = PERMISSIONS
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(&permission))
-        .map(|(_, permission)| *permission)
-        .ok_or_else(Fault::invalid_permission)?;
+    let permission = named(&PERMISSIONS, &permission)?;
     match Modifier::parse(&modifier)? {
         Modifier::Grant => api.service.grant_to_user(&session, id, permission)?,
         Modifier::Revoke => api.service.revoke_from_user(&session, id, permission)?,

@@ -339,13 +339,21 @@ fn a_use_is_written_once_an_hour_and_never_for_what_is_gone() {
 
 #[test]
 fn files_move_to_the_heir_only_and_only_while_their_account_leaves() {
+    const TAG: [u8; 32] = [0xDD; 32];
     let db = staffed();
     for n in 1..=5 {
         let owned = Link {
             owner: if n == 5 { OTHER } else { USER },
             ..link(n)
         };
-        db.publish(with_blob(owned)).unwrap();
+        let mut new = with_blob(owned);
+        if let BlobSource::New { blob, by_plaintext } = &mut new.source
+            && n == 1
+        {
+            blob.tag = Some(TAG);
+            *by_plaintext = Some(vec![5; 60]);
+        }
+        db.publish(new).unwrap();
     }
     db.take_lease(&lease(1, 1)).unwrap();
     let moved = |n| MovedLink {
@@ -369,6 +377,11 @@ fn files_move_to_the_heir_only_and_only_while_their_account_leaves() {
     assert_eq!(owners, [ADMIN, USER, USER, USER, OTHER]);
     let first = db.link(&lookup(1)).unwrap().unwrap();
     assert_eq!((first.by_owner, first.allowance.leased), (vec![8; 120], 1));
+    assert_eq!(
+        db.duplicate(&TAG).unwrap(),
+        None,
+        "it is no file of the old owner's"
+    );
     db.verify().unwrap();
     assert_eq!(db.remove_leaving(USER).unwrap(), AccountRemoved::HasLinks);
     assert!(go(ADMIN, vec![moved(2), moved(3), moved(4)]));
